@@ -1,0 +1,105 @@
+#include "uploader/base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+namespace backstay {
+
+Fd& Fd::operator=(Fd&& other) noexcept {
+  if (this != &other) {
+    Close();
+    fd_ = std::exchange(other.fd_, -1);
+  }
+  return *this;
+}
+
+void Fd::Close() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+}
+
+Result<Fd> OpenFile(const std::string& path, int flags, mode_t mode) {
+  int fd = open(path.c_str(), flags | O_CLOEXEC, mode);
+  if (fd < 0) return Status::Errno("open " + path, errno);
+  return Fd(fd);
+}
+
+Result<size_t> ReadAt(const Fd& fd, uint8_t* out, size_t n, int64_t offset) {
+  size_t done = 0;
+  while (done < n) {
+    ssize_t got = pread(fd.get(), out + done, n - done, offset + static_cast<int64_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Status::Errno("read", errno);
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+Status WriteAt(const Fd& fd, Bytes data, int64_t offset) {
+  size_t done = 0;
+  while (done < data.size()) {
+    ssize_t put = pwrite(fd.get(), data.data() + done, data.size() - done,
+                         offset + static_cast<int64_t>(done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return Status::Errno("write", errno);
+    done += static_cast<size_t>(put);
+  }
+  return Status::Ok();
+}
+
+Result<int64_t> FileSize(const Fd& fd) {
+  struct stat info {};
+  if (fstat(fd.get(), &info) != 0) return Status::Errno("stat", errno);
+  return static_cast<int64_t>(info.st_size);
+}
+
+Result<std::string> ReadFile(const std::string& path, size_t max) {
+  Result<Fd> fd = OpenFile(path, O_RDONLY);
+  if (!fd.ok()) return fd.status();
+  Result<int64_t> size = FileSize(*fd);
+  if (!size.ok()) return size.status().Wrap(path);
+  if (static_cast<uint64_t>(*size) > max) {
+    return Status(Code::kInvalid, path + ": larger than " + std::to_string(max) + " bytes");
+  }
+  std::string content(static_cast<size_t>(*size), '\0');
+  Result<size_t> got = ReadAt(*fd, reinterpret_cast<uint8_t*>(content.data()), content.size(), 0);
+  if (!got.ok()) return got.status().Wrap(path);
+  content.resize(*got);
+  return content;
+}
+
+Status WriteFileAtomic(const std::string& path, std::string_view content, bool durable) {
+  std::string temporary = path + ".tmp" + std::to_string(getpid());
+  Status done = [&]() -> Status {
+    Result<Fd> fd = OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    if (!fd.ok()) return fd.status();
+    BACKSTAY_TRY(WriteAt(*fd, AsBytes(content), 0));
+    if (durable && fsync(fd->get()) != 0) return Status::Errno("fsync " + temporary, errno);
+    if (rename(temporary.c_str(), path.c_str()) != 0) return Status::Errno("rename " + path, errno);
+    return durable ? SyncFolder(FolderOf(path)) : Status::Ok();
+  }();
+  if (!done.ok()) unlink(temporary.c_str());
+  return done;
+}
+
+Status SyncFolder(const std::string& folder) {
+  Result<Fd> fd = OpenFile(folder, O_RDONLY | O_DIRECTORY);
+  if (!fd.ok()) return fd.status();
+  if (fsync(fd->get()) != 0) return Status::Errno("fsync " + folder, errno);
+  return Status::Ok();
+}
+
+std::string FolderOf(const std::string& path) {
+  size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+}  // namespace backstay

@@ -1,0 +1,55 @@
+// Local files: an owning descriptor and the few whole-file operations the project needs.
+//
+// Any thread; an Fd belongs to one owner. Errors are Status with the path and strerror in them.
+// Never use these on a SQLite main database or its -shm inside the host's process: closing any
+// descriptor on that inode drops SQLite's POSIX locks (sqlite.org/howtocorrupt.html, 2.2).
+
+#ifndef BACKSTAY_UPLOADER_BASE_FILE_H_
+#define BACKSTAY_UPLOADER_BASE_FILE_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "uploader/base/bytes.h"
+#include "uploader/base/status.h"
+
+namespace backstay {
+
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept;
+  ~Fd() { Close(); }
+
+  bool valid() const { return fd_ >= 0; }
+  int get() const { return fd_; }
+  void Close();
+
+ private:
+  int fd_ = -1;
+};
+
+// open(2) with O_CLOEXEC added.
+Result<Fd> OpenFile(const std::string& path, int flags, mode_t mode = 0600);
+// Reads up to `n` bytes at `offset`; fewer only at the end of the file. Returns the count.
+Result<size_t> ReadAt(const Fd& fd, uint8_t* out, size_t n, int64_t offset);
+Status WriteAt(const Fd& fd, Bytes data, int64_t offset);
+Result<int64_t> FileSize(const Fd& fd);
+// The whole file; more than `max` bytes is kInvalid.
+Result<std::string> ReadFile(const std::string& path, size_t max);
+// Temporary file beside `path`, then rename; no reader sees half. `durable` adds both fsyncs.
+Status WriteFileAtomic(const std::string& path, std::string_view content, bool durable);
+Status SyncFolder(const std::string& folder);
+// "a/b/c" -> "a/b"; "c" -> "."
+std::string FolderOf(const std::string& path);
+// "a/b/c" -> "c"
+std::string NameOf(const std::string& path);
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_BASE_FILE_H_

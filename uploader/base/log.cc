@@ -1,0 +1,97 @@
+#include "uploader/base/log.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace backstay {
+namespace {
+
+constexpr int64_t kRepeatMs = 30000;
+
+const char* LevelName(Level level) {
+  switch (level) {
+    case Level::kDebug: return "DEBUG";
+    case Level::kInfo: return "INFO";
+    case Level::kWarn: return "WARN";
+    case Level::kError: return "ERROR";
+  }
+  return "ERROR";
+}
+
+std::string JsonLine(Level level, const std::string& time, std::string_view message,
+                     std::initializer_list<LogField> fields) {
+  nlohmann::ordered_json line;
+  line["time"] = time;
+  line["level"] = LevelName(level);
+  line["logger"] = "backstay";
+  line["msg"] = message;
+  for (const LogField& field : fields) {
+    std::visit([&](const auto& value) { line[field.key] = value; }, field.value);
+  }
+  // Paths may hold any bytes; invalid UTF-8 is replaced rather than refused.
+  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+std::string TextLine(Level level, const std::string& time, std::string_view message,
+                     std::initializer_list<LogField> fields) {
+  std::string line = time + " " + LevelName(level) + " backstay: " + std::string(message);
+  for (const LogField& field : fields) {
+    nlohmann::json value;
+    std::visit([&](const auto& v) { value = v; }, field.value);
+    line += std::string(" ") + field.key + "=" +
+            value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+  return line + "\n";
+}
+
+}  // namespace
+
+Logger::Logger(LogOptions options) : options_(std::move(options)) {
+  if (options_.file.empty()) return;
+  Result<Fd> fd = OpenFile(options_.file, O_WRONLY | O_CREAT | O_APPEND, 0640);
+  if (fd.ok()) file_ = std::move(*fd);
+}
+
+void Logger::Log(Level level, std::string_view message, std::initializer_list<LogField> fields) {
+  if (!Enabled(level)) return;
+  std::string time = FormatRfc3339(options_.clock->WallMs());
+  std::string line = options_.json ? JsonLine(level, time, message, fields)
+                                   : TextLine(level, time, message, fields);
+  if (options_.sink) return options_.sink(line);
+  // The result is not used: there is nowhere to report a log that cannot be written.
+  int fd = file_.valid() ? file_.get() : STDERR_FILENO;
+  [[maybe_unused]] ssize_t ignored = write(fd, line.data(), line.size());
+}
+
+void LastingProblem::Failed(std::string_view message, std::initializer_list<LogField> fields) {
+  std::string text;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    int64_t now = clock_->MonotonicMs();
+    if (failing_ && now - logged_at_ms_ < kRepeatMs) {
+      ++repeated_;
+      return;
+    }
+    text = message;
+    if (repeated_ > 0) text += " (" + std::to_string(repeated_) + " more since the last line)";
+    failing_ = true;
+    logged_at_ms_ = now;
+    repeated_ = 0;
+  }
+  logger_->Log(level_, text, fields);
+}
+
+void LastingProblem::Recovered(std::string_view message, std::initializer_list<LogField> fields) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!failing_) return;
+    failing_ = false;
+    repeated_ = 0;
+  }
+  logger_->Log(Level::kInfo, message, fields);
+}
+
+}  // namespace backstay

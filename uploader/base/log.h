@@ -1,0 +1,75 @@
+// Logger: one line per event, to stderr or a file; JSON or text.
+//
+// {"time":"…Z","level":"WARN","logger":"backstay","msg":"…","db":"…","replica":"…",…}: one object a
+// line, level in capitals, never a secret (callers pass none). Any thread; a line is one write(2).
+// Cannot fail: a line that cannot be written is dropped. Never stdout.
+
+#ifndef BACKSTAY_UPLOADER_BASE_LOG_H_
+#define BACKSTAY_UPLOADER_BASE_LOG_H_
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "uploader/base/clock.h"
+#include "uploader/base/file.h"
+
+namespace backstay {
+
+enum class Level { kDebug, kInfo, kWarn, kError };
+
+struct LogField {
+  const char* key;
+  std::variant<std::string, int64_t, double> value;
+};
+
+struct LogOptions {
+  Level level = Level::kInfo;
+  bool json = true;
+  std::string file;  // empty: stderr
+  Clock* clock = RealClock();
+  // Test seam: receives whole lines in place of the file.
+  std::function<void(std::string_view line)> sink;
+};
+
+class Logger {
+ public:
+  explicit Logger(LogOptions options);
+
+  void Log(Level level, std::string_view message, std::initializer_list<LogField> fields = {});
+  bool Enabled(Level level) const { return level >= options_.level; }
+
+ private:
+  const LogOptions options_;
+  Fd file_;
+};
+
+// A problem that lasts: logged when it begins, then at most every 30 s with the number of
+// repetitions, and once, at INFO, when it is over. Thread-safe.
+class LastingProblem {
+ public:
+  LastingProblem(Logger* logger, Clock* clock, Level level)
+      : logger_(logger), clock_(clock), level_(level) {}
+
+  void Failed(std::string_view message, std::initializer_list<LogField> fields);
+  // `message` says what works again; nothing is logged when nothing had failed.
+  void Recovered(std::string_view message, std::initializer_list<LogField> fields);
+
+ private:
+  Logger* const logger_;
+  Clock* const clock_;
+  const Level level_;
+  std::mutex mutex_;
+  int64_t logged_at_ms_ = 0;  // guarded by mutex_
+  uint64_t repeated_ = 0;     // guarded by mutex_
+  bool failing_ = false;      // guarded by mutex_
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_BASE_LOG_H_

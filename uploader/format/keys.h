@@ -1,0 +1,42 @@
+// Names of the objects of a replica, relative to its prefix, and backstay.json.
+//
+// Pure functions, any thread. Parsers return nullopt (keys) or an error (identity) for anything
+// else.
+
+#ifndef BACKSTAY_UPLOADER_FORMAT_KEYS_H_
+#define BACKSTAY_UPLOADER_FORMAT_KEYS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "uploader/base/status.h"
+#include "uploader/format/log_object.h"
+
+namespace backstay {
+
+inline constexpr const char* kIdentityKey = "backstay.json";
+
+std::string LogKey(uint64_t number);                 // log/<16 hex>
+std::string PackKey(uint64_t first, uint64_t last);  // pack/<16 hex>-<16 hex>
+std::string SnapshotFrameKey(uint64_t number, uint64_t nonce, uint32_t frame);
+std::string SnapshotManifestKey(uint64_t number);
+
+std::optional<uint64_t> ParseLogKey(std::string_view key);
+std::optional<std::pair<uint64_t, uint64_t>> ParsePackKey(std::string_view key);  // first <= last
+// The number, if `key` is a manifest's.
+std::optional<uint64_t> ParseSnapshotManifestKey(std::string_view key);
+
+struct Identity {
+  DatabaseId id{};
+  uint32_t page_size = 0;
+};
+std::string EncodeIdentity(const Identity& identity);
+Result<Identity> ParseIdentity(std::string_view json);
+std::string FormatDatabaseId(const DatabaseId& id);  // 32 hex digits
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_FORMAT_KEYS_H_

@@ -1,0 +1,121 @@
+// One segment: a run of consecutive transactions, as specified in uploader/format/README.md.
+//
+// SegmentWriter (used by capture/, on the capture thread; not thread-safe, reusable) and Segment
+// (the parsed form; any thread). Both validate: the writer returns kInvalid rather than emit a
+// segment that its reader would refuse; the reader returns kCorrupt for any damage.
+
+#ifndef BACKSTAY_UPLOADER_FORMAT_SEGMENT_H_
+#define BACKSTAY_UPLOADER_FORMAT_SEGMENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "uploader/base/bytes.h"
+#include "uploader/base/status.h"
+
+namespace backstay {
+
+// Persistent: values are part of the format.
+enum SegmentFlag : uint8_t { kSegmentMore = 1, kSegmentChecksum = 2, kSegmentRepair = 4 };
+
+inline constexpr uint32_t kMaxSegmentFrames = 16;
+inline constexpr uint64_t kMaxSegmentBytes = 64 << 20;
+
+// Entries per zstd frame at this page size: clamp(1 MiB / page size, 1, 256).
+uint32_t FramePages(uint32_t page_size);
+// The page that holds SQLite's lock bytes (offset 2^30), never shipped.
+uint32_t LockBytePage(uint32_t page_size);
+
+struct SegmentEntry {
+  uint32_t pgno = 0;
+  bool based = false;
+};
+
+struct SegmentStep {
+  uint64_t transactions = 1;
+  int64_t time_ms = 0;
+  uint32_t pages = 0;  // database size after the step
+  std::vector<SegmentEntry> entries;
+};
+
+struct SegmentHeader {
+  uint8_t flags = 0;
+  uint32_t page_size = 0;  // bytes
+  uint64_t number = 0;
+  uint64_t first_txid = 0;
+  uint64_t previous_hash = 0;
+  uint64_t checksum = 0;  // of the database after the segment; valid with kSegmentChecksum
+};
+
+// Begin, then for each step: BeginStep, Add…, EndStep; then Finish. Bounded memory: two frame
+// buffers of at most 1 MiB (or one page) each, and the compressed output.
+class SegmentWriter {
+ public:
+  // `level` is zstd's.
+  explicit SegmentWriter(int level = 1);
+  ~SegmentWriter();
+  SegmentWriter(const SegmentWriter&) = delete;
+  SegmentWriter& operator=(const SegmentWriter&) = delete;
+
+  // Drops anything unfinished.
+  void Begin(uint32_t page_size);
+  // `transactions` may be 0 only for the last step of a segment that will be flagged kSegmentMore.
+  void BeginStep(uint64_t transactions, int64_t time_ms);
+  // Ascending pgno within a step. `image` and `base` are page_size bytes, copied; `base` is null
+  // when no old image is known. `base` is ignored if the page is already in the current frame.
+  Status Add(uint32_t pgno, const uint8_t* image, const uint8_t* base);
+  // `pages`: database size after the step.
+  void EndStep(uint32_t pages);
+  // Entries that may still be added (16 frames in all).
+  uint32_t Room() const;
+  // True when the current frame holds this page already: no base is needed for Add.
+  bool InFrame(uint32_t pgno) const;
+  // Entries added so far.
+  uint32_t entries() const;
+  // The segment's bytes, decompressed again and compared before they are returned.
+  Result<std::string> Finish(const SegmentHeader& header);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+class Segment {
+ public:
+  // Parses and verifies the hash of the segment that starts at `data`; `*consumed` is its whole
+  // size, length field included. `data` must outlive the Segment.
+  static Result<Segment> Parse(Bytes data, size_t* consumed);
+
+  const SegmentHeader& header() const { return header_; }
+  const std::vector<SegmentStep>& steps() const { return steps_; }
+  uint64_t hash() const { return hash_; }
+  // Transactions that end in this segment.
+  uint64_t transactions() const;
+  // Last transaction that ends in it (first_txid - 1 when none does).
+  uint64_t last_txid() const { return header_.first_txid + transactions() - 1; }
+  bool more() const { return (header_.flags & kSegmentMore) != 0; }
+  bool has_checksum() const { return (header_.flags & kSegmentChecksum) != 0; }
+
+  // Old image of a page into `out` (page_size bytes).
+  using BaseReader = std::function<Status(uint32_t pgno, uint8_t* out)>;
+  // One new image; `step` indexes steps().
+  using PageSink = std::function<Status(size_t step, uint32_t pgno, Bytes image)>;
+  // Decompresses frame by frame in order. kCorrupt when the bases or the results do not match their
+  // hashes; pages may have been passed to `sink` by then.
+  Status Apply(const BaseReader& base, const PageSink& sink) const;
+
+ private:
+  SegmentHeader header_;
+  uint64_t base_hash_ = 0;
+  uint64_t result_hash_ = 0;
+  uint64_t hash_ = 0;
+  std::vector<SegmentStep> steps_;
+  std::vector<Bytes> frames_;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_FORMAT_SEGMENT_H_

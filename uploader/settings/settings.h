@@ -1,0 +1,103 @@
+// Settings: what the JSON file, the environment and the URI parameters say, merged and checked.
+//
+// Made once per engine (and once per command of the tool), then constant; any thread may read.
+// Errors are kInvalid and name the key, where it stands (file, variable or parameter) and the
+// remedy; never a secret.
+
+#ifndef BACKSTAY_UPLOADER_SETTINGS_SETTINGS_H_
+#define BACKSTAY_UPLOADER_SETTINGS_SETTINGS_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "uploader/base/status.h"
+
+namespace backstay {
+
+enum class Durability { kAsync, kSync };
+
+struct ReplicaSettings {
+  std::string type;      // "s3" or "file"
+  std::string bucket;    // s3
+  std::string path;      // s3: prefix without slashes at either end; file: absolute folder
+  std::string endpoint;  // s3: "http://127.0.0.1:9000"; empty for AWS
+  std::string region = "us-east-1";
+  std::string access_key_id;  // empty: credentials chain
+  std::string secret_access_key;
+  std::string session_token;
+  bool force_path_style = false;
+  bool skip_verify = false;  // TLS
+  // "s3://bucket/prefix" or "file:///dir": for logs and status, never a secret
+  std::string Describe() const;
+};
+
+struct DatabaseSettings {
+  std::string path;  // absolute, without a pattern
+  std::vector<ReplicaSettings> replicas;
+  Durability durability = Durability::kAsync;
+  int64_t sync_timeout_ms = 5000;
+  int64_t min_interval_ms = 250;     // between the starts of two PUTs
+  bool sync_wal = true;              // fdatasync the WAL before a PUT
+  uint64_t outbox_limit = 64 << 20;  // bytes
+  uint64_t page_cache = 4 << 20;     // bytes
+};
+
+struct LogSettings {
+  std::string level = "info";  // debug, info, warn, error
+  std::string type = "json";   // json, text
+  std::string file;            // empty: stderr
+};
+
+// A database that the configuration selects: `path` may be a glob, `{name}` in URLs stands for the
+// file name.
+struct DatabaseRule {
+  std::string pattern;  // empty: every database (extension with only BACKSTAY_REPLICA_URL set)
+  DatabaseSettings settings;
+};
+
+struct Settings {
+  std::vector<DatabaseRule> rules;
+  LogSettings log;
+  int64_t drain_timeout_ms = 5000;
+};
+
+// The seams: tests give their own environment and file reader.
+struct SettingsSources {
+  // Value of an environment variable, or nullopt.
+  std::function<std::optional<std::string>(const std::string& name)> getenv;
+  // All variables whose names start with BACKSTAY_, to find unknown ones.
+  std::function<std::vector<std::string>()> names;
+  // Path of the JSON file given on a command line; empty: BACKSTAY_CONFIG, else /etc/backstay.json
+  // if it exists.
+  std::string config_file;
+};
+SettingsSources ProcessSources();
+
+Result<Settings> LoadSettings(const SettingsSources& sources);
+
+// Settings for one database: the first rule that matches `path`, overridden by URI parameters
+// (`replica_url` when not empty, then name/value pairs). kNotFound when nothing selects it.
+Result<DatabaseSettings> SettingsFor(
+    const Settings& settings, const SettingsSources& sources, const std::string& path,
+    const std::string& replica_url,
+    const std::vector<std::pair<std::string, std::string>>& parameters);
+
+// "s3://bucket/prefix?endpoint=…&region=…&force-path-style=true" or "file:///dir". `{name}` is
+// replaced by `name` unless that is empty.
+Result<ReplicaSettings> ParseReplicaUrl(const std::string& url, const std::string& name);
+// Fills empty keys of an s3 replica from BACKSTAY_…, LITESTREAM_… and AWS_… variables, in this
+// order.
+void FillCredentials(const SettingsSources& sources, ReplicaSettings* replica);
+
+// "250ms", "5s", "1m", "1h", "7d"; a bare number is refused.
+Result<int64_t> ParseDurationMs(const std::string& text);
+// "64MiB", "4KiB", "1GiB", or bytes as a bare number.
+Result<uint64_t> ParseBytes(const std::string& text);
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_SETTINGS_SETTINGS_H_

@@ -1,0 +1,76 @@
+// ReplicaClient: the bucket, reduced to what a replica needs. Keys are relative to the replica's
+// prefix.
+//
+// Owned by one replica's shipper (engine/) or by a command of the tool; implementations may be
+// called from several threads at once. Calls block, up to the implementation's time-outs; Cancel()
+// makes every call in flight and every later one return kCancelled soon. One attempt per call:
+// retrying is the caller's. Errors: kNotFound, kExists, kDenied, kUnavailable (retryable),
+// kUnsupported, kInvalid, kCancelled. A PUT that returns kUnavailable may have been applied: settle
+// it by reading the object back.
+
+#ifndef BACKSTAY_UPLOADER_STORAGE_REPLICA_CLIENT_H_
+#define BACKSTAY_UPLOADER_STORAGE_REPLICA_CLIENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "uploader/base/bytes.h"
+#include "uploader/base/status.h"
+
+namespace backstay {
+
+struct ObjectInfo {
+  std::string key;
+  uint64_t size = 0;  // bytes
+};
+
+struct GetOptions {
+  // A range when length > 0; negative offset counts from the end of the object (suffix range).
+  int64_t offset = 0;
+  uint64_t length = 0;
+  // A body larger than this is kInvalid, without having been buffered.
+  uint64_t max_bytes = 1ULL << 30;
+};
+
+struct ListOptions {
+  std::string prefix;       // keys that start with it
+  std::string start_after;  // only keys greater than it; empty for all
+  bool folders = false;     // names up to the next '/' after the prefix, each once, '/' included
+};
+
+// Counted by the client, read by status; per process.
+struct ClientCounters {
+  uint64_t requests = 0;
+  uint64_t bytes_sent = 0;  // bodies only
+  uint64_t bytes_received = 0;
+};
+
+class ReplicaClient {
+ public:
+  virtual ~ReplicaClient() = default;
+
+  // For people: "s3://bucket/prefix" or "file:///dir"; never a secret.
+  virtual std::string Describe() const = 0;
+  // Replaces an existing object.
+  virtual Status Put(const std::string& key, Bytes body) = 0;
+  // kExists if the key exists; kUnsupported if the store cannot do it atomically.
+  virtual Status PutIfAbsent(const std::string& key, Bytes body) = 0;
+  virtual Result<std::string> Get(const std::string& key, const GetOptions& options = {}) = 0;
+  // Keys in ascending byte order. A replica that does not exist is an empty list; a bucket or
+  // folder that does not exist or cannot be read is an error.
+  virtual Result<std::vector<ObjectInfo>> List(const ListOptions& options) = 0;
+  // Deleting what does not exist is Ok. Stops at the first error.
+  virtual Status Delete(const std::vector<std::string>& keys) = 0;
+  virtual void Cancel() = 0;
+  // Delay in ms that the server asked for with its last 503 (Retry-After), 0 if none.
+  virtual int64_t RetryAfterMs() const { return 0; }
+  virtual ClientCounters Counters() const = 0;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_STORAGE_REPLICA_CLIENT_H_
