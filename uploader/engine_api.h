@@ -1,23 +1,17 @@
 /* engine_api.h: all that vfs/ and uploader/ know of each other. C-compatible, versioned.
 **
-** libbackstay_engine.so exports one function, backstay_engine(version), which returns the table
-*below or
-** NULL when it does not speak that version. The shim dlopen()s it at the first replicated database
-*and never
-** closes it.
+** libbackstay_engine.so exports one function, backstay_engine(version), which returns the
+** table below or NULL when it does not speak that version. The shim dlopen()s it at the
+** first replicated database and never closes it.
 **
-** Threads. Functions of BackstayEngine may be called on any application thread. None throws, writes
-*to
-** stdout or changes signal handlers. committed() never blocks; finish_wal(), sync() and drain()
-*block at
-** most the time they are given; the others only for short, purely local work. The callbacks of
-*BackstayHost
-** are called on the engine's threads, at any time between open() and release(), and never throw.
+** Threads. Functions of BackstayEngine may be called on any application thread. None throws,
+** writes to stdout or changes signal handlers. committed() never blocks; finish_wal(),
+** sync() and drain() block at most the time they are given; the others only for short,
+** purely local work. The callbacks of BackstayHost are called on the engine's threads, at
+** any time between open() and release(), and never throw.
 **
-** Failure. open() fails with a message for people and leaves the application alone; everything
-*after that
-** is reported by log and status only.
-*/
+** Failure. open() fails with a message for people and leaves the application alone;
+** everything after that is reported by log and status only. */
 #ifndef BACKSTAY_UPLOADER_ENGINE_API_H_
 #define BACKSTAY_UPLOADER_ENGINE_API_H_
 
@@ -32,10 +26,9 @@ extern "C" {
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
 
 /* The committed end of a WAL. In NORMAL locking mode: the wal-index header
-*(sqlite.org/walformat.html, 2.1).
-** In EXCLUSIVE locking mode there is no wal-index: `exclusive` is 1, `change` and `pages` are 0,
-*the rest comes
-** from the commit frame that was written. max_frame 0: the WAL is empty or absent. */
+** (sqlite.org/walformat.html, 2.1). In EXCLUSIVE locking mode there is no wal-index:
+** `exclusive` is 1, `change` and `pages` are 0, the rest comes from the commit frame that
+** was written. max_frame 0: the WAL is empty or absent. */
 typedef struct BackstayWalPosition {
   uint32_t salt1, salt2; /* as 32-bit big-endian values of the WAL header */
   uint32_t max_frame;    /* 1-based number of the last committed frame */
@@ -48,15 +41,13 @@ typedef struct BackstayWalPosition {
 /* What the engine may ask of the process that has the database open. */
 typedef struct BackstayHost {
   void *ctx;
-  /* Reads n bytes of the main database file at ofst through the host's own VFS. Returns the bytes
-  *read (fewer
-  ** only at the end of the file) or -1. */
+  /* Reads n bytes of the main database file at ofst through the host's own VFS. Returns the
+  ** bytes read (fewer only at the end of the file) or -1. */
   int64_t (*read)(void *ctx, void *buf, int64_t n, int64_t ofst);
   /* Size of the main database file in bytes, or -1. */
   int64_t (*size)(void *ctx);
-  /* The committed position from a mapped wal-index. 1: *pos is set. 0: none is mapped now (no
-  *connection has
-  ** the WAL open, or EXCLUSIVE locking mode). */
+  /* The committed position from a mapped wal-index. 1: *pos is set. 0: none is mapped now
+  ** (no connection has the WAL open, or EXCLUSIVE locking mode). */
   int (*wal_position)(void *ctx, BackstayWalPosition *pos);
   /* 1 if a connection of this process has the database open. */
   int (*in_use)(void *ctx);
@@ -67,8 +58,8 @@ typedef struct BackstayHost {
 typedef struct BackstayOpen {
   const char *path;        /* absolute path of the main database */
   const char *replica_url; /* the URI parameter `replica`, or NULL */
-  /* Further URI parameters: nparam pairs name, value; unknown names that start with "backstay_" are
-   * errors. */
+  /* Further URI parameters: nparam pairs name, value; unknown names that start with
+  ** "backstay_" are errors. */
   const char *const *params;
   int nparam;
   int sqlite_version; /* sqlite3_libversion_number() of the host */
@@ -82,36 +73,32 @@ enum BackstayLevel { BACKSTAY_DEBUG, BACKSTAY_INFO, BACKSTAY_WARN, BACKSTAY_ERRO
 typedef struct BackstayEngine {
   uint32_t version;
   /* Starts replication of one database. 0: *db is set and host belongs to the engine until
-  *release().
-  ** Otherwise `error` (capacity n) says why; host stays the caller's. */
+  ** release(). Otherwise `error` (capacity n) says why; host stays the caller's. */
   int (*open)(const BackstayOpen *options, BackstayDb **db, char *error, size_t n);
-  /* The host's last connection in this process is gone (called before its file is closed, after the
-  *WAL is
-  ** deleted, if it is). The engine finishes on its own, then calls release(). `db` is dead to the
-  *caller. */
+  /* The host's last connection in this process is gone (called before its file is closed,
+  ** after the WAL is deleted, if it is). The engine finishes on its own, then calls
+  ** release(). `db` is dead to the caller. */
   void (*close)(BackstayDb *db);
   /* A transaction ended at *pos. Called while the WAL write lock is still held. */
   void (*committed)(BackstayDb *db, const BackstayWalPosition *pos);
-  /* The WAL's content is about to be destroyed: waits until every committed frame has been read, at
-  *most
-  ** timeout_ms. 1 when it has. */
+  /* The WAL's content is about to be destroyed: waits until every committed frame has been
+  ** read, at most timeout_ms. 1 when it has. */
   int (*finish_wal)(BackstayDb *db, int timeout_ms);
   /* The WAL was truncated to nothing or deleted, after finish_wal(). */
   void (*wal_gone)(BackstayDb *db);
   /* Waits until everything committed before the call is in every replica, at most timeout_ms
-  *(negative: the
-  ** configured sync timeout). 1 when it is, else 0. */
+  ** (negative: the configured sync timeout). 1 when it is, else 0. */
   int (*sync)(BackstayDb *db, int timeout_ms);
-  /* Status as a JSON text, NUL-terminated, to be freed with free_text(). NULL when out of memory.
-   */
+  /* Status as a JSON text, NUL-terminated, to be freed with free_text(). NULL when out of
+  ** memory. */
   char *(*status)(BackstayDb *db);
   void (*free_text)(char *text);
   /* 1 if commits wait for the bucket (durability=sync). */
   int (*is_sync)(BackstayDb *db);
   /* Writes one log line; path may be NULL. */
   void (*log)(int level, const char *path, const char *message);
-  /* Ships what is committed in all databases, at most for the configured drain timeout. At process
-   * exit. */
+  /* Ships what is committed in all databases, at most for the configured drain timeout. At
+  ** process exit. */
   void (*drain)(void);
   /* In a forked child: forget everything without touching it; no thread of ours exists there. */
   void (*forked)(void);
