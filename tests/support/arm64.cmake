@@ -1,0 +1,17 @@
+# CMake toolchain: Debian's cross compiler against the arm64 system that tests/arm64.sh unpacks into
+# BACKSTAY_SYSROOT; programs run under qemu's user-mode emulation.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES BACKSTAY_SYSROOT)
+set(CMAKE_SYSROOT ${BACKSTAY_SYSROOT})
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static;-L;${BACKSTAY_SYSROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${BACKSTAY_SYSROOT})
+set(ENV{PKG_CONFIG_LIBDIR}
+    ${BACKSTAY_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig:${BACKSTAY_SYSROOT}/usr/share/pkgconfig)
