@@ -48,10 +48,11 @@ class PackWriter {
   Status Add(Bytes object, uint64_t number);
   size_t objects() const { return index_.size(); }
   size_t bytes() const { return out_.size(); }
-  // The pack; the writer is spent.
+  // The pack, empty if nothing was added; the writer is spent.
   std::string Finish();
 
  private:
+  const DatabaseId id_;
   ByteWriter out_;
   std::vector<PackedObject> index_;
 };
@@ -59,9 +60,10 @@ class PackWriter {
 // Where the index starts, from the end of a pack (the last min(size, kPackTailBytes) bytes).
 // `pack_size` is the size of the whole object.
 Result<uint64_t> PackIndexOffset(Bytes tail, uint64_t pack_size);
-// `end`: the bytes from the index offset to the end of the pack. Offsets are checked to tile the
-// pack.
-Result<std::vector<PackedObject>> ParsePackIndex(Bytes end, uint64_t pack_size);
+// `end`: the bytes from the index offset to the end of the pack. Numbers are checked to be dense
+// and the objects to tile the pack. `id` receives the database's.
+Result<std::vector<PackedObject>> ParsePackIndex(Bytes end, uint64_t pack_size,
+                                                 DatabaseId* id = nullptr);
 
 }  // namespace backstay
 

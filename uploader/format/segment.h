@@ -18,11 +18,14 @@
 
 namespace backstay {
 
+class FrameDecoder;
+
 // Persistent: values are part of the format.
 enum SegmentFlag : uint8_t { kSegmentMore = 1, kSegmentChecksum = 2, kSegmentRepair = 4 };
 
 inline constexpr uint32_t kMaxSegmentFrames = 16;
 inline constexpr uint64_t kMaxSegmentBytes = 64 << 20;
+inline constexpr uint32_t kMaxSegmentSteps = 1 << 16;
 
 // Entries per zstd frame at this page size: clamp(1 MiB / page size, 1, 256).
 uint32_t FramePages(uint32_t page_size);
@@ -50,8 +53,9 @@ struct SegmentHeader {
   uint64_t checksum = 0;  // of the database after the segment; valid with kSegmentChecksum
 };
 
-// Begin, then for each step: BeginStep, Add…, EndStep; then Finish. Bounded memory: two frame
-// buffers of at most 1 MiB (or one page) each, and the compressed output.
+// Begin, then for each step: BeginStep, Add…, EndStep; then Finish. Bounded memory: buffers of at
+// most 1 MiB per frame and the compressed output. What a void function finds wrong is reported by
+// the next one that returns a Status; after an error nothing but Begin helps.
 class SegmentWriter {
  public:
   // `level` is zstd's.
@@ -62,20 +66,22 @@ class SegmentWriter {
 
   // Drops anything unfinished.
   void Begin(uint32_t page_size);
-  // `transactions` may be 0 only for the last step of a segment that will be flagged kSegmentMore.
+  // `transactions` is 0 in the last step of a segment that will be flagged kSegmentMore, and only
+  // there. A time before the previous step's is taken as that one's.
   void BeginStep(uint64_t transactions, int64_t time_ms);
   // Ascending pgno within a step. `image` and `base` are page_size bytes, copied; `base` is null
   // when no old image is known. `base` is ignored if the page is already in the current frame.
   Status Add(uint32_t pgno, const uint8_t* image, const uint8_t* base);
   // `pages`: database size after the step.
   void EndStep(uint32_t pages);
-  // Entries that may still be added (16 frames in all).
+  // Entries that may still be added (16 frames in all); 0 too when no step may follow.
   uint32_t Room() const;
   // True when the current frame holds this page already: no base is needed for Add.
   bool InFrame(uint32_t pgno) const;
   // Entries added so far.
   uint32_t entries() const;
-  // The segment's bytes, decompressed again and compared before they are returned.
+  // The segment's bytes, each frame of which was decompressed again and compared. The writer then
+  // needs Begin.
   Result<std::string> Finish(const SegmentHeader& header);
 
  private:
@@ -103,11 +109,17 @@ class Segment {
   using BaseReader = std::function<Status(uint32_t pgno, uint8_t* out)>;
   // One new image; `step` indexes steps().
   using PageSink = std::function<Status(size_t step, uint32_t pgno, Bytes image)>;
-  // Decompresses frame by frame in order. kCorrupt when the bases or the results do not match their
-  // hashes; pages may have been passed to `sink` by then.
-  Status Apply(const BaseReader& base, const PageSink& sink) const;
+  // Decompresses frame by frame in order: `base` for the based entries of a frame, then `sink` for
+  // its images, which `base` must know when it is asked for a later frame. kCorrupt when the bases
+  // or the results do not match their hashes; that is found before `sink` sees the last frame.
+  // `decoder` saves the set-up when many segments are applied; null makes one.
+  Status Apply(const BaseReader& base, const PageSink& sink, FrameDecoder* decoder = nullptr) const;
 
  private:
+  struct Parser;
+
+  Status CheckHashes(uint64_t base_hash, uint64_t result_hash) const;
+
   SegmentHeader header_;
   uint64_t base_hash_ = 0;
   uint64_t result_hash_ = 0;

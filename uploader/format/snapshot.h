@@ -17,11 +17,14 @@
 namespace backstay {
 
 inline constexpr uint32_t kSnapshotFrameBytes = 4 << 20;
+// No encoded frame is longer: a manifest that says so is corrupt.
+inline constexpr uint64_t kMaxSnapshotObjectBytes = 8 << 20;
 // Pages per frame: 4 MiB / page size.
 inline uint32_t SnapshotFramePages(uint32_t page_size) { return kSnapshotFrameBytes / page_size; }
 
-// `images` is a whole number of pages, at most 4 MiB; `hashes` receives their page hashes.
-// `level` is zstd's. A frame that cannot be compressed (out of memory) is kIo.
+// `images` is a whole number of pages, at most 4 MiB, else kInvalid; the lock-byte page may hold
+// anything. `hashes` receives their page hashes. `level` is zstd's. A frame that cannot be
+// compressed (out of memory) is kIo.
 Result<std::string> EncodeSnapshotFrame(uint32_t page_size, uint32_t first_page, Bytes images,
                                         std::vector<uint64_t>* hashes, int level = 1);
 

@@ -1,0 +1,181 @@
+#include <algorithm>
+
+#include "uploader/base/hash.h"
+#include "uploader/format/checks.h"
+#include "uploader/format/frame_codec.h"
+#include "uploader/format/segment.h"
+
+namespace backstay {
+
+struct SegmentWriter::Impl {
+  explicit Impl(int level) : encoder(level) {}
+
+  void Fail(const std::string& detail) {
+    if (status.ok()) status = Status(Code::kInvalid, "segment writer: " + detail);
+  }
+  Status CheckAdd(uint32_t pgno) const;
+  Status FlushFrame();
+  std::string Encode(const SegmentHeader& header) const;
+  void EncodeSteps(ByteWriter* out) const;
+
+  FrameEncoder encoder;
+  Hasher base_hash;
+  Hasher result_hash;
+  Status status{Code::kInvalid, "segment writer: not begun"};
+  uint32_t page_size = 0;
+  bool in_step = false;
+  bool any_base = false;
+  uint32_t entries = 0;
+  std::vector<SegmentStep> steps;
+  std::vector<uint32_t> frame_pages;  // of the frame that is being filled
+  std::vector<uint8_t> images;
+  std::vector<uint8_t> prefix;
+  ByteWriter frames;  // finished ones
+};
+
+Status SegmentWriter::Impl::CheckAdd(uint32_t pgno) const {
+  auto invalid = [pgno](const char* why) {
+    return Status(Code::kInvalid, "segment writer: page " + std::to_string(pgno) + ": " + why);
+  };
+  if (!in_step) return invalid("no step was begun");
+  if (pgno == 0 || pgno > kMaxPageNumber) return invalid("no such page number");
+  if (pgno == LockBytePage(page_size)) return invalid("the lock-byte page is never shipped");
+  const std::vector<SegmentEntry>& added = steps.back().entries;
+  if (!added.empty() && added.back().pgno >= pgno) return invalid("not in ascending order");
+  if (entries >= kMaxSegmentFrames * FramePages(page_size)) return invalid("the segment is full");
+  return Status::Ok();
+}
+
+Status SegmentWriter::Impl::FlushFrame() {
+  if (frame_pages.empty()) return Status::Ok();
+  base_hash.Update(prefix);
+  result_hash.Update(images);
+  Status encoded = encoder.Encode(prefix, images, &frames);
+  any_base = any_base || !prefix.empty();
+  frame_pages.clear();
+  images.clear();
+  prefix.clear();
+  return encoded;
+}
+
+void SegmentWriter::Impl::EncodeSteps(ByteWriter* out) const {
+  out->Varint(steps.size());
+  int64_t previous_time = steps.front().time_ms;
+  for (const SegmentStep& step : steps) {
+    out->Varint(step.transactions);
+    out->Varint(static_cast<uint64_t>(step.time_ms - previous_time));
+    out->Varint(step.pages);
+    out->Varint(step.entries.size());
+    uint32_t previous = 0;
+    for (const SegmentEntry& entry : step.entries) {
+      out->Varint(uint64_t{entry.pgno - previous - 1} * 2 + (entry.based ? 1 : 0));
+      previous = entry.pgno;
+    }
+    previous_time = step.time_ms;
+  }
+}
+
+std::string SegmentWriter::Impl::Encode(const SegmentHeader& header) const {
+  ByteWriter body;
+  body.U8(header.flags);
+  body.U8(PageSizeLog2(page_size));
+  body.Varint(header.number);
+  body.Varint(header.first_txid);
+  body.Varint(static_cast<uint64_t>(steps.front().time_ms));
+  body.U64(header.previous_hash);
+  body.U64((header.flags & kSegmentChecksum) != 0 ? header.checksum : 0);
+  body.U64(any_base ? base_hash.Digest() : 0);
+  body.U64(result_hash.Digest());
+  EncodeSteps(&body);
+  ByteWriter out;
+  out.Varint(body.size() + frames.size() + 8);
+  out.Raw(body.bytes());
+  out.Raw(frames.bytes());
+  out.U64(Hash(out.bytes()));
+  return out.Take();
+}
+
+SegmentWriter::SegmentWriter(int level) : impl_(std::make_unique<Impl>(level)) {}
+SegmentWriter::~SegmentWriter() = default;
+
+void SegmentWriter::Begin(uint32_t page_size) {
+  Impl& w = *impl_;
+  w.status = Status::Ok();
+  w.page_size = page_size;
+  w.in_step = w.any_base = false;
+  w.entries = 0;
+  w.base_hash.Reset();
+  w.result_hash.Reset();
+  w.steps.clear();
+  w.frame_pages.clear();
+  w.images.clear();
+  w.prefix.clear();
+  w.frames.Clear();
+  if (!ValidPageSize(page_size)) w.Fail("page size " + std::to_string(page_size));
+}
+
+void SegmentWriter::BeginStep(uint64_t transactions, int64_t time_ms) {
+  Impl& w = *impl_;
+  if (!w.status.ok()) return;
+  if (w.in_step) return w.Fail("the previous step has no end");
+  if (w.steps.size() >= kMaxSegmentSteps) return w.Fail("too many steps");
+  if (!w.steps.empty() && w.steps.back().transactions == 0) {
+    return w.Fail("a step follows the unfinished transaction");
+  }
+  int64_t least = w.steps.empty() ? 0 : w.steps.back().time_ms;
+  w.in_step = true;
+  w.steps.push_back({transactions, std::max(time_ms, least), 0, {}});
+}
+
+Status SegmentWriter::Add(uint32_t pgno, const uint8_t* image, const uint8_t* base) {
+  Impl& w = *impl_;
+  if (w.status.ok()) w.status = w.CheckAdd(pgno);
+  BACKSTAY_TRY(w.status);
+  bool based = base != nullptr && !InFrame(pgno);
+  if (based) w.prefix.insert(w.prefix.end(), base, base + w.page_size);
+  w.images.insert(w.images.end(), image, image + w.page_size);
+  w.frame_pages.push_back(pgno);
+  w.steps.back().entries.push_back({pgno, based});
+  ++w.entries;
+  if (w.frame_pages.size() == FramePages(w.page_size)) w.status = w.FlushFrame();
+  return w.status;
+}
+
+void SegmentWriter::EndStep(uint32_t pages) {
+  Impl& w = *impl_;
+  if (!w.status.ok()) return;
+  if (!w.in_step) return w.Fail("no step was begun");
+  if (pages == 0 || pages > kMaxPageNumber) return w.Fail("a database has at least one page");
+  w.steps.back().pages = pages;
+  w.in_step = false;
+}
+
+uint32_t SegmentWriter::Room() const {
+  const Impl& w = *impl_;
+  if (!w.status.ok() || (!w.in_step && w.steps.size() >= kMaxSegmentSteps)) return 0;
+  return kMaxSegmentFrames * FramePages(w.page_size) - w.entries;
+}
+
+bool SegmentWriter::InFrame(uint32_t pgno) const {
+  const std::vector<uint32_t>& pages = impl_->frame_pages;
+  return std::find(pages.begin(), pages.end(), pgno) != pages.end();
+}
+
+uint32_t SegmentWriter::entries() const { return impl_->entries; }
+
+Result<std::string> SegmentWriter::Finish(const SegmentHeader& header) {
+  Impl& w = *impl_;
+  if (w.status.ok() && (w.in_step || w.steps.empty())) w.Fail("no finished step");
+  if (w.status.ok() && header.page_size != w.page_size) w.Fail("header of another page size");
+  if (w.status.ok()) w.status = w.FlushFrame();
+  BACKSTAY_TRY(w.status);
+  w.status = Status(Code::kInvalid, "segment writer: not begun");
+  std::string bytes = w.Encode(header);
+  // The reader's own rules judge what the caller put in the header.
+  size_t consumed = 0;
+  Result<Segment> parsed = Segment::Parse(AsBytes(bytes), &consumed);
+  if (!parsed.ok()) return Status(Code::kInvalid, parsed.error().message()).Wrap("segment writer");
+  return bytes;
+}
+
+}  // namespace backstay
