@@ -31,6 +31,9 @@ struct ReplicaSettings {
   std::string session_token;
   bool force_path_style = false;
   bool skip_verify = false;  // TLS
+  // Written down somewhere, not the default: then the environment leaves it alone.
+  bool region_given = false;
+  bool force_path_style_given = false;
   // "s3://bucket/prefix" or "file:///dir": for logs and status, never a secret
   std::string Describe() const;
 };
@@ -63,6 +66,7 @@ struct Settings {
   std::vector<DatabaseRule> rules;
   LogSettings log;
   int64_t drain_timeout_ms = 5000;
+  ReplicaSettings replica_defaults;  // the file's top-level endpoint, credentials, …
 };
 
 // The seams: tests give their own environment and file reader.
@@ -74,6 +78,7 @@ struct SettingsSources {
   // Path of the JSON file given on a command line; empty: BACKSTAY_CONFIG, else /etc/backstay.json
   // if it exists.
   std::string config_file;
+  std::string default_config_file = "/etc/backstay.json";
 };
 SettingsSources ProcessSources();
 
@@ -93,7 +98,10 @@ Result<ReplicaSettings> ParseReplicaUrl(const std::string& url, const std::strin
 // order.
 void FillCredentials(const SettingsSources& sources, ReplicaSettings* replica);
 
-// "250ms", "5s", "1m", "1h", "7d"; a bare number is refused.
+// The configuration table of the manual, in Markdown, made from what the parsers use.
+std::string SettingsTable();
+
+// "250ms", "5s", "1m30s", "1h", "7d"; a bare number is refused.
 Result<int64_t> ParseDurationMs(const std::string& text);
 // "64MiB", "4KiB", "1GiB", or bytes as a bare number.
 Result<uint64_t> ParseBytes(const std::string& text);

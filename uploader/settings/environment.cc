@@ -1,0 +1,153 @@
+#include "uploader/settings/environment.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "uploader/settings/replica_url.h"
+#include "uploader/settings/table.h"
+
+namespace backstay {
+namespace {
+
+constexpr char kPrefix[] = "BACKSTAY_";
+
+std::vector<std::string> OwnNames() {
+  std::vector<std::string> names;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const char* equals = std::strchr(*entry, '=');
+    if (equals == nullptr || std::strncmp(*entry, kPrefix, sizeof(kPrefix) - 1) != 0) continue;
+    names.emplace_back(*entry, equals - *entry);
+  }
+  return names;
+}
+
+struct Credentials {
+  std::string id, secret, token;
+};
+
+Credentials FromEnvironment(const SettingsSources& sources, const std::string& prefix) {
+  auto read = [&](const char* name) {
+    return Variable(sources, (prefix + name).c_str()).value_or("");
+  };
+  return {read("ACCESS_KEY_ID"), read("SECRET_ACCESS_KEY"), read("SESSION_TOKEN")};
+}
+
+// Halves of different pairs never mix: an offer counts only where it agrees with what is there.
+bool Complete(const Credentials& offer, ReplicaSettings* replica) {
+  auto agree = [](const std::string& a, const std::string& b) {
+    return a.empty() || b.empty() || a == b;
+  };
+  const std::string& id = replica->access_key_id.empty() ? offer.id : replica->access_key_id;
+  const std::string& secret =
+      replica->secret_access_key.empty() ? offer.secret : replica->secret_access_key;
+  if (id.empty() || secret.empty() || !agree(offer.id, id) || !agree(offer.secret, secret)) {
+    return false;
+  }
+  replica->access_key_id = std::string(id);
+  replica->secret_access_key = std::string(secret);
+  if (replica->session_token.empty()) replica->session_token = offer.token;
+  return true;
+}
+
+// The table's variables for a replica key, the first that is set.
+std::string ReplicaVariable(const SettingsSources& sources, const char* key) {
+  for (const char* name : FindKey(Scope::kReplica, key)->variables) {
+    if (auto value = Variable(sources, name)) return *value;
+  }
+  return "";
+}
+
+Status ApplyVariables(const SettingsSources& sources, Scope scope, const SettingTarget& target) {
+  for (const Setting& setting : AllSettings()) {
+    if (setting.scope != scope) continue;
+    for (const char* name : setting.variables) {
+      std::optional<std::string> value = Variable(sources, name);
+      if (!value.has_value()) continue;
+      BACKSTAY_TRY(setting.set(*value, target).Wrap(name));
+      break;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+SettingsSources ProcessSources() {
+  SettingsSources sources;
+  sources.getenv = [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+  };
+  sources.names = OwnNames;
+  return sources;
+}
+
+std::optional<std::string> Variable(const SettingsSources& sources, const char* name) {
+  std::optional<std::string> value = sources.getenv(name);
+  return value.has_value() && value->empty() ? std::nullopt : value;
+}
+
+Status CheckEnvironment(const SettingsSources& sources) {
+  for (const std::string& name : sources.names()) {
+    if (std::optional<Status> unknown = UnknownVariable(name)) return *unknown;
+  }
+  return {};
+}
+
+Status ApplyProcessVariables(const SettingsSources& sources, Settings* settings) {
+  SettingTarget target;
+  target.settings = settings;
+  BACKSTAY_TRY(ApplyVariables(sources, Scope::kTop, target));
+  return ApplyVariables(sources, Scope::kLogging, target);
+}
+
+Status ApplyDatabaseVariables(const SettingsSources& sources, DatabaseSettings* database) {
+  const std::string path = database->path;
+  SettingTarget target;
+  target.database = database;
+  BACKSTAY_TRY(ApplyVariables(sources, Scope::kDatabase, target));
+  database->path = path;
+  return {};
+}
+
+void AddDefaults(const ReplicaSettings& defaults, ReplicaSettings* replica) {
+  const bool file = replica->type == "file" ||
+                    (replica->type.empty() && replica->bucket.empty() && replica->path[0] == '/');
+  if (file) return;
+  if (replica->bucket.empty()) replica->bucket = defaults.bucket;
+  if (replica->endpoint.empty()) replica->endpoint = defaults.endpoint;
+  if (!replica->region_given && defaults.region_given) {
+    replica->region = defaults.region;
+    replica->region_given = true;
+  }
+  if (!replica->force_path_style_given && defaults.force_path_style_given) {
+    replica->force_path_style = defaults.force_path_style;
+    replica->force_path_style_given = true;
+  }
+  replica->skip_verify = replica->skip_verify || defaults.skip_verify;
+  (void)Complete({defaults.access_key_id, defaults.secret_access_key, defaults.session_token},
+                 replica);
+}
+
+void FillCredentials(const SettingsSources& sources, ReplicaSettings* replica) {
+  if (replica->type == "file") return;
+  const bool complete = !replica->access_key_id.empty() && !replica->secret_access_key.empty();
+  for (const char* prefix : {"BACKSTAY_", "LITESTREAM_", "AWS_"}) {
+    if (complete || Complete(FromEnvironment(sources, prefix), replica)) break;
+  }
+  if (replica->endpoint.empty()) {
+    replica->endpoint = ReplicaVariable(sources, "endpoint");
+    while (replica->endpoint.ends_with('/')) replica->endpoint.pop_back();
+  }
+  std::string region = ReplicaVariable(sources, "region");
+  if (!replica->region_given && !region.empty()) {
+    replica->region = std::move(region);
+    replica->region_given = true;
+  }
+  ChoosePathStyle(replica);
+}
+
+}  // namespace backstay

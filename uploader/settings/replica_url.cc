@@ -1,0 +1,282 @@
+#include "uploader/settings/replica_url.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string_view>
+
+#include "uploader/settings/table.h"
+#include "uploader/settings/units.h"
+
+namespace backstay {
+namespace {
+
+constexpr char kForms[] = "write s3://bucket/prefix or file:///folder";
+constexpr char kPlaceholder[] = "{name}";
+
+Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
+
+std::string ReplaceAll(std::string text, std::string_view from, std::string_view to) {
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// RFC 3986, 2.1; '+' stays '+'.
+Result<std::string> PercentDecode(std::string_view text, const char* part) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    int high = i + 2 < text.size() ? HexDigit(text[i + 1]) : -1;
+    int low = i + 2 < text.size() ? HexDigit(text[i + 2]) : -1;
+    int value = high * 16 + low;
+    if (high < 0 || low < 0 || value == 0) {
+      return Invalid(std::string("a % in the ") + part + " starts no character; write %25 for %");
+    }
+    out += static_cast<char>(value);
+    i += 2;
+  }
+  return out;
+}
+
+bool HasControlCharacter(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+// Amazon's rule for general purpose buckets, plus what older buckets and Ceph allow.
+Status CheckBucket(const std::string& bucket) {
+  if (bucket.empty()) {
+    return Invalid("the bucket is missing; write s3://bucket/prefix, or set \"bucket\"");
+  }
+  const std::string letters = ReplaceAll(bucket, kPlaceholder, "name");
+  bool good = std::all_of(letters.begin(), letters.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
+  });
+  if (good && letters.size() <= 255 && letters[0] != '.') return {};
+  return Invalid(
+      "the bucket's name may hold letters, digits, '-', '.' and '_'; the prefix goes behind a '/', "
+      "credentials into BACKSTAY_ACCESS_KEY_ID and BACKSTAY_SECRET_ACCESS_KEY");
+}
+
+// A segment "." or ".." would be resolved away by proxies and HTTP libraries, not by all alike.
+Status CheckPrefix(const std::string& prefix) {
+  if (HasControlCharacter(prefix)) return Invalid("the path holds a control character");
+  if (prefix.size() > 900) return Invalid("the path is longer than 900 bytes");
+  std::string_view rest = prefix;
+  while (!rest.empty()) {
+    std::string_view segment = rest.substr(0, rest.find('/'));
+    if (segment == "." || segment == "..") {
+      return Invalid("the path holds a segment \".\" or \"..\"; write it without");
+    }
+    rest.remove_prefix(std::min(rest.size(), segment.size() + 1));
+  }
+  return {};
+}
+
+// Whether `endpoint` is a plain http(s) host with or without a port.
+bool IsPlainEndpoint(const std::string& endpoint) {
+  if (endpoint.rfind("http://", 0) != 0 && endpoint.rfind("https://", 0) != 0) return false;
+  std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), curl_url_cleanup);
+  if (!url || curl_url_set(url.get(), CURLUPART_URL, endpoint.c_str(), 0) != CURLUE_OK) {
+    return false;
+  }
+  auto part = [&](CURLUPart which) {
+    char* text = nullptr;
+    std::string value;
+    if (curl_url_get(url.get(), which, &text, 0) == CURLUE_OK) value = text;
+    curl_free(text);
+    return value;
+  };
+  return !part(CURLUPART_HOST).empty() && part(CURLUPART_PATH) == "/" &&
+         part(CURLUPART_USER).empty() && part(CURLUPART_PASSWORD).empty() &&
+         endpoint.find_first_of("?#@") == std::string::npos;
+}
+
+Status FinishEndpoint(std::string* endpoint) {
+  if (endpoint->empty()) return {};
+  if (!IsPlainEndpoint(*endpoint)) {
+    return Invalid(
+        "the endpoint (of the replica, else AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL) must look "
+        "like "
+        "https://host or http://host:port, without user, path or query");
+  }
+  while (endpoint->back() == '/') endpoint->pop_back();
+  return {};
+}
+
+Status FinishS3(ReplicaSettings* replica) {
+  BACKSTAY_TRY(CheckBucket(replica->bucket));
+  std::string& path = replica->path;
+  path.erase(0, std::min(path.find_first_not_of('/'), path.size()));
+  path.erase(path.find_last_not_of('/') + 1);
+  BACKSTAY_TRY(CheckPrefix(path));
+  BACKSTAY_TRY(FinishEndpoint(&replica->endpoint));
+  if (replica->region.empty() || HasControlCharacter(replica->region) ||
+      replica->region.find_first_of("/ ") != std::string::npos) {
+    return Invalid("the region must be a name such as us-east-1");
+  }
+  if (replica->access_key_id.empty() != replica->secret_access_key.empty()) {
+    return Invalid(replica->access_key_id.empty()
+                       ? "secret-access-key is set without access-key-id; set both or neither"
+                       : "access-key-id is set without secret-access-key; set both or neither");
+  }
+  if (!replica->session_token.empty() && replica->access_key_id.empty()) {
+    return Invalid("session-token is set without access-key-id and secret-access-key");
+  }
+  ChoosePathStyle(replica);
+  return {};
+}
+
+Status FinishFile(ReplicaSettings* replica) {
+  std::string& path = replica->path;
+  if (!replica->bucket.empty() || !replica->endpoint.empty()) {
+    return Invalid(
+        "\"bucket\" and \"endpoint\" belong to a replica of type s3, this one is a file");
+  }
+  if (path.empty()) return Invalid("the folder is missing; write file:///folder, or set \"path\"");
+  if (path[0] != '/') {
+    return Invalid("the folder " + Quote(path) +
+                   " is relative; write an absolute one, as in file:///folder");
+  }
+  if (path.find('\0') != std::string::npos) return Invalid("the folder's name holds a NUL");
+  path = std::filesystem::path(path).lexically_normal().string();
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (path == "/") return Invalid("the folder \"/\" cannot be a replica; name one below it");
+  return {};
+}
+
+// Splits "a=b&c=d", checks the names against the table and sets the values.
+Status ParseQuery(std::string_view query, ReplicaSettings* replica) {
+  std::set<std::string> seen;
+  while (!query.empty()) {
+    std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    if (pair.empty()) continue;
+    size_t equals = std::min(pair.find('='), pair.size());
+    const std::string name(pair.substr(0, equals));
+    const Setting* setting = replica->type == "s3" ? FindUrlParameter(name) : nullptr;
+    if (setting == nullptr) return UnknownUrlParameter(name, replica->type);
+    if (!seen.insert(name).second) return Invalid("parameter " + name + " is given twice");
+    Result<std::string> value =
+        PercentDecode(pair.substr(std::min(equals + 1, pair.size())), "query");
+    if (!value.ok()) return value.error().Wrap("parameter " + name);
+    if (value->empty()) return Invalid("parameter " + name + " has no value");
+    SettingTarget target;
+    target.replica = replica;
+    BACKSTAY_TRY(setting->set(*value, target).Wrap("parameter " + name));
+  }
+  return {};
+}
+
+// `rest` is what stands between "s3://" and '?'.
+Status ParseS3(std::string_view rest, ReplicaSettings* replica) {
+  replica->type = "s3";
+  std::string_view authority = rest.substr(0, rest.find('/'));
+  if (authority.find_first_of("@:") != std::string_view::npos) {
+    return Invalid(
+        "no user, password or port may stand before the bucket; credentials go into "
+        "BACKSTAY_ACCESS_KEY_ID and BACKSTAY_SECRET_ACCESS_KEY, a server into ?endpoint=");
+  }
+  replica->bucket = authority;
+  Result<std::string> path = PercentDecode(rest.substr(authority.size()), "path");
+  if (!path.ok()) return path.error();
+  replica->path = *path;
+  return {};
+}
+
+Status ParseFile(std::string_view rest, ReplicaSettings* replica) {
+  replica->type = "file";
+  Result<std::string> path = PercentDecode(rest, "path");
+  if (!path.ok()) return path.error();
+  replica->path = *path;
+  return {};
+}
+
+Result<ReplicaSettings> Parse(const std::string& url) {
+  if (url.empty()) return Invalid(std::string("it is empty; ") + kForms);
+  size_t colon = url.find("://");
+  if (url[0] == '/' || colon == std::string::npos) {
+    return Invalid(std::string("it has no scheme; ") + kForms);
+  }
+  const std::string scheme = LowerCase(url.substr(0, colon));
+  if (scheme != "s3" && scheme != "file") {
+    return Invalid("scheme " + Quote(scheme) + " is not supported, only s3 and file are; " +
+                   kForms);
+  }
+  if (url.find('#') != std::string::npos) return Invalid("it holds a '#'; write %23");
+  std::string_view rest = std::string_view(url).substr(colon + 3);
+  size_t question = std::min(rest.find('?'), rest.size());
+  ReplicaSettings replica;
+  std::string_view place = rest.substr(0, question);
+  BACKSTAY_TRY(scheme == "s3" ? ParseS3(place, &replica) : ParseFile(place, &replica));
+  BACKSTAY_TRY(ParseQuery(rest.substr(std::min(question + 1, rest.size())), &replica));
+  BACKSTAY_TRY(FinishReplica(&replica));
+  return replica;
+}
+
+}  // namespace
+
+std::string ReplicaSettings::Describe() const {
+  if (type == "file") return "file://" + path;
+  return "s3://" + bucket + (path.empty() ? "" : "/" + path);
+}
+
+Status FinishReplica(ReplicaSettings* replica) {
+  if (replica->type.empty()) {
+    if (!replica->bucket.empty()) replica->type = "s3";
+    if (replica->bucket.empty() && replica->path[0] == '/') replica->type = "file";
+  }
+  if (replica->type == "s3") return FinishS3(replica);
+  if (replica->type == "file") return FinishFile(replica);
+  if (replica->type.empty()) {
+    return Invalid("type and bucket are missing; set \"type\" to s3 or file, or give a \"url\"");
+  }
+  return Invalid("type " + Quote(replica->type) + " is not supported, only s3 and file are");
+}
+
+void ChoosePathStyle(ReplicaSettings* replica) {
+  if (replica->force_path_style_given) return;
+  const std::string& endpoint = replica->endpoint;
+  replica->force_path_style =
+      !endpoint.empty() && endpoint.find("amazonaws.com") == std::string::npos;
+}
+
+Status ExpandName(const std::string& name, ReplicaSettings* replica) {
+  replica->bucket = ReplaceAll(replica->bucket, kPlaceholder, name);
+  replica->path = ReplaceAll(replica->path, kPlaceholder, name);
+  return FinishReplica(replica);
+}
+
+bool HasNamePlaceholder(const ReplicaSettings& replica) {
+  return replica.bucket.find(kPlaceholder) != std::string::npos ||
+         replica.path.find(kPlaceholder) != std::string::npos;
+}
+
+std::string Location(const ReplicaSettings& replica) {
+  return replica.type + '\n' + replica.bucket + '\n' + replica.path + '\n' + replica.endpoint;
+}
+
+Result<ReplicaSettings> ParseReplicaUrl(const std::string& url, const std::string& name) {
+  Result<ReplicaSettings> replica = Parse(url);
+  if (!replica.ok()) return replica.error().Wrap("replica URL");
+  if (!name.empty()) BACKSTAY_TRY(ExpandName(name, &*replica).Wrap("replica URL"));
+  return replica;
+}
+
+}  // namespace backstay

@@ -1,0 +1,195 @@
+#include <algorithm>
+
+#include "uploader/settings/table.h"
+#include "uploader/settings/units.h"
+
+namespace backstay {
+namespace {
+
+using T = const SettingTarget&;
+using V = const std::string&;
+
+constexpr int64_t kHour = 3'600'000;
+constexpr int64_t kDay = 24 * kHour;
+
+Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
+
+Status SetBool(V value, bool* out) {
+  Result<bool> parsed = ParseBool(value);
+  if (!parsed.ok()) return parsed.error();
+  *out = *parsed;
+  return {};
+}
+
+Status SetDuration(V value, int64_t least, int64_t most, int64_t* out) {
+  Result<int64_t> parsed = ParseDurationMs(value);
+  if (!parsed.ok()) return parsed.error();
+  if (*parsed < least || *parsed > most) {
+    return Invalid(Quote(value) + " is out of range; it may be " + std::to_string(least) +
+                   "ms to " + std::to_string(most) + "ms");
+  }
+  *out = *parsed;
+  return {};
+}
+
+Status SetChoice(V value, const std::vector<std::string>& choices, std::string* out) {
+  const std::string word = LowerCase(value);
+  if (std::find(choices.begin(), choices.end(), word) == choices.end()) {
+    return Invalid(Quote(value) + " is not a choice" + Suggestion(word, choices));
+  }
+  *out = word;
+  return {};
+}
+
+template <int64_t DatabaseSettings::*member, int64_t least, int64_t most>
+Status DatabaseDuration(V value, T t) {
+  return SetDuration(value, least, most, &(t.database->*member));
+}
+
+template <uint64_t DatabaseSettings::*member, uint64_t least, uint64_t most>
+Status DatabaseBytes(V value, T t) {
+  Result<uint64_t> parsed = ParseBytes(value);
+  if (!parsed.ok()) return parsed.error();
+  if (*parsed < least || *parsed > most) {
+    return Invalid(Quote(value) + " is out of range; it may be " + std::to_string(least) + " to " +
+                   std::to_string(most) + " bytes");
+  }
+  t.database->*member = *parsed;
+  return {};
+}
+
+template <std::string ReplicaSettings::*member>
+Status ReplicaText(V value, T t) {
+  t.replica->*member = value;
+  return {};
+}
+
+Status DatabasePath(V value, T t) {
+  t.database->path = value;
+  return {};
+}
+
+Status DatabaseDurability(V value, T t) {
+  std::string word;
+  BACKSTAY_TRY(SetChoice(value, {"async", "sync"}, &word));
+  t.database->durability = word == "sync" ? Durability::kSync : Durability::kAsync;
+  return {};
+}
+
+Status DatabaseSyncWal(V value, T t) { return SetBool(value, &t.database->sync_wal); }
+
+Status ReplicaUrl(V value, T t) {
+  Result<ReplicaSettings> replica = ParseReplicaUrl(value, "");
+  if (!replica.ok()) return replica.error();
+  *t.replica = std::move(*replica);
+  return {};
+}
+
+Status ReplicaType(V value, T t) { return SetChoice(value, {"s3", "file"}, &t.replica->type); }
+
+Status ReplicaRegion(V value, T t) {
+  t.replica->region = value;
+  t.replica->region_given = true;
+  return {};
+}
+
+Status ReplicaPathStyle(V value, T t) {
+  t.replica->force_path_style_given = true;
+  return SetBool(value, &t.replica->force_path_style);
+}
+
+Status ReplicaSkipVerify(V value, T t) { return SetBool(value, &t.replica->skip_verify); }
+
+Status DrainTimeout(V value, T t) {
+  return SetDuration(value, 0, kHour, &t.settings->drain_timeout_ms);
+}
+
+Status LogLevel(V value, T t) {
+  return SetChoice(value, {"debug", "info", "warn", "error"}, &t.settings->log.level);
+}
+
+Status LogType(V value, T t) { return SetChoice(value, {"json", "text"}, &t.settings->log.type); }
+
+Status LogFile(V value, T t) {
+  if (value != "stderr" && value[0] != '/') {
+    return Invalid(Quote(value) + " is relative; write an absolute path, or stderr");
+  }
+  t.settings->log.file = value == "stderr" ? "" : value;
+  return {};
+}
+
+Status LogStderr(V value, T t) {
+  bool use = true;
+  BACKSTAY_TRY(SetBool(value, &use));
+  if (use == t.settings->log.file.empty()) return {};
+  return Invalid(use ? "true contradicts \"file\"; leave one of them out"
+                     : "false needs a \"file\": stdout belongs to the application");
+}
+
+// BACKSTAY_CONFIG is read before any table.
+Status Nothing(V, T) { return {}; }
+
+}  // namespace
+
+// clang-format off
+std::vector<Setting> SettingRows() {
+  constexpr Scope top = Scope::kTop, log = Scope::kLogging, db = Scope::kDatabase, rep = Scope::kReplica;
+  constexpr Kind text = Kind::kText, time = Kind::kDuration, bytes = Kind::kBytes, yes_no = Kind::kBool;
+  constexpr unsigned in_url = kInUrl, global = kTopLevelToo, secret = kSecret;
+  using D = DatabaseSettings;
+  using R = ReplicaSettings;
+  return {
+    {Scope::kEnvironmentOnly, "", text, {"BACKSTAY_CONFIG"}, "", "/etc/backstay.json",
+     "the JSON file; the default is used if it exists", Nothing, 0},
+    {db, "path", text, {"BACKSTAY_DB"}, "", "",
+     "absolute path of the database, or a glob", DatabasePath, 0},
+    {rep, "url", text, {"BACKSTAY_REPLICA_URL"}, "replica", "",
+     "`s3://bucket/prefix?endpoint=…&region=…&force-path-style=true` or `file:///folder`; `{name}` is the database's file name",
+     ReplicaUrl, 0},
+    {rep, "type", text, {}, "", "",
+     "`s3` or `file`, in place of a url", ReplicaType, 0},
+    {rep, "bucket", text, {}, "", "",
+     "bucket, in place of a url", ReplicaText<&R::bucket>, global},
+    {rep, "path", text, {}, "", "",
+     "prefix in the bucket, or absolute folder, in place of a url", ReplicaText<&R::path>, 0},
+    {rep, "endpoint", text, {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, "", "",
+     "S3 server other than Amazon's, as http://host:port", ReplicaText<&R::endpoint>, in_url | global},
+    {rep, "region", text, {"AWS_REGION", "AWS_DEFAULT_REGION"}, "", "us-east-1",
+     "region that requests are signed for", ReplicaRegion, in_url | global},
+    {rep, "force-path-style", yes_no, {}, "", "",
+     "bucket in the path, not in the host name; default: `true` with an endpoint that is not Amazon's", ReplicaPathStyle, in_url | global},
+    {rep, "skip-verify", yes_no, {}, "", "false",
+     "accept any TLS certificate", ReplicaSkipVerify, in_url | global},
+    {rep, "access-key-id", text, {"BACKSTAY_ACCESS_KEY_ID", "LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"}, "", "",
+     "without one: profile, web identity, container, instance metadata", ReplicaText<&R::access_key_id>, secret | global},
+    {rep, "secret-access-key", text, {"BACKSTAY_SECRET_ACCESS_KEY", "LITESTREAM_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"}, "", "",
+     "goes with access-key-id", ReplicaText<&R::secret_access_key>, secret | global},
+    {rep, "session-token", text, {"BACKSTAY_SESSION_TOKEN", "AWS_SESSION_TOKEN"}, "", "",
+     "for temporary credentials", ReplicaText<&R::session_token>, secret | global},
+    {db, "durability", text, {"BACKSTAY_DURABILITY"}, "backstay_durability", "async",
+     "`async`, or `sync`: a commit returns once every replica has it", DatabaseDurability, 0},
+    {db, "sync-timeout", time, {"BACKSTAY_SYNC_TIMEOUT"}, "backstay_sync_timeout", "5s",
+     "longest wait of a commit with durability `sync`", DatabaseDuration<&D::sync_timeout_ms, 1, kHour>, 0},
+    {db, "min-interval", time, {"BACKSTAY_MIN_INTERVAL"}, "backstay_min_interval", "250ms",
+     "least time between the starts of two uploads", DatabaseDuration<&D::min_interval_ms, 0, kDay>, 0},
+    {db, "sync-wal", yes_no, {"BACKSTAY_SYNC_WAL"}, "backstay_sync_wal", "true",
+     "flush the WAL to disk before its content is uploaded", DatabaseSyncWal, 0},
+    {db, "outbox-limit", bytes, {"BACKSTAY_OUTBOX_LIMIT"}, "backstay_outbox_limit", "64MiB",
+     "most disk that an outage of the replica may use", DatabaseBytes<&D::outbox_limit, 4096, 1ull << 40>, 0},
+    {db, "page-cache", bytes, {"BACKSTAY_PAGE_CACHE"}, "backstay_page_cache", "4MiB",
+     "memory for old page images, which make uploads smaller", DatabaseBytes<&D::page_cache, 0, 1ull << 36>, 0},
+    {top, "drain-timeout", time, {"BACKSTAY_DRAIN_TIMEOUT"}, "", "5s",
+     "longest wait at process exit for what is not yet uploaded", DrainTimeout, 0},
+    {log, "level", text, {"BACKSTAY_LOG_LEVEL"}, "", "info",
+     "`debug`, `info`, `warn` or `error`", LogLevel, 0},
+    {log, "type", text, {"BACKSTAY_LOG_FORMAT"}, "", "json",
+     "`json` or `text`", LogType, 0},
+    {log, "file", text, {"BACKSTAY_LOG_FILE"}, "", "stderr",
+     "absolute path of the log file", LogFile, 0},
+    // Behind "file": it is checked against it.
+    {log, "stderr", yes_no, {}, "", "", "`true` unless there is a `file`", LogStderr, 0},
+  };
+}
+// clang-format on
+
+}  // namespace backstay
