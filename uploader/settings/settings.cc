@@ -201,6 +201,8 @@ Result<Settings> LoadSettings(const SettingsSources& sources) {
   BACKSTAY_TRY(ApplyProcessVariables(sources, &settings));
   BACKSTAY_TRY(ApplySelection(sources, &settings));
   BACKSTAY_TRY(ApplyReplicaUrl(sources, &settings));
+  DatabaseSettings checked;  // a bad value is an error even while no rule would carry it
+  BACKSTAY_TRY(ApplyDatabaseVariables(sources, &checked));
   for (DatabaseRule& rule : settings.rules) {
     BACKSTAY_TRY(ApplyDatabaseVariables(sources, &rule.settings));
   }
