@@ -48,6 +48,6 @@ cmake -G Ninja -S "$top" -B "$build" -DCMAKE_TOOLCHAIN_FILE="$top/tests/support/
 cmake --build "$build"
 # Emulated programs start others of theirs only through the emulator: unit tests start none.
 ctest --test-dir "$build" -L unit --output-on-failure --no-tests=error -j "$(nproc)"
-BUILD_DIR=$build BACKSTAY_RUN="qemu-aarch64-static -L $sysroot" \
+BUILD_DIR=$build EMULATOR="qemu-aarch64-static -L $sysroot" \
   SQLITE3="qemu-aarch64-static -L $sysroot $sysroot/usr/bin/sqlite3" "$top/examples/quickstart.sh"
 echo "arm64: passed"

@@ -22,8 +22,8 @@ case "${1:-}" in
     export build seen
     tidy() {
       local stamp
-      stamp=$seen/$({ cat .clang-tidy "$1" && grep -ohE '"(vfs|uploader|tools)/[^"]+\.h"' "$1" |
-        tr -d '"' | sort -u | xargs -r cat; } | sha256sum | cut -c1-40)
+      stamp=$seen/$({ cat .clang-tidy && g++ -std=c++20 -I. -MM "$1" | tr -d '\\' | tr ' ' '\n' |
+        grep '[.]' | grep -v ':$' | xargs cat; } | sha256sum | cut -c1-40)
       [[ -f $stamp ]] && return
       clang-tidy-14 --quiet -p "$build" "$1" 2>/dev/null && : >"$stamp"
     }

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# What the built libraries show to the process they are loaded into, and what they pull in.
+# usage: BUILD_DIR=build tests/exports.sh
+set -euo pipefail
+export LC_ALL=C
+build=${BUILD_DIR:-$(dirname "$0")/../build}
+failures=0
+
+complain() {
+  echo "exports: $1" >&2
+  failures=$((failures + 1))
+}
+
+exported() { nm -D --defined-only "$1" | awk '{ print $3 }' | sed 's/@.*//' | sort -u; }
+needed() { readelf -d "$1" | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p'; }
+
+exports_only() {  # LIBRARY SYMBOL…
+  local library=$build/$1 wanted
+  shift
+  wanted=$(printf '%s\n' "$@" | sort -u)
+  [[ $(exported "$library") == "$wanted" ]] ||
+    complain "$library exports: $(exported "$library" | tr '\n' ' ')- wanted: $*"
+}
+
+needs_libc_only() {  # LIBRARY
+  local others
+  others=$(needed "$build/$1" | grep -vE '^(libc\.so\.6|libm\.so\.6|ld-linux.*)$' || true)
+  [[ -z $others ]] || complain "$1 needs more than libc: $others"
+}
+
+exports_only backstay.so sqlite3_backstay_init
+exports_only libbackstay_engine.so backstay_engine
+needs_libc_only backstay.so
+! needed "$build/libbackstay_engine.so" | grep -q sqlite || complain 'the engine links SQLite'
+if [[ -e $build/libbackstay_preload.so ]]; then
+  needs_libc_only libbackstay_preload.so
+  # Interposers carry the names of what they stand in front of, and nothing else goes out.
+  others=$(exported "$build/libbackstay_preload.so" | grep -vE '^(sqlite3_[a-z0-9_]+|dlopen|dlsym|dlvsym)$' || true)
+  [[ -z $others ]] || complain "libbackstay_preload.so exports: $others"
+fi
+[[ $failures -eq 0 ]] || exit 1
+echo "exports: as they should be"
