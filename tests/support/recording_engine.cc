@@ -1,0 +1,184 @@
+// A libbackstay_engine.so that replicates nothing and writes down every call, for tests of the shim
+// alone: order and positions can be asserted without a replica.
+//
+// RECORDING_ENGINE_LOG names the file; each call appends one JSON object a line with one write(2),
+// with what the test needs to judge the moment of the call: the size of the WAL on disk, and at
+// finish_wal() the salts in its header. RECORDING_ENGINE_FAIL makes open() fail with that message;
+// RECORDING_ENGINE_SYNC=1 means durability=sync. status() describes the file through the host's
+// callbacks. Any thread; the state of a database is guarded by one mutex.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "uploader/engine_api.h"
+
+struct BackstayDb {
+  std::string path;
+  BackstayHost host;
+};
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+void Record(Json line) {
+  const char* log = std::getenv("RECORDING_ENGINE_LOG");
+  const int fd = log != nullptr ? open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
+  if (fd < 0) return;
+  line["pid"] = getpid();
+  const std::string text = line.dump() + "\n";
+  if (write(fd, text.data(), text.size()) < 0) std::abort();
+  close(fd);
+}
+
+int64_t FileSize(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 ? info.st_size : -1;
+}
+
+// Salts in the header of the WAL on disk, in hexadecimal; empty without a WAL.
+std::string WalSalts(const std::string& path) {
+  unsigned char header[32];
+  const int fd = open((path + "-wal").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return "";
+  const ssize_t n = pread(fd, header, sizeof header, 0);
+  close(fd);
+  if (n != sizeof header) return "";
+  char text[20];
+  snprintf(text, sizeof text, "%02x%02x%02x%02x-%02x%02x%02x%02x", header[16], header[17],
+           header[18], header[19], header[20], header[21], header[22], header[23]);
+  return text;
+}
+
+Json Call(const char* name, const BackstayDb* db) {
+  return {{"call", name}, {"db", db->path}, {"wal", FileSize(db->path + "-wal")}};
+}
+
+Json Position(const BackstayWalPosition& pos) {
+  char salts[20];
+  snprintf(salts, sizeof salts, "%08x-%08x", pos.salt1, pos.salt2);
+  return {{"salts", salts},
+          {"max_frame", pos.max_frame},
+          {"pages", pos.pages},
+          {"change", pos.change},
+          {"exclusive", pos.exclusive}};
+}
+
+int Open(const BackstayOpen* options, BackstayDb** db, char* error, size_t n) {
+  Json line = {{"call", "open"},
+               {"db", options->path},
+               {"replica", options->replica_url != nullptr ? options->replica_url : ""},
+               {"sqlite", options->sqlite_version},
+               {"size", options->host.size(options->host.ctx)}};
+  for (int i = 0; i < options->nparam; i++) {
+    line["params"][options->params[2 * i]] = options->params[2 * i + 1];
+  }
+  Record(line);
+  if (const char* fail = std::getenv("RECORDING_ENGINE_FAIL")) {
+    snprintf(error, n, "%s", fail);
+    return 1;
+  }
+  *db = new BackstayDb{options->path, options->host};
+  return 0;
+}
+
+void Close(BackstayDb* db) {
+  Json line = Call("close", db);
+  line["in_use"] = db->host.in_use(db->host.ctx);
+  line["size"] = db->host.size(db->host.ctx);
+  Record(line);
+  db->host.release(db->host.ctx);
+  Record({{"call", "released"}, {"db", db->path}});
+  delete db;
+}
+
+void Committed(BackstayDb* db, const BackstayWalPosition* pos) {
+  Json line = Call("committed", db);
+  line.update(Position(*pos));
+  Record(line);
+}
+
+int FinishWal(BackstayDb* db, int timeout_ms) {
+  Json line = Call("finish_wal", db);
+  line["timeout_ms"] = timeout_ms;
+  line["disk_salts"] = WalSalts(db->path);
+  Record(line);
+  return 1;
+}
+
+void WalGone(BackstayDb* db) { Record(Call("wal_gone", db)); }
+
+int Sync(BackstayDb* db, int timeout_ms) {
+  Json line = Call("sync", db);
+  line["timeout_ms"] = timeout_ms;
+  Record(line);
+  return 1;
+}
+
+uint32_t Sum(const std::vector<unsigned char>& bytes) {
+  uint32_t sum = 0;
+  for (unsigned char byte : bytes) sum = sum * 31 + byte;
+  return sum;
+}
+
+char* Status(BackstayDb* db) {
+  const BackstayHost& host = db->host;
+  const int64_t size = host.size(host.ctx);
+  std::vector<unsigned char> bytes(size > 0 ? static_cast<size_t>(size) + 100 : 100);
+  const int64_t read = host.read(host.ctx, bytes.data(), static_cast<int64_t>(bytes.size()), 0);
+  bytes.resize(read > 0 ? static_cast<size_t>(read) : 0);
+  Json json = {{"state", "recording"}, {"size", size}, {"read", read}, {"sum", Sum(bytes)}};
+  BackstayWalPosition pos;
+  if (host.wal_position(host.ctx, &pos) == 1) json["position"] = Position(pos);
+  json["in_use"] = host.in_use(host.ctx);
+  return strdup(json.dump().c_str());
+}
+
+void FreeText(char* text) { std::free(text); }
+
+int IsSync(BackstayDb*) {
+  const char* sync = std::getenv("RECORDING_ENGINE_SYNC");
+  return sync != nullptr && *sync == '1' ? 1 : 0;
+}
+
+void Log(int level, const char* path, const char* message) {
+  Record({{"call", "log"},
+          {"level", level},
+          {"db", path != nullptr ? path : ""},
+          {"message", message}});
+}
+
+void Drain() { Record({{"call", "drain"}}); }
+
+void Forked() { Record({{"call", "forked"}}); }
+
+const BackstayEngine kEngine = {
+    BACKSTAY_ENGINE_API_VERSION,
+    Open,
+    Close,
+    Committed,
+    FinishWal,
+    WalGone,
+    Sync,
+    Status,
+    FreeText,
+    IsSync,
+    Log,
+    Drain,
+    Forked,
+};
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const BackstayEngine* backstay_engine(
+    uint32_t version) {
+  return version == BACKSTAY_ENGINE_API_VERSION ? &kEngine : nullptr;
+}

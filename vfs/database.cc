@@ -1,0 +1,232 @@
+#include "vfs/database.h"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <nlohmann/json.hpp>
+
+#include "vfs/process.h"
+#include "vfs/wal_index.h"
+
+namespace backstay {
+namespace {
+
+constexpr int kFinishWalMs = 2000;
+constexpr size_t kErrorBytes = 1024;
+
+std::string StatusText(const std::string& state, const char* key, const std::string& value,
+                       const std::string& path) {
+  const nlohmann::ordered_json json = {{"state", state}, {key, value}, {"db", path}};
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// What BackstayHost's ctx points to. Freed by release().
+struct HostContext {
+  Process* process;
+  Database* database;
+  std::unique_ptr<HostFile> file;
+};
+
+HostContext* Context(void* ctx) { return static_cast<HostContext*>(ctx); }
+
+int64_t HostRead(void* ctx, void* buf, int64_t n, int64_t ofst) {
+  return Context(ctx)->file->Read(buf, n, ofst);
+}
+
+int64_t HostSize(void* ctx) { return Context(ctx)->file->Size(); }
+
+int HostWalPosition(void* ctx, BackstayWalPosition* pos) {
+  return Context(ctx)->database->HostPosition(pos);
+}
+
+int HostInUse(void* ctx) { return Context(ctx)->database->connections() > 0 ? 1 : 0; }
+
+void HostRelease(void* ctx) {
+  std::unique_ptr<HostContext> context(Context(ctx));
+  // In a forked child the handle and the counts are the parent's business.
+  if (context->process != Process::Current()) {
+    static_cast<void>(context.release());
+    return;
+  }
+  context->process->Release(context->database);
+}
+
+}  // namespace
+
+void Database::EnsureEngine() noexcept {
+  if (db() != nullptr) return;
+  std::lock_guard lock(open_mutex_);
+  if (tried_) return;
+  tried_ = true;
+  try {
+    OpenEngine();
+  } catch (const std::bad_alloc&) {
+    // Out of memory: passes through; the engine may be asked again after the last close.
+  }
+}
+
+void Database::OpenEngine() {
+  const BackstayEngine* engine = process_->Engine(&error_);
+  if (engine == nullptr) {
+    process_->SayOnce(BACKSTAY_ERROR, {}, error_ + "; databases are not replicated");
+    return;
+  }
+  auto context = std::make_unique<HostContext>();
+  context->process = process_;
+  context->database = this;
+  context->file = HostFile::Open(options_.inner, path());
+  if (context->file == nullptr) return Failed("cannot open the database a second time to read it");
+
+  std::vector<const char*> params;
+  for (const auto& [name, value] : options_.parameters) {
+    params.push_back(name.c_str());
+    params.push_back(value.c_str());
+  }
+  const std::string* url = FindParameter(options_.parameters, "replica");
+  BackstayOpen open = {};
+  open.path = path().c_str();
+  open.replica_url = url != nullptr ? url->c_str() : nullptr;
+  open.params = params.data();
+  open.nparam = static_cast<int>(params.size() / 2);
+  open.sqlite_version = options_.inner.copy->version;
+  open.host = {context.get(), HostRead, HostSize, HostWalPosition, HostInUse, HostRelease};
+
+  char error[kErrorBytes] = "";
+  BackstayDb* opened = nullptr;
+  process_->Retain(this);
+  if (engine->open(&open, &opened, error, sizeof error) != 0) {
+    process_->Release(this);
+    return Failed(error);
+  }
+  static_cast<void>(context.release());
+  engine_.store(engine, std::memory_order_release);
+  db_.store(opened, std::memory_order_release);
+}
+
+void Database::Failed(const std::string& message) {
+  error_ = message;
+  process_->SayOnce(BACKSTAY_ERROR, path(), message + "; this database is not replicated");
+}
+
+void Database::CloseEngine() noexcept {
+  BackstayDb* opened = db_.exchange(nullptr);
+  if (opened != nullptr) engine_.load()->close(opened);
+}
+
+void Database::AddIndex(const volatile void* shm) noexcept {
+  std::lock_guard lock(index_mutex_);
+  try {
+    indexes_.push_back(shm);
+  } catch (const std::bad_alloc&) {
+    // wal_position() does without this connection.
+  }
+}
+
+void Database::RemoveIndex(const volatile void* shm) noexcept {
+  std::lock_guard lock(index_mutex_);
+  auto it = std::find(indexes_.begin(), indexes_.end(), shm);
+  if (it != indexes_.end()) indexes_.erase(it);
+}
+
+int Database::HostPosition(BackstayWalPosition* position) noexcept {
+  std::lock_guard lock(index_mutex_);
+  return !indexes_.empty() && ReadWalIndex(indexes_.back(), position) ? 1 : 0;
+}
+
+void Database::NoteIndex(const volatile void* shm) noexcept {
+  if (db() == nullptr) return;
+  if (WalIndexFingerprint(shm) == noted_.load(std::memory_order_relaxed)) return;
+  std::lock_guard lock(note_mutex_);
+  BackstayWalPosition position;
+  const uint64_t fingerprint = WalIndexFingerprint(shm);
+  if (fingerprint == noted_.load(std::memory_order_relaxed)) return;
+  if (!ReadWalIndex(shm, &position)) return;
+  noted_.store(fingerprint, std::memory_order_relaxed);
+  // A restarted WAL without a frame: the old frames are still in the file, and FinishWal() comes
+  // before they are overwritten.
+  if (position.max_frame == 0) return;
+  frames_ = position.max_frame;
+  engine_.load()->committed(db(), &position);
+}
+
+void Database::NoteCommitFrame(const BackstayWalPosition& position) noexcept {
+  std::lock_guard lock(note_mutex_);
+  commit_frame_ = position;
+  commit_frame_set_ = true;
+}
+
+void Database::CommitDone(const volatile void* shm) noexcept {
+  if (db() == nullptr) return;
+  if (shm != nullptr) NoteIndex(shm);
+  {
+    std::lock_guard lock(note_mutex_);
+    const bool exclusive = commit_frame_set_ && shm == nullptr;
+    commit_frame_set_ = false;
+    if (exclusive) {
+      frames_ = commit_frame_.max_frame;
+      engine_.load()->committed(db(), &commit_frame_);
+    }
+  }
+  const BackstayEngine* engine = engine_.load();
+  if (engine->is_sync(db()) == 1) static_cast<void>(engine->sync(db(), -1));
+}
+
+void Database::FinishWal() noexcept {
+  if (db() != nullptr) static_cast<void>(engine_.load()->finish_wal(db(), kFinishWalMs));
+}
+
+void Database::RestartWal() noexcept {
+  FinishWal();
+  std::lock_guard lock(note_mutex_);
+  frames_ = 0;
+}
+
+void Database::WalGone() noexcept {
+  if (db() == nullptr) return;
+  std::lock_guard lock(note_mutex_);
+  frames_ = 0;
+  engine_.load()->wal_gone(db());
+}
+
+uint32_t Database::noted_frames() noexcept {
+  std::lock_guard lock(note_mutex_);
+  return frames_;
+}
+
+void Database::WarnRollbackMode() noexcept {
+  if (warned_.exchange(true)) return;
+  try {
+    // The engine writes the line in the configured form; a broken configuration is its to report.
+    std::string error;
+    static_cast<void>(process_->Engine(&error));
+    if (process_->selection().broken()) return EnsureEngine();
+    process_->SayOnce(BACKSTAY_WARN, path(),
+                      "the database is not in WAL mode and is not replicated; remedy: PRAGMA "
+                      "journal_mode=WAL");
+  } catch (const std::bad_alloc&) {
+    // The status says it too.
+  }
+}
+
+std::string Database::Status() {
+  if (db() == nullptr) {
+    std::lock_guard lock(open_mutex_);
+    if (!error_.empty()) return StatusText("error", "error", error_, path());
+    const bool rollback = warned();
+    return StatusText("off", "reason",
+                      rollback ? "not in WAL mode; remedy: PRAGMA journal_mode=WAL"
+                               : "the WAL was not opened yet",
+                      path());
+  }
+  const BackstayEngine* engine = engine_.load();
+  char* text = engine->status(db());
+  if (text == nullptr) throw std::bad_alloc();
+  std::unique_ptr<char, void (*)(char*)> owner(text, engine->free_text);
+  return text;
+}
+
+bool Database::Sync(int timeout_ms) noexcept {
+  return db() != nullptr && engine_.load()->sync(db(), timeout_ms) == 1;
+}
+
+}  // namespace backstay

@@ -1,0 +1,121 @@
+// Database: one replicated database file in this process, between the shim's files and the engine.
+//
+// Owned by Process, which counts its users (open files, the engine's host context); every method
+// may be called on any application thread that is such a user, HostXxx() on the engine's threads.
+// Nothing throws and nothing fails towards SQLite: without an engine all calls do nothing.
+
+#ifndef BACKSTAY_VFS_DATABASE_H_
+#define BACKSTAY_VFS_DATABASE_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "uploader/engine_api.h"
+#include "vfs/file_name.h"
+#include "vfs/host_file.h"
+
+namespace backstay {
+
+class Process;
+
+using FileId = std::pair<dev_t, ino_t>;
+
+struct DatabaseOptions {
+  std::string path;          // absolute, as SQLite names it
+  UriParameters parameters;  // of the connection that opened it first
+  FileId id;
+  InnerVfs inner;
+};
+
+class Database {
+ public:
+  Database(Process* process, DatabaseOptions options)
+      : process_(process), options_(std::move(options)) {}
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  const std::string& path() const { return options_.path; }
+  const FileId& id() const { return options_.id; }
+  const SqliteCopy* copy() const { return options_.inner.copy; }
+
+  // Asks the engine to replicate, once. REQUIRES: none of our mutexes is held.
+  void EnsureEngine() noexcept;
+  // The last connection goes: hands the database back. Later calls do nothing.
+  void CloseEngine() noexcept;
+
+  // A wal-index region 0 was mapped or is about to be unmapped.
+  void AddIndex(const volatile void* shm) noexcept;
+  void RemoveIndex(const volatile void* shm) noexcept;
+  // Tells the engine if the wal-index has moved since the last call. REQUIRES: shm stays mapped.
+  void NoteIndex(const volatile void* shm) noexcept;
+
+  // A commit frame was written; it counts once the transaction is through.
+  void NoteCommitFrame(const BackstayWalPosition& position) noexcept;
+  // The transaction is through. `shm`: the connection's wal-index, NULL in EXCLUSIVE locking mode.
+  void CommitDone(const volatile void* shm) noexcept;
+
+  // The WAL's content is about to be destroyed; blocks at most 2 s.
+  void FinishWal() noexcept;
+  // The same, because a new header is about to start a generation of frames.
+  void RestartWal() noexcept;
+  void WalGone() noexcept;
+  // Committed frames of the WAL's generation as of the last note.
+  uint32_t noted_frames() noexcept;
+
+  void WalOpened() noexcept { wals_.fetch_add(1); }
+  void WalClosed() noexcept { wals_.fetch_sub(1); }
+  bool wal_open() const noexcept { return wals_.load() > 0; }
+  // Says once that the database is not in WAL mode.
+  void WarnRollbackMode() noexcept;
+  bool warned() const noexcept { return warned_.load(std::memory_order_relaxed); }
+  int connections() const noexcept { return connections_.load(); }
+
+  // JSON text of backstay_status().
+  std::string Status();
+  bool Sync(int timeout_ms) noexcept;
+
+  int HostPosition(BackstayWalPosition* position) noexcept;
+
+ private:
+  friend class Process;
+
+  void OpenEngine();
+  void Failed(const std::string& message);
+  BackstayDb* db() const noexcept { return db_.load(std::memory_order_acquire); }
+
+  Process* const process_;
+  const DatabaseOptions options_;
+
+  // Counts of Process. Connections change under its mutex; a database that is in its map has one.
+  std::atomic<int> users_ = 0;
+  std::atomic<int> connections_ = 0;
+
+  std::atomic<const BackstayEngine*> engine_ = nullptr;
+  std::atomic<BackstayDb*> db_ = nullptr;  // set after engine_
+  std::mutex open_mutex_;
+  bool tried_ = false;  // guarded by open_mutex_
+  std::string error_;   // guarded by open_mutex_
+
+  // Positions are read and told under this mutex, so that the engine never sees one go back.
+  std::mutex note_mutex_;
+  std::atomic<uint64_t> noted_ = 0;        // fingerprint; written under note_mutex_
+  uint32_t frames_ = 0;                    // guarded by note_mutex_
+  BackstayWalPosition commit_frame_ = {};  // guarded by note_mutex_
+  bool commit_frame_set_ = false;          // guarded by note_mutex_
+
+  // Never held while the engine is called: the engine's threads take it.
+  std::mutex index_mutex_;
+  std::vector<const volatile void*> indexes_;  // guarded by index_mutex_; one entry per connection
+
+  std::atomic<int> wals_ = 0;
+  std::atomic<bool> warned_ = false;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_VFS_DATABASE_H_

@@ -1,0 +1,71 @@
+#include "vfs/engine_loader.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+namespace backstay {
+namespace {
+
+constexpr const char* kLibrary = "/libbackstay_engine.so";
+
+#ifdef BACKSTAY_SANITIZED
+constexpr int kMode = RTLD_NOW | RTLD_LOCAL;  // sanitizers refuse RTLD_DEEPBIND
+#else
+constexpr int kMode = RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND;
+#endif
+
+std::string Real(const std::string& path) {
+  char* real = realpath(path.c_str(), nullptr);
+  if (real == nullptr) return path;
+  std::string result(real);
+  free(real);
+  return result;
+}
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+}  // namespace
+
+std::string OwnFolder() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&OwnFolder), &info) == 0) return ".";
+  // Beside the name it was loaded by, else (a link to it) beside the library itself.
+  const std::string folder = Real(FolderOf(info.dli_fname));
+  if (access((folder + kLibrary).c_str(), F_OK) == 0) return folder;
+  return FolderOf(Real(info.dli_fname));
+}
+
+const BackstayEngine* EngineLoader::Load(std::string* error) {
+  std::lock_guard lock(mutex_);
+  if (!tried_) {
+    tried_ = true;
+    Open();
+  }
+  *error = error_;
+  return loaded();
+}
+
+void EngineLoader::Open() {
+  const std::string path = folder_ + kLibrary;
+  void* library = dlopen(path.c_str(), kMode);
+  if (library == nullptr) {
+    const char* why = dlerror();
+    error_ = std::string("cannot load the engine: ") + (why != nullptr ? why : path) +
+             "; put libbackstay_engine.so beside the library that was loaded";
+    return;
+  }
+  auto entry = reinterpret_cast<BackstayEngineFn>(dlsym(library, BACKSTAY_ENGINE_SYMBOL));
+  const BackstayEngine* engine = entry != nullptr ? entry(BACKSTAY_ENGINE_API_VERSION) : nullptr;
+  if (engine == nullptr) {
+    error_ = path + " is of another version; install all files of one release";
+    return;
+  }
+  engine_.store(engine, std::memory_order_release);
+}
+
+}  // namespace backstay

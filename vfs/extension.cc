@@ -1,0 +1,129 @@
+/*
+** backstay.so: replicates SQLite databases to S3 from inside the process that writes them.
+**
+** BUILD
+**
+**     cmake -B build && cmake --build build
+**
+** makes build/backstay.so and, to stay in the same folder, build/libbackstay_engine.so.
+**
+** LOAD
+**
+** Into the connection that is to be replicated, before or after it has read or written anything:
+**
+**     .load ./backstay                                       (sqlite3 shell)
+**     SELECT load_extension('./backstay');                   (SQL)
+**     sqlite3_load_extension(db, "./backstay", 0, &zErr);    (C)
+**
+** This registers the VFS "backstay" over the default VFS and makes it the default, adopts the
+** databases of the loading connection, main and attached, and stays in the process for good.
+** Loading it again is harmless.
+**
+** USE
+**
+** Say where to: BACKSTAY_REPLICA_URL=s3://bucket/prefix in the environment (with BACKSTAY_DB, a
+** path or glob, to choose databases), a JSON file in BACKSTAY_CONFIG or /etc/backstay.json, or a
+*URI
+** file:app.db?replica=<percent-encoded URL>. The environment is read when the library is loaded.
+** The database must be in WAL mode: PRAGMA journal_mode=WAL.
+**
+** VERIFY
+**
+**     SELECT backstay_version();
+**     SELECT backstay_status();     JSON of the main database; "state":"off" when not replicated
+**     PRAGMA aux.backstay_status;   the same of an attached database
+**
+** CONTROL
+**
+**     SELECT backstay_sync(5000);   1 once all that was committed before is in the bucket, or 0
+**                                   after that many milliseconds; without an argument the
+**                                   configured time
+**     PRAGMA aux.backstay_sync(5000);
+**
+** LIMITS
+**
+** SQLite 3.20 or newer. Databases opened with mode=ro, immutable=1 or nolock=1, in memory, or with
+** a VFS that has no shared memory are left alone, and so is a database in a rollback-journal mode
+** (one warning says so). Other connections that were open before the load are seen through the
+** wal-index only: load before the first open where you can. An upload that fails never fails a
+** statement; the log and backstay_status() report it.
+*/
+#include <sqlite3ext.h>
+
+#include <map>
+#include <mutex>
+#include <new>
+
+#include "vfs/adoption.h"
+#include "vfs/process.h"
+#include "vfs/shim_vfs.h"
+#include "vfs/sql_functions.h"
+
+namespace backstay {
+namespace {
+
+constexpr int kOldestVersion = 3020000;
+
+using Api = const sqlite3_api_routines*;
+using Entry = void (*)(void);
+
+struct Copies {
+  std::mutex mutex;
+  std::map<Api, const SqliteCopy*> known;  // guarded by mutex
+};
+
+const SqliteCopy* NewCopy(Api sqlite3_api) {
+  auto copy = std::make_unique<SqliteCopy>();
+  copy->version = sqlite3_libversion_number();
+  copy->alloc = sqlite3_api->malloc;
+  copy->free = sqlite3_api->free;
+  sqlite3_mutex* mutex = sqlite3_mutex_alloc(SQLITE_MUTEX_FAST);
+  copy->threadsafe = mutex != nullptr && sqlite3_compileoption_used("THREADSAFE=0") == 0;
+  if (mutex != nullptr) sqlite3_mutex_free(mutex);
+  return copy.release();
+}
+
+// Registers the VFS with a copy of SQLite that has not met the extension yet.
+int RegisterVfs(Api sqlite3_api, const SqliteCopy** copy) {
+  static auto* copies = new Copies;
+  std::lock_guard lock(copies->mutex);
+  auto [it, fresh] = copies->known.try_emplace(sqlite3_api, nullptr);
+  if (it->second == nullptr) it->second = NewCopy(sqlite3_api);
+  *copy = it->second;
+  sqlite3_vfs* own = sqlite3_vfs_find(kVfsName);
+  if (own == nullptr) {
+    sqlite3_vfs* inner = sqlite3_vfs_find(nullptr);
+    if (inner == nullptr) return SQLITE_ERROR;
+    own = MakeVfs(inner, *copy);
+  }
+  const int rc = sqlite3_vfs_register(own, 1);
+  if (rc != SQLITE_OK || !fresh) return rc;
+  return sqlite3_auto_extension(reinterpret_cast<Entry>(&AutoRegister));
+}
+
+int Init(sqlite3* db, char** pzErrMsg, Api sqlite3_api) {
+  if (sqlite3_libversion_number() < kOldestVersion) {
+    *pzErrMsg = sqlite3_mprintf("backstay needs SQLite 3.20 or newer; this one is %s",
+                                sqlite3_libversion());
+    return SQLITE_ERROR;
+  }
+  Process::Start(SelectionFromEnvironment(/*every_database=*/true));
+  const SqliteCopy* copy = nullptr;
+  int rc = RegisterVfs(sqlite3_api, &copy);
+  if (rc == SQLITE_OK) rc = RegisterFunctions(db, sqlite3_api);
+  if (rc != SQLITE_OK) return rc;
+  AdoptConnection(db, sqlite3_api, copy);
+  return SQLITE_OK_LOAD_PERMANENTLY;
+}
+
+}  // namespace
+}  // namespace backstay
+
+extern "C" __attribute__((visibility("default"))) int sqlite3_backstay_init(
+    sqlite3* db, char** pzErrMsg, const sqlite3_api_routines* pApi) {
+  try {
+    return backstay::Init(db, pzErrMsg, pApi);
+  } catch (const std::bad_alloc&) {
+    return SQLITE_NOMEM;
+  }
+}

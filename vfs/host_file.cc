@@ -1,0 +1,64 @@
+#include "vfs/host_file.h"
+
+#include <algorithm>
+
+namespace backstay {
+namespace {
+
+// SQLite walks back over zeros to the start of a name, and forward over empty parameters.
+constexpr size_t kZeros = 8;
+
+}  // namespace
+
+HostFile::HostFile(const InnerVfs& inner, const std::string& path)
+    : inner_(inner),
+      name_(std::string(kZeros, '\0') + path + std::string(kZeros, '\0')),
+      room_(new uint64_t[static_cast<size_t>(inner.vfs->szOsFile) / 8 + 1]()),
+      file_(reinterpret_cast<sqlite3_file*>(room_.get())) {}
+
+std::unique_ptr<HostFile> HostFile::Open(const InnerVfs& inner, const std::string& path) {
+  std::unique_ptr<HostFile> host(new HostFile(inner, path));
+  int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB;
+  const char* name = host->name_.data() + kZeros;
+  if (inner.xOpen(inner.vfs, name, host->file_, flags, &flags) != SQLITE_OK) return nullptr;
+  return host;
+}
+
+HostFile::~HostFile() {
+  if (file_->pMethods == nullptr) return;
+  if (inner_.copy->threadsafe) {
+    file_->pMethods->xClose(file_);
+  } else {
+    // Without mutexes in SQLite, closing here would race with the application; the handle stays.
+    static_cast<void>(room_.release());
+    static_cast<void>(new std::string(std::move(name_)));
+  }
+}
+
+int64_t HostFile::Read(void* buffer, int64_t n, int64_t offset) noexcept {
+  constexpr int64_t kChunk = 1 << 30;
+  std::lock_guard lock(mutex_);
+  auto* out = static_cast<char*>(buffer);
+  const int64_t size = SizeLocked();
+  if (size < 0 || offset < 0 || n < 0) return -1;
+  const int64_t want = std::min(n, std::max<int64_t>(size - offset, 0));
+  for (int64_t done = 0; done < want;) {
+    const int amount = static_cast<int>(std::min(want - done, kChunk));
+    // A short read means that the file shrank in between: fail, the engine asks again.
+    if (file_->pMethods->xRead(file_, out + done, amount, offset + done) != SQLITE_OK) return -1;
+    done += amount;
+  }
+  return want;
+}
+
+int64_t HostFile::Size() noexcept {
+  std::lock_guard lock(mutex_);
+  return SizeLocked();
+}
+
+int64_t HostFile::SizeLocked() noexcept {
+  sqlite3_int64 size = 0;
+  return file_->pMethods->xFileSize(file_, &size) == SQLITE_OK ? size : -1;
+}
+
+}  // namespace backstay

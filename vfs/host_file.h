@@ -1,0 +1,56 @@
+// HostFile: the main database, opened a second time through the host's own VFS, for reading.
+//
+// The unix VFS keeps one record per inode and defers closes while locks are held, so this handle
+// can be closed without dropping the application's POSIX locks; a descriptor of our own could not
+// (sqlite.org/howtocorrupt.html, 2.2). Open() runs on an application thread; Read() and Size() on
+// the engine's threads, one at a time; errors are -1.
+
+#ifndef BACKSTAY_VFS_HOST_FILE_H_
+#define BACKSTAY_VFS_HOST_FILE_H_
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "vfs/sqlite_copy.h"
+
+namespace backstay {
+
+// The VFS that really opens a file, and the xOpen it had before it was hooked.
+struct InnerVfs {
+  sqlite3_vfs* vfs = nullptr;
+  int (*xOpen)(sqlite3_vfs*, const char*, sqlite3_file*, int, int*) = nullptr;
+  int (*xDelete)(sqlite3_vfs*, const char*, int) = nullptr;
+  const SqliteCopy* copy = nullptr;
+};
+
+class HostFile {
+ public:
+  // NULL when the VFS refuses.
+  static std::unique_ptr<HostFile> Open(const InnerVfs& inner, const std::string& path);
+  ~HostFile();
+  HostFile(const HostFile&) = delete;
+  HostFile& operator=(const HostFile&) = delete;
+
+  // Bytes read (fewer only at the end of the file), or -1.
+  int64_t Read(void* buffer, int64_t n, int64_t offset) noexcept;
+  // Bytes, or -1.
+  int64_t Size() noexcept;
+
+ private:
+  HostFile(const InnerVfs& inner, const std::string& path);
+  int64_t SizeLocked() noexcept;
+
+  const InnerVfs inner_;
+  std::string name_;                  // zeros, the path, zeros; the VFS keeps a pointer into it
+  std::unique_ptr<uint64_t[]> room_;  // szOsFile bytes
+  sqlite3_file* file_;                // in room_
+  std::mutex mutex_;                  // serialises calls to file_
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_VFS_HOST_FILE_H_

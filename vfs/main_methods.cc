@@ -1,0 +1,153 @@
+#include "vfs/main_methods.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "vfs/query.h"
+#include "vfs/shim_file.h"
+#include "vfs/wal_index.h"
+
+namespace backstay {
+namespace {
+
+constexpr int kFormatVersionsAt = 18;  // of the database header: 2 and 2 in WAL mode
+
+void SetShm(ShimFile* shim, const volatile void* shm) {
+  if (shim->shm == shm) return;
+  if (shim->shm != nullptr) shim->database->RemoveIndex(shim->shm);
+  shim->shm = shm;
+  if (shm != nullptr) shim->database->AddIndex(shm);
+}
+
+// A connection that was adopted with its WAL open has mapped the wal-index before the shim came.
+void FindShm(ShimFile* shim, sqlite3_file* pFile) {
+  void volatile* shm = nullptr;
+  const int rc = shim->inner->xShmMap(pFile, 0, kWalIndexRegionBytes, 0, &shm);
+  if (rc == SQLITE_OK && shm != nullptr) SetShm(shim, shm);
+}
+
+// A commit in a rollback-journal mode. The one that turns WAL mode on is such a commit, too: then
+// the file says so already.
+void WarnUnlessWal(ShimFile* shim, sqlite3_file* pFile) {
+  if (shim->database->warned()) return;
+  unsigned char versions[2] = {};
+  const int rc = shim->inner->xRead(pFile, versions, sizeof versions, kFormatVersionsAt);
+  if (rc == SQLITE_OK && versions[0] != 2) shim->database->WarnRollbackMode();
+}
+
+void CommitPhaseTwo(ShimFile* shim, sqlite3_file* pFile) {
+  if (shim->shm == nullptr && !shim->database->wal_open()) return WarnUnlessWal(shim, pFile);
+  shim->database->CommitDone(shim->shm);
+}
+
+int AnswerQuery(ShimFile* shim, Query* query) {
+  if (query->version != kQueryVersion) return SQLITE_NOTFOUND;
+  if (query->kind == QueryKind::kStatus) {
+    query->text = strdup(shim->database->Status().c_str());
+  } else if (query->kind == QueryKind::kSync) {
+    query->done = shim->database->Sync(query->timeout_ms) ? 1 : 0;
+  }
+  return SQLITE_OK;
+}
+
+// azArg: 0 the answer, 1 the pragma's name, 2 its argument or NULL.
+int AnswerPragma(ShimFile* shim, sqlite3_file* pFile, char** azArg) {
+  std::string answer;
+  if (azArg[1] == nullptr) return shim->inner->xFileControl(pFile, SQLITE_FCNTL_PRAGMA, azArg);
+  if (strcasecmp(azArg[1], "backstay_status") == 0) {
+    answer = shim->database->Status();
+  } else if (strcasecmp(azArg[1], "backstay_sync") == 0) {
+    const int timeout_ms = azArg[2] != nullptr ? std::atoi(azArg[2]) : -1;
+    answer.push_back(shim->database->Sync(timeout_ms) ? '1' : '0');
+  } else {
+    return shim->inner->xFileControl(pFile, SQLITE_FCNTL_PRAGMA, azArg);
+  }
+  azArg[0] = shim->database->copy()->Text(answer);
+  // Without memory of this SQLite copy there is no row; the status file has the same text.
+  return SQLITE_OK;
+}
+
+int AnswerVfsName(ShimFile* shim, sqlite3_file* pFile, char** pzName) {
+  const int rc = shim->inner->xFileControl(pFile, SQLITE_FCNTL_VFSNAME, pzName);
+  const SqliteCopy* copy = shim->database->copy();
+  if (rc != SQLITE_OK || *pzName == nullptr) return rc;
+  char* name = copy->Text(std::string("backstay/") + *pzName);
+  if (name == nullptr) return rc;
+  copy->free(*pzName);
+  *pzName = name;
+  return rc;
+}
+
+int FileControl(ShimFile* shim, sqlite3_file* pFile, int op, void* pArg) {
+  switch (op) {
+    case kQueryControl: return AnswerQuery(shim, static_cast<Query*>(pArg));
+    case SQLITE_FCNTL_PRAGMA: return AnswerPragma(shim, pFile, static_cast<char**>(pArg));
+    case SQLITE_FCNTL_VFSNAME: return AnswerVfsName(shim, pFile, static_cast<char**>(pArg));
+    case SQLITE_FCNTL_COMMIT_PHASETWO: {
+      const int rc = shim->inner->xFileControl(pFile, op, pArg);
+      CommitPhaseTwo(shim, pFile);
+      return rc;
+    }
+    default: return shim->inner->xFileControl(pFile, op, pArg);
+  }
+}
+
+}  // namespace
+
+int MainClose(sqlite3_file* pFile) noexcept {
+  ShimFile* shim = ShimOf(pFile);
+  const sqlite3_io_methods* inner = shim->inner;
+  pFile->pMethods = inner;
+  if (IsOurs(shim)) {
+    SetShm(shim, nullptr);
+    shim->process->Detach(shim->database);
+  }
+  delete shim;
+  return inner->xClose(pFile);
+}
+
+int MainFileControl(sqlite3_file* pFile, int op, void* pArg) noexcept {
+  ShimFile* shim = ShimOf(pFile);
+  if (!IsOurs(shim)) return shim->inner->xFileControl(pFile, op, pArg);
+  try {
+    return FileControl(shim, pFile, op, pArg);
+  } catch (const std::bad_alloc&) {
+    // Only answers of ours allocate.
+    return SQLITE_NOMEM;
+  }
+}
+
+int MainShmMap(sqlite3_file* pFile, int iRegion, int szRegion, int bExtend,
+               void volatile** pp) noexcept {
+  ShimFile* shim = ShimOf(pFile);
+  const int rc = shim->inner->xShmMap(pFile, iRegion, szRegion, bExtend, pp);
+  const bool mapped = rc == SQLITE_OK && iRegion == 0 && *pp != nullptr;
+  if (mapped && IsOurs(shim)) SetShm(shim, *pp);
+  return rc;
+}
+
+int MainShmLock(sqlite3_file* pFile, int ofst, int n, int flags) noexcept {
+  ShimFile* shim = ShimOf(pFile);
+  if (!IsOurs(shim)) return shim->inner->xShmLock(pFile, ofst, n, flags);
+  if (shim->shm == nullptr) FindShm(shim, pFile);
+  // The end of a transaction: all frames are written and the wal-index names the last one. Until
+  // the lock is gone nobody can add to it.
+  const bool writer_leaves = flags == (SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE) &&
+                             ofst <= kWalWriteLock && kWalWriteLock < ofst + n;
+  if (writer_leaves && shim->shm != nullptr) shim->database->NoteIndex(shim->shm);
+  const int rc = shim->inner->xShmLock(pFile, ofst, n, flags);
+  // What others committed, in this process past the shim or in another one.
+  const bool acquired = rc == SQLITE_OK && (flags & SQLITE_SHM_LOCK) != 0;
+  if (acquired && shim->shm != nullptr) shim->database->NoteIndex(shim->shm);
+  return rc;
+}
+
+int MainShmUnmap(sqlite3_file* pFile, int deleteFlag) noexcept {
+  ShimFile* shim = ShimOf(pFile);
+  if (IsOurs(shim)) SetShm(shim, nullptr);
+  return shim->inner->xShmUnmap(pFile, deleteFlag);
+}
+
+}  // namespace backstay

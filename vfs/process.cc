@@ -1,0 +1,153 @@
+#include "vfs/process.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <ctime>
+#include <new>
+#include <nlohmann/json.hpp>
+
+namespace backstay {
+namespace {
+
+constexpr size_t kSaidLimit = 1000;
+
+std::atomic<Process*> current = nullptr;
+std::atomic<bool> exit_handler = false;  // inherited by children, as the handler itself is
+
+// Runs before the engine's static destructors: it was registered after they were.
+void DrainAtExit() {
+  Process* process = Process::Current();
+  const BackstayEngine* engine = process != nullptr ? process->loader().loaded() : nullptr;
+  if (engine != nullptr) engine->drain();
+}
+
+std::string Now() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  tm utc;
+  gmtime_r(&now.tv_sec, &utc);
+  char text[64];
+  const size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  snprintf(text + n, sizeof text - n, ".%03ldZ", now.tv_nsec / 1000000);
+  return text;
+}
+
+// The engine's log line, for when there is no engine.
+void WriteStderr(int level, const std::string& path, const std::string& message) {
+  static const char* const kNames[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+  nlohmann::ordered_json line = {
+      {"time", Now()}, {"level", kNames[level]}, {"logger", "backstay"}, {"msg", message}};
+  if (!path.empty()) line["db"] = path;
+  const std::string text =
+      line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nowhere left to say it
+}
+
+}  // namespace
+
+Process* Process::Current() noexcept { return current.load(std::memory_order_acquire); }
+
+void Process::Start(const SelectionOptions& options) {
+  if (Current() != nullptr) return;
+  auto* process = new Process(std::make_shared<Selection>(options), OwnFolder());
+  Process* expected = nullptr;
+  if (!current.compare_exchange_strong(expected, process)) {
+    delete process;
+    return;
+  }
+  pthread_atfork(nullptr, nullptr, &AfterForkInChild);
+}
+
+void Process::AfterForkInChild() noexcept {
+  Process* parent = Current();
+  if (parent == nullptr) return;
+  const BackstayEngine* engine = parent->loader_.loaded();
+  if (engine != nullptr) engine->forked();
+  Process* child = nullptr;
+  try {
+    child = new Process(parent->selection_, parent->loader_.folder());
+  } catch (const std::bad_alloc&) {
+    // Without a Process every file passes through.
+  }
+  current.store(child, std::memory_order_release);
+}
+
+const BackstayEngine* Process::Engine(std::string* error) {
+  const bool first = loader_.loaded() == nullptr;
+  const BackstayEngine* engine = loader_.Load(error);
+  if (engine != nullptr && first && !exit_handler.exchange(true)) std::atexit(&DrainAtExit);
+  return engine;
+}
+
+Database* Process::Attach(DatabaseOptions options) {
+  const std::string path = options.path;
+  {
+    std::lock_guard lock(mutex_);
+    auto it = databases_.find(path);
+    if (it == databases_.end()) {
+      auto database = std::make_unique<Database>(this, std::move(options));
+      it = databases_.emplace(path, database.get()).first;
+      database.release();
+    } else if (it->second->copy() != options.inner.copy || it->second->id() != options.id) {
+      it = databases_.end();
+    }
+    if (it != databases_.end()) {
+      it->second->users_++;
+      it->second->connections_++;
+      return it->second;
+    }
+  }
+  SayOnce(BACKSTAY_WARN, path,
+          "a second copy of SQLite, or a new file under the same name, was opened while the "
+          "database is in use; this connection is not replicated; close all connections first");
+  return nullptr;
+}
+
+void Process::Detach(Database* database) noexcept {
+  {
+    // Under the mutex, so that the engine sees this close before the open of a connection that
+    // comes now.
+    std::lock_guard lock(mutex_);
+    if (--database->connections_ == 0) {
+      databases_.erase(database->path());
+      database->CloseEngine();
+    }
+  }
+  Release(database);
+}
+
+Database* Process::Use(const std::string& path, const SqliteCopy* copy) noexcept {
+  std::lock_guard lock(mutex_);
+  auto it = databases_.find(path);
+  if (it == databases_.end() || it->second->copy() != copy) return nullptr;
+  it->second->users_++;
+  return it->second;
+}
+
+void Process::Retain(Database* database) noexcept { database->users_++; }
+
+void Process::Release(Database* database) noexcept {
+  if (--database->users_ == 0) delete database;
+}
+
+void Process::SayOnce(int level, const std::string& path, const std::string& message) noexcept {
+  try {
+    {
+      std::lock_guard lock(said_mutex_);
+      if (said_.size() >= kSaidLimit || !said_.insert(path + '\n' + message).second) return;
+    }
+    const BackstayEngine* engine = loader_.loaded();
+    if (engine != nullptr) {
+      engine->log(level, path.empty() ? nullptr : path.c_str(), message.c_str());
+    } else {
+      WriteStderr(level, path, message);
+    }
+  } catch (const std::bad_alloc&) {
+    // A log line is not worth more.
+  }
+}
+
+}  // namespace backstay

@@ -1,0 +1,63 @@
+// Process: everything the shim keeps for this process; the one global of vfs/.
+//
+// Owns the selection, the engine loader and the databases. Made once, never freed (files may be
+// used until the last instruction of the process); any thread. In a forked child a new one takes
+// its place, and files that were opened before the fork find that theirs is not the current one:
+// they only pass through.
+
+#ifndef BACKSTAY_VFS_PROCESS_H_
+#define BACKSTAY_VFS_PROCESS_H_
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "vfs/database.h"
+#include "vfs/engine_loader.h"
+#include "vfs/selection.h"
+
+namespace backstay {
+
+class Process {
+ public:
+  // The process's own, or NULL before Start() and in a child that ran out of memory.
+  static Process* Current() noexcept;
+  // Reads the configuration; does nothing when there is one already.
+  static void Start(const SelectionOptions& options);
+
+  const Selection& selection() const { return *selection_; }
+  // Loads the engine at the first call; NULL when that fails, and *error says why.
+  const BackstayEngine* Engine(std::string* error);
+  const EngineLoader& loader() const { return loader_; }
+
+  // A connection opened this database. NULL if another copy of SQLite, or another file under this
+  // name, is being replicated. To be ended by Detach().
+  Database* Attach(DatabaseOptions options);
+  void Detach(Database* database) noexcept;
+  // The database of that path and copy of SQLite, if it is open; NULL if not. To be ended by
+  // Release().
+  Database* Use(const std::string& path, const SqliteCopy* copy) noexcept;
+  void Retain(Database* database) noexcept;
+  void Release(Database* database) noexcept;
+
+  // One log line, through the engine if it is there, else to stderr. The same text is said once.
+  void SayOnce(int level, const std::string& path, const std::string& message) noexcept;
+
+ private:
+  Process(std::shared_ptr<const Selection> selection, std::string folder)
+      : selection_(std::move(selection)), loader_(std::move(folder)) {}
+  static void AfterForkInChild() noexcept;
+
+  const std::shared_ptr<const Selection> selection_;
+  EngineLoader loader_;
+  std::mutex mutex_;
+  std::map<std::string, Database*> databases_;  // by path; guarded by mutex_
+  std::mutex said_mutex_;
+  std::set<std::string> said_;  // guarded by said_mutex_
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_VFS_PROCESS_H_

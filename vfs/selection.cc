@@ -1,0 +1,100 @@
+#include "vfs/selection.h"
+
+#include <fnmatch.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace backstay {
+namespace {
+
+constexpr const char* kDefaultConfig = "/etc/backstay.json";
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+bool IsGlob(const std::string& path) { return path.find_first_of("*?[") != std::string::npos; }
+
+std::string RealPath(const std::string& path) {
+  char* real = realpath(path.c_str(), nullptr);
+  if (real == nullptr) return {};
+  std::string result(real);
+  std::free(real);
+  return result;
+}
+
+std::string Absolute(const std::string& path) {
+  if (path.empty() || path[0] == '/') return path;
+  char folder[PATH_MAX];
+  return getcwd(folder, sizeof folder) != nullptr ? std::string(folder) + "/" + path : path;
+}
+
+// SQLite names databases by their real path: resolves the folders in front of the first wildcard.
+std::string ResolveFolder(const std::string& pattern) {
+  const size_t wildcard = pattern.find_first_of("*?[");
+  const size_t slash = pattern.rfind('/', wildcard);
+  if (slash == std::string::npos || slash == 0) return pattern;
+  const std::string real = RealPath(pattern.substr(0, slash));
+  return real.empty() ? pattern : real + pattern.substr(slash);
+}
+
+bool SameFile(const std::string& a, const std::string& b) {
+  struct stat x, y;
+  return stat(a.c_str(), &x) == 0 && stat(b.c_str(), &y) == 0 && x.st_dev == y.st_dev &&
+         x.st_ino == y.st_ino;
+}
+
+bool Matches(const std::string& pattern, const std::string& path) {
+  if (!IsGlob(pattern)) return pattern == path || SameFile(pattern, path);
+  return fnmatch(pattern.c_str(), path.c_str(), FNM_PATHNAME) == 0 ||
+         fnmatch(ResolveFolder(pattern).c_str(), path.c_str(), FNM_PATHNAME) == 0;
+}
+
+}  // namespace
+
+SelectionOptions SelectionFromEnvironment(bool every_database) {
+  SelectionOptions options;
+  options.pattern = Absolute(Environment("BACKSTAY_DB"));
+  options.every_database =
+      every_database && options.pattern.empty() && !Environment("BACKSTAY_REPLICA_URL").empty();
+  options.config = Absolute(Environment("BACKSTAY_CONFIG"));
+  options.config_required = !options.config.empty();
+  if (options.config.empty()) options.config = kDefaultConfig;
+  return options;
+}
+
+Selection::Selection(const SelectionOptions& options) : every_database_(options.every_database) {
+  if (!options.pattern.empty()) patterns_.push_back(options.pattern);
+  if (!options.config.empty()) ReadConfig(options);
+}
+
+void Selection::ReadConfig(const SelectionOptions& options) {
+  std::ifstream file(options.config);
+  if (!file) {
+    broken_ = options.config_required || access(options.config.c_str(), F_OK) == 0;
+    return;
+  }
+  const auto json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+  broken_ = !json.is_object();
+  if (broken_ || !json.contains("dbs") || !json["dbs"].is_array()) return;
+  for (const auto& db : json["dbs"]) {
+    const bool named = db.is_object() && db.contains("path") && db["path"].is_string();
+    if (named) patterns_.push_back(Absolute(db["path"].get<std::string>()));
+  }
+}
+
+bool Selection::Selects(const std::string& path) const {
+  if (every_database_ || broken_) return true;
+  for (const std::string& pattern : patterns_) {
+    if (Matches(pattern, path)) return true;
+  }
+  return false;
+}
+
+}  // namespace backstay

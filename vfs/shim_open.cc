@@ -1,0 +1,68 @@
+#include <sys/stat.h>
+
+#include <new>
+
+#include "vfs/shim_file.h"
+#include "vfs/shim_vfs.h"
+
+namespace backstay {
+namespace {
+
+// Where WAL mode, and so replication, cannot be: read-only, without locks, in memory.
+bool Excluded(int flags, const UriParameters& parameters) {
+  return (flags & (SQLITE_OPEN_READONLY | SQLITE_OPEN_MEMORY | SQLITE_OPEN_DELETEONCLOSE)) != 0 ||
+         IsTrue(parameters, "immutable") || IsTrue(parameters, "nolock");
+}
+
+void OpenedMain(Process* process, const InnerVfs& inner, const char* zName, sqlite3_file* file,
+                int flags, int out) {
+  UriParameters parameters;
+  if ((flags & SQLITE_OPEN_URI) != 0) parameters = ReadUriParameters(zName);
+  const int all = flags | (out & SQLITE_OPEN_READONLY);
+  if (Excluded(all, parameters) || IsShimmed(file)) return;
+  const bool selected =
+      FindParameter(parameters, "replica") != nullptr || process->selection().Selects(zName);
+  struct stat info;
+  if (!selected || stat(zName, &info) != 0) return;
+  Database* database =
+      process->Attach({zName, std::move(parameters), {info.st_dev, info.st_ino}, inner});
+  if (database == nullptr) return;
+  try {
+    ShimMainFile(process, database, file);
+  } catch (const std::bad_alloc&) {
+    process->Detach(database);
+    throw;
+  }
+}
+
+void OpenedWal(Process* process, const InnerVfs& inner, const char* zName, sqlite3_file* file) {
+  if (IsShimmed(file)) return;
+  Database* database = process->Use(DatabaseOfWal(zName), inner.copy);
+  if (database == nullptr) return;
+  try {
+    ShimWalFile(process, database, file);
+  } catch (const std::bad_alloc&) {
+    process->Release(database);
+    throw;
+  }
+  database->EnsureEngine();
+}
+
+}  // namespace
+
+void ShimOpened(const InnerVfs& inner, const char* zName, sqlite3_file* file, int flags,
+                int out) noexcept {
+  Process* process = Process::Current();
+  if (process == nullptr || zName == nullptr || file->pMethods == nullptr) return;
+  try {
+    if ((flags & SQLITE_OPEN_MAIN_DB) != 0) {
+      OpenedMain(process, inner, zName, file, flags, out);
+    } else if ((flags & SQLITE_OPEN_WAL) != 0) {
+      OpenedWal(process, inner, zName, file);
+    }
+  } catch (const std::bad_alloc&) {
+    process->SayOnce(BACKSTAY_ERROR, {}, "out of memory; a connection is not replicated");
+  }
+}
+
+}  // namespace backstay
