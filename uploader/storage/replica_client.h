@@ -37,9 +37,9 @@ struct GetOptions {
 };
 
 struct ListOptions {
-  std::string prefix;       // keys that start with it
-  std::string start_after;  // only keys greater than it; empty for all
-  bool folders = false;     // names up to the next '/' after the prefix, each once, '/' included
+  std::string prefix = {};       // keys that start with it
+  std::string start_after = {};  // only keys greater than it; empty for all
+  bool folders = false;  // names up to the next '/' after the prefix, each once, '/' included
 };
 
 // Counted by the client, read by status; per process.
@@ -60,8 +60,8 @@ class ReplicaClient {
   // kExists if the key exists; kUnsupported if the store cannot do it atomically.
   virtual Status PutIfAbsent(const std::string& key, Bytes body) = 0;
   virtual Result<std::string> Get(const std::string& key, const GetOptions& options = {}) = 0;
-  // Keys in ascending byte order. A replica that does not exist is an empty list; a bucket or
-  // folder that does not exist or cannot be read is an error.
+  // Keys in ascending byte order. A replica that does not exist (a folder likewise) is an empty
+  // list; a bucket that does not exist, or what cannot be read, is an error.
   virtual Result<std::vector<ObjectInfo>> List(const ListOptions& options) = 0;
   // Deleting what does not exist is Ok. Stops at the first error.
   virtual Status Delete(const std::vector<std::string>& keys) = 0;

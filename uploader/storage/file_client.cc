@@ -1,0 +1,279 @@
+#include "uploader/storage/file_client.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string_view>
+
+namespace backstay {
+namespace {
+
+constexpr char kTemporary[] = ".backstay-tmp-";
+constexpr size_t kMaxName = 255;  // NAME_MAX of Linux file systems
+constexpr int kFolderAttempts = 8;
+
+bool StartsWith(std::string_view text, std::string_view start) {
+  return text.substr(0, start.size()) == start;
+}
+
+Status Passing(const std::string& message) { return {Code::kUnavailable, message, true}; }
+
+// What is not the caller's fault or a matter of rights may pass: a full disk, a stale mount.
+Status Classify(Status status) {
+  return status.code() == Code::kIo ? Passing(status.message()) : status;
+}
+
+Status FileError(const std::string& context, int errnum) {
+  Status status = Status::Errno(context, errnum);
+  switch (errnum) {
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG: return {Code::kInvalid, status.message()};
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return {Code::kDenied, status.message() + "; give this user access, or name another folder"};
+    default: return Classify(std::move(status));
+  }
+}
+
+Status CheckKey(const std::string& key) {
+  size_t at = 0;
+  while (true) {
+    size_t end = std::min(key.find('/', at), key.size());
+    std::string_view name = std::string_view(key).substr(at, end - at);
+    bool bad = name.empty() || name == "." || name == ".." || name.size() > kMaxName ||
+               StartsWith(name, kTemporary) || name.find('\0') != std::string_view::npos;
+    if (bad) return {Code::kInvalid, "key `" + key + "`: no path of a file below the root"};
+    if (end == key.size()) return Status::Ok();
+    at = end + 1;
+  }
+}
+
+// Makes the folder and all above it that are missing, and fsyncs the folder of each.
+Status MakeFolder(const std::string& folder) {
+  if (mkdir(folder.c_str(), 0700) == 0) return Classify(SyncFolder(FolderOf(folder)));
+  if (errno == EEXIST) return Status::Ok();
+  if (errno != ENOENT || folder == FolderOf(folder)) return FileError("mkdir " + folder, errno);
+  BACKSTAY_TRY(MakeFolder(FolderOf(folder)));
+  if (mkdir(folder.c_str(), 0700) == 0) return Classify(SyncFolder(FolderOf(folder)));
+  return errno == EEXIST ? Status::Ok() : FileError("mkdir " + folder, errno);
+}
+
+// A new temporary file in `folder`, which is made if it is missing; *path is the file's name.
+Result<Fd> OpenTemporary(const std::string& folder, std::string* path) {
+  for (int n = 0; n < kFolderAttempts; n++) {
+    *path = folder + "/" + kTemporary + "XXXXXX";
+    Fd fd(mkostemp(path->data(), O_CLOEXEC));
+    if (fd.valid()) return fd;
+    if (errno != ENOENT) return FileError("create a file in " + folder, errno);
+    // Another client's Delete may remove the folder, empty as it is, before the next attempt.
+    Status made = MakeFolder(folder);
+    if (!made.ok() && made.code() != Code::kNotFound) return made;
+  }
+  return Passing("create a file in " + folder + ": the folder keeps disappearing");
+}
+
+Status Replace(const std::string& temporary, const std::string& path) {
+  if (rename(temporary.c_str(), path.c_str()) == 0) return Status::Ok();
+  return FileError("rename to " + path, errno);
+}
+
+// FAT and some FUSE file systems have no hard links; the kernel may still rename without replacing.
+Status RenameIfAbsent(const std::string& temporary, const std::string& path) {
+  if (renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) {
+    return Status::Ok();
+  }
+  if (errno == EINVAL || errno == ENOSYS) {
+    return {Code::kUnsupported, path + ": this file system cannot create a file only if absent"};
+  }
+  return FileError("rename to " + path, errno);
+}
+
+Status LinkIfAbsent(const Fd& fd, const std::string& temporary, const std::string& path) {
+  if (link(temporary.c_str(), path.c_str()) == 0) return Status::Ok();
+  int errnum = errno;
+  if (errnum == EPERM || errnum == EOPNOTSUPP || errnum == ENOSYS || errnum == EMLINK) {
+    return RenameIfAbsent(temporary, path);
+  }
+  // NFS repeats a request whose answer was lost (open(2), O_EXCL): the count of links is the truth.
+  struct stat info {};
+  if (errnum == EEXIST && fstat(fd.get(), &info) == 0 && info.st_nlink == 2) return Status::Ok();
+  return FileError("link to " + path, errnum);
+}
+
+enum class Kind { kFile, kFolder, kOther };
+
+// Without following a symbolic link; *size in bytes for a file.
+Kind KindOf(DIR* folder, const dirent& entry, uint64_t* size) {
+  if (entry.d_type == DT_DIR) return Kind::kFolder;
+  if (entry.d_type != DT_REG && entry.d_type != DT_UNKNOWN) return Kind::kOther;
+  struct stat info {};
+  if (fstatat(dirfd(folder), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) return Kind::kOther;
+  *size = static_cast<uint64_t>(info.st_size);
+  if (S_ISDIR(info.st_mode)) return Kind::kFolder;
+  return S_ISREG(info.st_mode) ? Kind::kFile : Kind::kOther;
+}
+
+// May a key that starts with `folder` be in the list?
+bool Overlaps(const std::string& folder, const ListOptions& options) {
+  bool in_prefix = StartsWith(folder, options.prefix) || StartsWith(options.prefix, folder);
+  return in_prefix && (folder > options.start_after || StartsWith(options.start_after, folder));
+}
+
+using Dir = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+bool HidesFromList(const char* name) {
+  return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || StartsWith(name, kTemporary);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ReplicaClient>> FileReplicaClient::Make(const std::string& root) {
+  if (root.empty() || root[0] != '/' || root.find('\0') != std::string::npos) {
+    return Status(Code::kInvalid, "replica folder `" + root + "`: write an absolute path");
+  }
+  std::string trimmed = root;
+  while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
+  return std::unique_ptr<ReplicaClient>(new FileReplicaClient(std::move(trimmed)));
+}
+
+ClientCounters FileReplicaClient::Counters() const {
+  return {.requests = requests_, .bytes_sent = bytes_sent_, .bytes_received = bytes_received_};
+}
+
+Status FileReplicaClient::Begin(const std::string& key) {
+  if (cancelled_) return {Code::kCancelled, "cancelled"};
+  requests_++;
+  return CheckKey(key).Wrap(Describe());
+}
+
+Status FileReplicaClient::Put(const std::string& key, Bytes body) {
+  return Write(key, body, Mode::kReplace);
+}
+
+Status FileReplicaClient::PutIfAbsent(const std::string& key, Bytes body) {
+  return Write(key, body, Mode::kCreateOnly);
+}
+
+Status FileReplicaClient::Write(const std::string& key, Bytes body, Mode mode) {
+  BACKSTAY_TRY(Begin(key));
+  std::string path = root_ + "/" + key;
+  std::string temporary;
+  Result<Fd> fd = OpenTemporary(FolderOf(path), &temporary);
+  if (!fd.ok()) return fd.status();
+  bytes_sent_ += body.size();
+  Status done = [&]() -> Status {
+    BACKSTAY_TRY(Classify(WriteAt(*fd, body, 0)).Wrap(path));
+    if (fsync(fd->get()) != 0) return FileError("fsync " + temporary, errno);
+    return mode == Mode::kReplace ? Replace(temporary, path) : LinkIfAbsent(*fd, temporary, path);
+  }();
+  // After a rename there is nothing left to remove.
+  unlink(temporary.c_str());
+  BACKSTAY_TRY(done);
+  Status synced = Classify(SyncFolder(FolderOf(path)));
+  // Gone with the object that someone has deleted since.
+  return synced.code() == Code::kNotFound ? Status::Ok() : synced;
+}
+
+Result<std::string> FileReplicaClient::Get(const std::string& key, const GetOptions& options) {
+  BACKSTAY_TRY(Begin(key));
+  std::string path = root_ + "/" + key;
+  Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.valid()) return FileError("open " + path, errno == ENOTDIR ? ENOENT : errno);
+  struct stat info {};
+  if (fstat(fd.get(), &info) != 0) return FileError("stat " + path, errno);
+  if (!S_ISREG(info.st_mode)) return FileError("open " + path, ENOENT);
+
+  uint64_t size = static_cast<uint64_t>(info.st_size);
+  uint64_t first = 0;
+  uint64_t count = size;
+  if (options.length > 0) {
+    uint64_t offset = static_cast<uint64_t>(options.offset);
+    first = options.offset >= 0 ? offset : size - std::min(size, 0 - offset);
+    if (options.offset > 0 && first >= size) {
+      return Status(Code::kInvalid, path + ": the range starts behind the end");
+    }
+    count = std::min(options.length, size - first);
+  }
+  if (count > options.max_bytes) {
+    return Status(Code::kInvalid, path + ": larger than the limit of " +
+                                      std::to_string(options.max_bytes) + " bytes");
+  }
+  std::string body(count, '\0');
+  Result<size_t> got =
+      ReadAt(fd, reinterpret_cast<uint8_t*>(body.data()), body.size(), static_cast<int64_t>(first));
+  if (!got.ok()) return Classify(got.status()).Wrap(path);
+  body.resize(*got);
+  bytes_received_ += body.size();
+  return body;
+}
+
+Status FileReplicaClient::Walk(const std::string& folder, const ListOptions& options,
+                               std::vector<ObjectInfo>* out) {
+  if (cancelled_) return {Code::kCancelled, "cancelled"};
+  std::string path = root_ + "/" + folder;
+  Dir dir(opendir(path.c_str()), &closedir);
+  if (dir == nullptr) return errno == ENOENT ? Status::Ok() : FileError("list " + path, errno);
+  while (true) {
+    errno = 0;
+    const dirent* entry = readdir(dir.get());
+    if (entry == nullptr) return errno == 0 ? Status::Ok() : FileError("list " + path, errno);
+    if (HidesFromList(entry->d_name)) continue;
+    uint64_t size = 0;
+    Kind kind = KindOf(dir.get(), *entry, &size);
+    std::string key = folder + entry->d_name;
+    if (kind == Kind::kFolder) {
+      if (Overlaps(key + "/", options)) BACKSTAY_TRY(Walk(key + "/", options, out));
+    } else if (kind == Kind::kFile && StartsWith(key, options.prefix)) {
+      out->push_back({std::move(key), size});
+    }
+  }
+}
+
+Result<std::vector<ObjectInfo>> FileReplicaClient::List(const ListOptions& options) {
+  if (cancelled_) return Status(Code::kCancelled, "cancelled");
+  requests_++;
+  std::vector<ObjectInfo> found;
+  BACKSTAY_TRY(Walk("", options, &found));
+  std::vector<ObjectInfo> out;
+  for (ObjectInfo& object : found) {
+    if (options.folders) {
+      size_t slash = object.key.find('/', options.prefix.size());
+      if (slash == std::string::npos) continue;
+      object = {object.key.substr(0, slash + 1), 0};
+    }
+    if (object.key > options.start_after) out.push_back(std::move(object));
+  }
+  std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.key < b.key; });
+  auto same = [](auto& a, auto& b) { return a.key == b.key; };
+  out.erase(std::unique(out.begin(), out.end(), same), out.end());
+  return out;
+}
+
+Status FileReplicaClient::Delete(const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) {
+    BACKSTAY_TRY(Begin(key));
+    std::string path = root_ + "/" + key;
+    bool gone = unlink(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR || errno == EISDIR;
+    if (!gone) return FileError("delete " + path, errno);
+    RemoveEmptyFolders(path);
+  }
+  return Status::Ok();
+}
+
+void FileReplicaClient::RemoveEmptyFolders(const std::string& path) {
+  std::string folder = FolderOf(path);
+  while (folder.size() > root_.size() && rmdir(folder.c_str()) == 0) folder = FolderOf(folder);
+}
+
+}  // namespace backstay

@@ -1,0 +1,340 @@
+#include "uploader/storage/http.h"
+
+#include <curl/curl.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <strings.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <mutex>
+#include <string_view>
+
+namespace backstay {
+namespace {
+
+constexpr size_t kMaxErrorBody = 64 << 10;
+constexpr size_t kMaxHeaders = 256 << 10;
+constexpr size_t kMaxReserve = 8 << 20;
+constexpr int kPollMs = 1000;
+
+// One libcurl and one OpenSSL per process. OpenSSL's exit handler would pull the library away from
+// a thread that is still sending when the host exits.
+void InitOnce() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
+    curl_global_init(CURL_GLOBAL_ALL);
+  });
+}
+
+// Keeps the SIGPIPE that a write to a closed TLS connection raises from the host's handlers:
+// blocked in this thread, and taken away if it came.
+class SigpipeBlock {
+ public:
+  SigpipeBlock() {
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~SigpipeBlock() {
+    timespec none{};
+    if (!was_pending_) {
+      while (sigtimedwait(&pipe_, nullptr, &none) == SIGPIPE) {
+      }
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  SigpipeBlock(const SigpipeBlock&) = delete;
+  SigpipeBlock& operator=(const SigpipeBlock&) = delete;
+
+ private:
+  sigset_t pipe_, before_;
+  bool was_pending_ = false;
+};
+
+struct HeaderList {
+  curl_slist* list = nullptr;
+  ~HeaderList() { curl_slist_free_all(list); }
+  void Add(const std::string& line) { list = curl_slist_append(list, line.c_str()); }
+};
+
+std::string LowerCase(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return text;
+}
+
+std::string_view Trim(std::string_view s) {
+  size_t first = s.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) return {};
+  return s.substr(first, s.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+// What curl's callbacks fill during one request.
+struct Exchange {
+  CURL* easy = nullptr;
+  uint64_t max_response = 0;
+  bool resend = true;
+  int sends = 0;
+  bool too_large = false;
+  bool cut = false;  // an error's body, longer than is kept
+  size_t header_bytes = 0;
+  HttpResponse response = {};
+
+  bool Success() const {
+    long status = 0;  // NOLINT: curl's type
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    return status >= 200 && status < 300;
+  }
+};
+
+size_t OnBody(char* data, size_t size, size_t n, void* user) {
+  auto* exchange = static_cast<Exchange*>(user);
+  std::string& body = exchange->response.body;
+  n *= size;
+  if (exchange->Success()) {
+    exchange->too_large = n > exchange->max_response - body.size();
+    if (exchange->too_large) return 0;
+    body.append(data, n);
+    return n;
+  }
+  body.append(data, std::min(n, kMaxErrorBody - body.size()));
+  exchange->cut = body.size() == kMaxErrorBody;
+  return exchange->cut ? 0 : n;
+}
+
+void OnContentLength(const std::string& value, Exchange* exchange) {
+  if (!exchange->Success()) return;
+  uint64_t length = strtoull(value.c_str(), nullptr, 10);
+  exchange->too_large = length > exchange->max_response;
+  exchange->response.body.reserve(std::min<uint64_t>(length, kMaxReserve));
+}
+
+size_t OnHeader(char* data, size_t size, size_t n, void* user) {
+  auto* exchange = static_cast<Exchange*>(user);
+  n *= size;
+  exchange->header_bytes += n;
+  if (exchange->header_bytes > kMaxHeaders) return 0;
+  std::string_view line(data, n);
+  // An interim answer (100 Continue) or a proxy's is followed by another head.
+  if (line.substr(0, 5) == "HTTP/") exchange->response.headers.clear();
+  size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return n;
+  std::string name = LowerCase(std::string(Trim(line.substr(0, colon))));
+  std::string value(Trim(line.substr(colon + 1)));
+  if (name == "content-length") OnContentLength(value, exchange);
+  exchange->response.headers.emplace_back(std::move(name), std::move(value));
+  return exchange->too_large ? 0 : n;
+}
+
+// Called before each sending of the request, curl's own second attempt included.
+int OnSend(void* user, char*, char*, int, int) {
+  auto* exchange = static_cast<Exchange*>(user);
+  return ++exchange->sends > 1 && !exchange->resend ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+void SetMethod(CURL* easy, const HttpRequest& request) {
+  if (request.method == "PUT" || request.method == "POST") {
+    // POSTFIELDS is not copied and can be sent again without callbacks; the method replaces "POST".
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                     static_cast<curl_off_t>(request.body.size()));
+    curl_easy_setopt(
+        easy, CURLOPT_POSTFIELDS,
+        request.body.empty() ? "" : reinterpret_cast<const char*>(request.body.data()));
+  } else {
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+  }
+  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+}
+
+void SetOptions(CURL* easy, const CurlOptions& options) {
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));  // NOLINT
+  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout_ms));
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_timeout_s));
+  // Without it a cancelled request waits for the name lookup that it started.
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, "backstay");
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, options.skip_verify ? 0L : 1L);
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, options.skip_verify ? 0L : 2L);
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, OnHeader);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, OnBody);
+  curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, OnSend);
+}
+
+void SetExchange(CURL* easy, Exchange* exchange) {
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+  curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
+}
+
+bool IsCertificateProblem(CURLcode code) {
+  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+         code == CURLE_SSL_ISSUER_ERROR;
+}
+
+// `detail` is curl's own text: host names and system errors, never a header.
+Status CurlError(CURLcode code, const Exchange& exchange, const char* detail) {
+  if (exchange.too_large) {
+    return {Code::kInvalid, "the answer is larger than the limit of " +
+                                std::to_string(exchange.max_response) + " bytes"};
+  }
+  std::string text = detail[0] != '\0' ? detail : curl_easy_strerror(code);
+  if (IsCertificateProblem(code)) {
+    return {Code::kInvalid,
+            text + "; install the server's CA certificate, or set skip-verify to accept any"};
+  }
+  if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) {
+    return {Code::kInvalid, text + "; the endpoint must be http://host[:port] or https://…"};
+  }
+  if (code == CURLE_ABORTED_BY_CALLBACK) text = "the connection was closed before an answer";
+  return {Code::kUnavailable, text, true};
+}
+
+}  // namespace
+
+std::string HttpResponse::Header(const std::string& name) const {
+  for (const auto& [key, value] : headers) {
+    if (key == name) return value;
+  }
+  return "";
+}
+
+// A connection: an easy handle in a multi handle of its own, whose cache keeps the socket.
+class CurlTransport::Pool {
+ public:
+  struct Handle {
+    CURLM* multi = curl_multi_init();
+    CURL* easy = curl_easy_init();
+    ~Handle() {
+      curl_easy_cleanup(easy);
+      curl_multi_cleanup(multi);
+    }
+  };
+
+  explicit Pool(CurlOptions options) : options_(options) {}
+
+  // Null once cancelled.
+  std::unique_ptr<Handle> Borrow() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (cancelled_) return nullptr;
+    std::unique_ptr<Handle> handle;
+    if (idle_.empty()) {
+      handle = std::make_unique<Handle>();
+      SetOptions(handle->easy, options_);
+    } else {
+      handle = std::move(idle_.back());
+      idle_.pop_back();
+    }
+    busy_.push_back(handle.get());
+    return handle;
+  }
+
+  void Return(std::unique_ptr<Handle> handle) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    busy_.erase(std::find(busy_.begin(), busy_.end(), handle.get()));
+    idle_.push_back(std::move(handle));
+  }
+
+  bool Cancelled() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return cancelled_;
+  }
+
+  void Cancel() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    cancelled_ = true;
+    for (Handle* handle : busy_) curl_multi_wakeup(handle->multi);
+  }
+
+  // Runs the transfer that is set up in `handle`; CURLE_OK with *done false when cancelled.
+  CURLcode Perform(Handle* handle, bool* done) {
+    curl_multi_add_handle(handle->multi, handle->easy);
+    CURLcode code = Drive(handle, done);
+    curl_multi_remove_handle(handle->multi, handle->easy);
+    return code;
+  }
+
+ private:
+  CURLcode Drive(Handle* handle, bool* done) {
+    *done = true;
+    int running = 1;
+    while (true) {
+      CURLMcode multi = curl_multi_perform(handle->multi, &running);
+      if (multi != CURLM_OK) return CURLE_FAILED_INIT;
+      if (running == 0) break;
+      if (Cancelled()) {
+        *done = false;
+        return CURLE_OK;
+      }
+      if (curl_multi_poll(handle->multi, nullptr, 0, kPollMs, nullptr) != CURLM_OK) {
+        return CURLE_FAILED_INIT;
+      }
+    }
+    int left = 0;
+    CURLMsg* message = curl_multi_info_read(handle->multi, &left);
+    return message != nullptr ? message->data.result : CURLE_FAILED_INIT;
+  }
+
+  const CurlOptions options_;
+  std::mutex mutex_;
+  bool cancelled_ = false;                     // guarded by mutex_
+  std::vector<std::unique_ptr<Handle>> idle_;  // guarded by mutex_
+  std::vector<Handle*> busy_;                  // guarded by mutex_; owned by the borrowers
+};
+
+CurlTransport::CurlTransport(CurlOptions options) {
+  InitOnce();
+  pool_ = std::make_unique<Pool>(options);
+}
+
+CurlTransport::~CurlTransport() {
+  SigpipeBlock block;
+  pool_.reset();
+}
+
+void CurlTransport::Cancel() { pool_->Cancel(); }
+
+Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
+  SigpipeBlock block;
+  std::unique_ptr<Pool::Handle> handle = pool_->Borrow();
+  if (handle == nullptr) return Status(Code::kCancelled, "cancelled");
+  CURL* easy = handle->easy;
+  HeaderList headers;
+  for (const auto& [name, value] : request.headers) headers.Add(name + ": " + value);
+  // What curl would add by itself: neither is part of the signature.
+  headers.Add("Expect:");
+  headers.Add("Content-Type:");
+  char detail[CURL_ERROR_SIZE] = "";
+  Exchange exchange{.easy = easy, .max_response = request.max_response, .resend = request.resend};
+  SetMethod(easy, request);
+  SetExchange(easy, &exchange);
+  curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
+  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.list);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
+
+  bool done = false;
+  CURLcode code = pool_->Perform(handle.get(), &done);
+  long status = 0;  // NOLINT: curl's type
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, nullptr);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, nullptr);
+  pool_->Return(std::move(handle));
+  if (!done) return Status(Code::kCancelled, "cancelled");
+  if (code != CURLE_OK && !exchange.cut) return CurlError(code, exchange, detail);
+  exchange.response.status = static_cast<int>(status);
+  return std::move(exchange.response);
+}
+
+}  // namespace backstay

@@ -1,0 +1,314 @@
+#include "uploader/storage/s3_client.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace backstay {
+namespace {
+
+constexpr size_t kDeleteBatch = 1000;  // S3's limit
+constexpr uint64_t kMaxParts = 10000;  // likewise
+constexpr int kMaxPages = 100000;      // against a server whose list never ends
+
+// Base64 of the MD5, as Content-MD5 wants it; nullopt where a security policy forbids MD5.
+std::optional<std::string> ContentMd5(Bytes body) {
+  unsigned char hash[EVP_MAX_MD_SIZE];
+  unsigned n = 0;
+  if (EVP_Digest(body.data(), body.size(), hash, &n, EVP_md5(), nullptr) != 1) return std::nullopt;
+  unsigned char text[EVP_MAX_MD_SIZE * 2];
+  int length = EVP_EncodeBlock(text, hash, static_cast<int>(n));
+  return std::string(reinterpret_cast<char*>(text), static_cast<size_t>(length));
+}
+
+std::string RangeHeader(const GetOptions& options) {
+  if (options.offset < 0) return "bytes=" + std::to_string(options.offset);
+  uint64_t first = static_cast<uint64_t>(options.offset);
+  uint64_t last = first + std::min<uint64_t>(options.length - 1, INT64_MAX);
+  return "bytes=" + std::to_string(first) + "-" + std::to_string(last);
+}
+
+Status CheckCredentials(const ReplicaSettings& replica) {
+  const char* missing = nullptr;
+  if (replica.secret_access_key.empty()) missing = "secret-access-key (AWS_SECRET_ACCESS_KEY)";
+  if (replica.access_key_id.empty()) missing = "access-key-id (AWS_ACCESS_KEY_ID)";
+  if (missing == nullptr) return Status::Ok();
+  return {Code::kInvalid, std::string("no credentials: set ") + missing};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions options) {
+  Result<S3Endpoint> endpoint = ResolveS3Endpoint(options.replica);
+  if (!endpoint.ok()) return endpoint.status();
+  BACKSTAY_TRY(CheckCredentials(options.replica).Wrap("s3://" + options.replica.bucket));
+  if (options.transport == nullptr) {
+    options.transport =
+        std::make_unique<CurlTransport>(CurlOptions{.skip_verify = options.replica.skip_verify});
+  }
+  return std::unique_ptr<ReplicaClient>(
+      new S3ReplicaClient(std::move(options), std::move(*endpoint)));
+}
+
+S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint)
+    : options_(std::move(options)),
+      endpoint_(std::move(endpoint)),
+      credentials_{options_.replica.access_key_id, options_.replica.secret_access_key,
+                   options_.replica.session_token},
+      prefix_(options_.replica.path.empty() ? "" : options_.replica.path + "/") {}
+
+std::string S3ReplicaClient::Describe() const {
+  std::string out = "s3://" + options_.replica.bucket;
+  return options_.replica.path.empty() ? out : out + "/" + options_.replica.path;
+}
+
+std::string S3ReplicaClient::FullKey(const std::string& key) const { return prefix_ + key; }
+
+void S3ReplicaClient::Cancel() { options_.transport->Cancel(); }
+
+ClientCounters S3ReplicaClient::Counters() const {
+  return {.requests = requests_, .bytes_sent = bytes_sent_, .bytes_received = bytes_received_};
+}
+
+S3Call S3ReplicaClient::Describe(const Request& request) const {
+  std::string target = "s3://" + options_.replica.bucket;
+  if (!request.key.empty()) target += "/" + request.key;
+  return {.what = request.method + " " + target + " at " + endpoint_.display,
+          .bucket = options_.replica.bucket,
+          .endpoint = endpoint_.display,
+          .region = options_.replica.region,
+          .secrets = {credentials_.secret_access_key, credentials_.session_token}};
+}
+
+HttpRequest S3ReplicaClient::Signed(const Request& request) const {
+  sigv4::Request out{.method = request.method,
+                     .path = endpoint_.path + "/" + request.key,
+                     .query = request.query,
+                     .headers = request.headers,
+                     .payload_hash = sigv4::Sha256Hex(request.body)};
+  out.headers.emplace_back("host", endpoint_.host);
+  out.headers.emplace_back("x-amz-content-sha256", out.payload_hash);
+  sigv4::Sign(credentials_,
+              {.time = sigv4::FormatTime(options_.clock->WallMs()),
+               .region = options_.replica.region,
+               .service = "s3"},
+              &out);
+  std::string url = endpoint_.scheme + "://" + endpoint_.host +
+                    sigv4::UriEncode(out.path, /*encode_slash=*/false);
+  if (!out.query.empty()) url += "?" + sigv4::CanonicalQuery(out.query);
+  return {.method = request.method,
+          .url = std::move(url),
+          .headers = std::move(out.headers),
+          .body = request.body,
+          .max_response = request.max_response,
+          .resend = request.resend};
+}
+
+Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
+  requests_++;
+  bytes_sent_ += request.body.size();
+  Result<HttpResponse> response = options_.transport->Send(Signed(request));
+  if (!response.ok()) return response.status().Wrap(Describe(request).what);
+  bytes_received_ += response->body.size();
+  bool slow_down = response->status == 503 || response->status == 429;
+  retry_after_ms_ =
+      slow_down ? ParseRetryAfterMs(response->Header("retry-after"), options_.clock->WallMs()) : 0;
+  return response;
+}
+
+Result<HttpResponse> S3ReplicaClient::Call(const Request& request) {
+  Result<HttpResponse> response = Answer(request);
+  if (!response.ok() || (response->status >= 200 && response->status < 300)) return response;
+  return S3Failure(Describe(request), *response);
+}
+
+Status S3ReplicaClient::Put(const std::string& key, Bytes body) {
+  if (body.size() > options_.multipart_threshold) return PutInParts(FullKey(key), body);
+  return Call({.method = "PUT", .key = FullKey(key), .body = body}).status();
+}
+
+Status S3ReplicaClient::PutIfAbsent(const std::string& key, Bytes body) {
+  // A second sending would meet the object that the first one made.
+  return Call({.method = "PUT",
+               .key = FullKey(key),
+               .headers = {{"if-none-match", "*"}},
+               .body = body,
+               .resend = false})
+      .status();
+}
+
+Result<std::string> S3ReplicaClient::Get(const std::string& key, const GetOptions& options) {
+  Request request{.method = "GET", .key = FullKey(key), .max_response = options.max_bytes};
+  bool ranged = options.length > 0;
+  if (ranged) request.headers.emplace_back("range", RangeHeader(options));
+  Result<HttpResponse> response = Answer(request);
+  if (!response.ok()) return response.status();
+  // An empty object has no byte to give: its ranges from 0, and its last bytes, are empty.
+  if (ranged && response->status == 416 && options.offset <= 0) return std::string();
+  if (response->status < 200 || response->status > 299) {
+    return S3Failure(Describe(request), *response);
+  }
+  std::string body = std::move(response->body);
+  if (!ranged) return body;
+  if (response->status == 200) {
+    // The server ignored the range and sent all.
+    size_t size = body.size();
+    size_t first = options.offset >= 0
+                       ? static_cast<size_t>(options.offset)
+                       : size - std::min(size, 0 - static_cast<size_t>(options.offset));
+    body.erase(0, first);
+  }
+  if (body.size() > options.length) body.resize(options.length);
+  return body;
+}
+
+Status S3ReplicaClient::PutInParts(const std::string& key, Bytes body) {
+  Request start{.method = "POST", .key = key, .query = {{"uploads", ""}}};
+  Result<HttpResponse> started = Call(start);
+  if (!started.ok()) return started.status();
+  Result<std::string> upload_id = ParseS3UploadId(started->body);
+  if (!upload_id.ok()) return upload_id.status().Wrap(Describe(start).what);
+  Result<std::vector<std::string>> etags = PutParts(key, *upload_id, body);
+  Status done = etags.ok() ? CompleteUpload(key, *upload_id, *etags) : etags.status();
+  if (!done.ok()) {
+    // The first error is the one that matters; parts that stay behind only cost.
+    (void)Call({.method = "DELETE", .key = key, .query = {{"uploadId", *upload_id}}}).status();
+  }
+  return done;
+}
+
+Result<std::vector<std::string>> S3ReplicaClient::PutParts(const std::string& key,
+                                                           const std::string& upload_id,
+                                                           Bytes body) {
+  uint64_t size = std::max(options_.part_size, (body.size() + kMaxParts - 1) / kMaxParts);
+  std::vector<std::string> etags;
+  for (uint64_t at = 0; at < body.size(); at += size) {
+    Request part{
+        .method = "PUT",
+        .key = key,
+        .query = {{"partNumber", std::to_string(etags.size() + 1)}, {"uploadId", upload_id}},
+        .body = body.subspan(at, std::min<uint64_t>(size, body.size() - at))};
+    Result<HttpResponse> response = Call(part);
+    if (!response.ok()) return response.status();
+    etags.push_back(response->Header("etag"));
+  }
+  return etags;
+}
+
+Status S3ReplicaClient::CompleteUpload(const std::string& key, const std::string& upload_id,
+                                       const std::vector<std::string>& etags) {
+  std::string body = S3CompleteBody(etags);
+  Request request{
+      .method = "POST", .key = key, .query = {{"uploadId", upload_id}}, .body = AsBytes(body)};
+  Result<HttpResponse> response = Call(request);
+  if (!response.ok()) return response.status();
+  // S3 sends the 200 before it has put the parts together, and reports a failure inside it.
+  S3ErrorBody error = ParseS3Error(response->body);
+  if (error.code.empty()) return Status::Ok();
+  return S3Failure(Describe(request), 500, error);
+}
+
+Result<S3ListPage> S3ReplicaClient::ListPage(const ListOptions& options, const std::string& token) {
+  Request request{
+      .method = "GET",
+      .query = {{"list-type", "2"}, {"encoding-type", "url"}, {"prefix", FullKey(options.prefix)}}};
+  if (options.folders) request.query.emplace_back("delimiter", "/");
+  if (!token.empty()) {
+    request.query.emplace_back("continuation-token", token);
+  } else if (!options.start_after.empty()) {
+    request.query.emplace_back("start-after", FullKey(options.start_after));
+  }
+  Result<HttpResponse> response = Call(request);
+  if (!response.ok()) return response.status();
+  Result<S3ListPage> page = ParseS3List(response->body);
+  if (!page.ok()) return page.status().Wrap(Describe(request).what);
+  bool stuck = page->truncated && (page->next_token.empty() || page->next_token == token);
+  if (stuck) {
+    return Status(Code::kUnavailable,
+                  Describe(request).what + ": the list is cut off, without a way to go on", true);
+  }
+  return page;
+}
+
+void S3ReplicaClient::AddPage(const ListOptions& options, const S3ListPage& page,
+                              std::vector<ObjectInfo>* out) const {
+  std::string prefix = FullKey(options.prefix);
+  auto add = [&](const std::string& full_key, uint64_t size) {
+    if (full_key.compare(0, prefix.size(), prefix) != 0) return;
+    std::string key = full_key.substr(prefix_.size());
+    if (key > options.start_after) out->push_back({std::move(key), size});
+  };
+  for (const std::string& folder : page.folders) add(folder, 0);
+  if (options.folders) return;
+  for (const ObjectInfo& object : page.objects) add(object.key, object.size);
+}
+
+Result<std::vector<ObjectInfo>> S3ReplicaClient::List(const ListOptions& options) {
+  std::vector<ObjectInfo> out;
+  std::string token;
+  for (int n = 0; n < kMaxPages; n++) {
+    Result<S3ListPage> page = ListPage(options, token);
+    if (!page.ok()) return page.status();
+    AddPage(options, *page, &out);
+    token = page->next_token;
+    if (page->truncated) continue;
+    // Directory buckets, and some other servers, list in an order of their own.
+    std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.key < b.key; });
+    return out;
+  }
+  return Status(Code::kInvalid, Describe() + ": the server's list does not end");
+}
+
+Status S3ReplicaClient::DeleteOne(const std::string& full_key) {
+  Status deleted = Call({.method = "DELETE", .key = full_key}).status();
+  return deleted.code() == Code::kNotFound ? Status::Ok() : deleted;
+}
+
+Status S3ReplicaClient::DeleteBatch(const std::vector<std::string>& full_keys) {
+  std::string body = S3DeleteBody(full_keys);
+  std::optional<std::string> md5 = ContentMd5(AsBytes(body));
+  if (!md5) return {Code::kUnsupported, "MD5 is not available"};
+  Request request{.method = "POST",
+                  .key = "",
+                  .query = {{"delete", ""}},
+                  .headers = {{"content-md5", *md5}},
+                  .body = AsBytes(body)};
+  Result<HttpResponse> response = Call(request);
+  if (!response.ok()) return response.status();
+  Result<std::vector<S3ErrorBody>> errors = ParseS3DeleteResult(response->body);
+  if (!errors.ok()) return errors.status().Wrap(Describe(request).what);
+  for (const S3ErrorBody& error : *errors) {
+    if (error.code == "NoSuchKey") continue;
+    request.key = error.key;
+    request.method = "DELETE";
+    return S3Failure(Describe(request), 200, error);
+  }
+  return Status::Ok();
+}
+
+Status S3ReplicaClient::Delete(const std::vector<std::string>& keys) {
+  std::vector<std::string> batch;
+  auto flush = [&]() -> Status {
+    std::vector<std::string> full_keys = std::exchange(batch, {});
+    if (full_keys.size() > 1 && !no_batch_delete_) {
+      Status deleted = DeleteBatch(full_keys);
+      if (deleted.code() != Code::kUnsupported) return deleted;
+      no_batch_delete_ = true;
+    }
+    for (const std::string& full_key : full_keys) BACKSTAY_TRY(DeleteOne(full_key));
+    return Status::Ok();
+  };
+  for (const std::string& key : keys) {
+    if (!FitsInXml(FullKey(key))) {
+      BACKSTAY_TRY(DeleteOne(FullKey(key)));
+      continue;
+    }
+    batch.push_back(FullKey(key));
+    if (batch.size() == kDeleteBatch) BACKSTAY_TRY(flush());
+  }
+  return flush();
+}
+
+}  // namespace backstay

@@ -1,0 +1,103 @@
+// S3ReplicaClient: a replica in a bucket of S3 or of a server that speaks its protocol.
+//
+// Owned and called as replica_client.h says. Every request is signed (V4) with the hash of its
+// body. Objects up to the multipart threshold, and everything written with PutIfAbsent, go as one
+// PUT (Ceph ignores the condition when a multipart upload completes); larger ones in parts, which
+// are abandoned by name if one fails. A cancelled multipart upload cannot be abandoned any more: a
+// bucket rule (AbortIncompleteMultipartUpload) removes what it left. Deletes go in batches of 1000,
+// or one by one for a server that has no DeleteObjects. Messages name the endpoint, bucket and key,
+// never a secret or a signed header.
+
+#ifndef BACKSTAY_UPLOADER_STORAGE_S3_CLIENT_H_
+#define BACKSTAY_UPLOADER_STORAGE_S3_CLIENT_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "uploader/base/clock.h"
+#include "uploader/settings/settings.h"
+#include "uploader/storage/http.h"
+#include "uploader/storage/replica_client.h"
+#include "uploader/storage/s3_endpoint.h"
+#include "uploader/storage/s3_error.h"
+#include "uploader/storage/s3_xml.h"
+#include "uploader/storage/sigv4.h"
+
+namespace backstay {
+
+struct S3ClientOptions {
+  ReplicaSettings replica;                             // type s3, with credentials
+  std::unique_ptr<HttpTransport> transport = nullptr;  // null: CurlTransport
+  Clock* clock = RealClock();
+  uint64_t multipart_threshold = 16 << 20;  // bytes
+  uint64_t part_size = 8 << 20;             // bytes; S3 wants at least 5 MiB
+};
+
+class S3ReplicaClient : public ReplicaClient {
+ public:
+  // kInvalid if the settings name no bucket, no credentials or no proper endpoint.
+  static Result<std::unique_ptr<ReplicaClient>> Make(S3ClientOptions options);
+
+  std::string Describe() const override;
+  Status Put(const std::string& key, Bytes body) override;
+  Status PutIfAbsent(const std::string& key, Bytes body) override;
+  Result<std::string> Get(const std::string& key, const GetOptions& options) override;
+  Result<std::vector<ObjectInfo>> List(const ListOptions& options) override;
+  Status Delete(const std::vector<std::string>& keys) override;
+  void Cancel() override;
+  int64_t RetryAfterMs() const override { return retry_after_ms_; }
+  ClientCounters Counters() const override;
+
+ private:
+  struct Request {
+    std::string method;
+    std::string key = {};  // full; empty for the bucket
+    sigv4::Pairs query = {};
+    sigv4::Pairs headers = {};
+    Bytes body = {};
+    uint64_t max_response = 16 << 20;
+    bool resend = true;
+  };
+
+  S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint);
+
+  std::string FullKey(const std::string& key) const;
+  S3Call Describe(const Request& request) const;
+  HttpRequest Signed(const Request& request) const;
+  // Any answer, counted.
+  Result<HttpResponse> Answer(const Request& request);
+  // A 2xx answer, or the error.
+  Result<HttpResponse> Call(const Request& request);
+
+  Status PutInParts(const std::string& key, Bytes body);
+  Result<std::vector<std::string>> PutParts(const std::string& key, const std::string& upload_id,
+                                            Bytes body);
+  Status CompleteUpload(const std::string& key, const std::string& upload_id,
+                        const std::vector<std::string>& etags);
+
+  Result<S3ListPage> ListPage(const ListOptions& options, const std::string& token);
+  // Takes those of the page that belong to the list, with keys relative to the replica.
+  void AddPage(const ListOptions& options, const S3ListPage& page,
+               std::vector<ObjectInfo>* out) const;
+
+  Status DeleteOne(const std::string& full_key);
+  // REQUIRES: at most 1000 keys, all of which fit in XML.
+  Status DeleteBatch(const std::vector<std::string>& full_keys);
+
+  const S3ClientOptions options_;
+  const S3Endpoint endpoint_;
+  const sigv4::Credentials credentials_;
+  const std::string prefix_;  // "" or "path/"
+  std::atomic<bool> no_batch_delete_{false};
+  std::atomic<int64_t> retry_after_ms_{0};
+  std::atomic<uint64_t> requests_{0};
+  std::atomic<uint64_t> bytes_sent_{0};
+  std::atomic<uint64_t> bytes_received_{0};
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_STORAGE_S3_CLIENT_H_
