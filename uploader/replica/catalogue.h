@@ -1,0 +1,52 @@
+// Catalogue: what a replica holds, from LIST and its small objects.
+//
+// Read by the tool's commands and by engine/, one thread; a value afterwards. LoadCatalogue fails
+// with kNotFound when there is no replica at all, kCorrupt when there are objects but no readable
+// identity, and with the client's error when anything could not be read: that is never "missing".
+
+#ifndef BACKSTAY_UPLOADER_REPLICA_CATALOGUE_H_
+#define BACKSTAY_UPLOADER_REPLICA_CATALOGUE_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "uploader/base/status.h"
+#include "uploader/format/keys.h"
+#include "uploader/format/snapshot.h"
+#include "uploader/replica/reader.h"
+
+namespace backstay {
+
+struct PackName {
+  uint64_t first = 0;
+  uint64_t last = 0;
+  uint64_t size = 0;  // bytes
+  std::string key() const { return PackKey(first, last); }
+};
+
+struct DamagedSnapshot {
+  uint64_t number = 0;
+  Status status;
+};
+
+struct Catalogue {
+  Identity identity;
+  std::map<uint64_t, uint64_t> singles;            // number under log/ -> size in bytes
+  std::vector<PackName> packs;                     // ascending by first, then last
+  std::vector<SnapshotManifest> snapshots;         // finished ones, ascending by next_log_number
+  std::vector<DamagedSnapshot> damaged_snapshots;  // a manifest that cannot be used
+  size_t unfinished_snapshots = 0;                 // folders without a manifest
+
+  // The writer's first snapshot is still to be finished: the log goes back to its beginning, and
+  // there is nothing to restore yet.
+  bool NothingToRestoreYet() const;
+};
+
+// `threads`: manifests read at a time.
+Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads);
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_REPLICA_CATALOGUE_H_

@@ -1,0 +1,74 @@
+// Where a database is rebuilt: PageStore (a file), and DatabaseImage, which keeps the page hashes
+// and their sum as pages are written.
+//
+// Both belong to one replay, one thread. Errors are kIo with the path (disk full among them).
+
+#ifndef BACKSTAY_UPLOADER_REPLICA_PAGE_STORE_H_
+#define BACKSTAY_UPLOADER_REPLICA_PAGE_STORE_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "uploader/base/bytes.h"
+#include "uploader/base/file.h"
+#include "uploader/base/status.h"
+
+namespace backstay {
+
+class PageStore {
+ public:
+  virtual ~PageStore() = default;
+  virtual Status Write(uint64_t offset, Bytes data) = 0;
+  // `n` bytes; what was never written reads as zeros.
+  virtual Status Read(uint64_t offset, uint8_t* out, size_t n) = 0;
+  // Cuts off, or extends with zeros.
+  virtual Status Truncate(uint64_t size) = 0;
+};
+
+class FilePageStore : public PageStore {
+ public:
+  // `fd` outlives the store; `path` is for messages.
+  FilePageStore(const Fd& fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+
+  Status Write(uint64_t offset, Bytes data) override;
+  Status Read(uint64_t offset, uint8_t* out, size_t n) override;
+  Status Truncate(uint64_t size) override;
+
+ private:
+  const Fd& fd_;
+  const std::string path_;
+};
+
+class DatabaseImage {
+ public:
+  DatabaseImage(PageStore* store, uint32_t page_size);
+
+  uint32_t pages() const { return static_cast<uint32_t>(hashes_.size()); }
+  // Consecutive pages from `first` with their known hashes; the lock-byte page is left out.
+  Status WriteRun(uint32_t first, Bytes images, const std::vector<uint64_t>& hashes);
+  // Grows the database when it is too short.
+  Status WritePage(uint32_t pgno, Bytes image);
+  Status ReadPage(uint32_t pgno, uint8_t* out);
+  Status Resize(uint32_t pages);
+  // The database checksum (format/README.md). Pages that were never written are zeros.
+  uint64_t Checksum();
+  // [pgno - 1]; 0 for the lock-byte page. Complete after Checksum().
+  std::vector<uint64_t> TakeHashes() { return std::move(hashes_); }
+
+ private:
+  void SetHash(uint32_t pgno, uint64_t hash);
+  Status ResizeHashes(uint32_t pages);
+
+  PageStore* const store_;
+  const uint32_t page_size_;
+  const uint32_t lock_page_;
+  std::vector<uint64_t> hashes_;  // 0: never written, or the lock-byte page
+  uint64_t sum_ = 0;
+  uint64_t unwritten_ = 0;  // zeros in hashes_
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_REPLICA_PAGE_STORE_H_

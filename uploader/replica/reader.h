@@ -1,0 +1,47 @@
+// ReplicaReader: reads of one replica, tried again while that can help.
+//
+// Does not own the client. Any thread, several at once. A retryable error is tried again with
+// growing delays, at most `attempts` times in all; what remains is returned as it came.
+
+#ifndef BACKSTAY_UPLOADER_REPLICA_READER_H_
+#define BACKSTAY_UPLOADER_REPLICA_READER_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "uploader/base/status.h"
+#include "uploader/storage/replica_client.h"
+
+namespace backstay {
+
+struct RetryOptions {
+  int attempts = 6;
+  int64_t first_delay_ms = 200;  // doubles each time; a server's Retry-After is a lower bound
+  int64_t max_delay_ms = 10000;
+  std::function<void(int64_t ms)> sleep;  // empty: the calling thread sleeps
+};
+
+class ReplicaReader {
+ public:
+  explicit ReplicaReader(ReplicaClient* client, RetryOptions retry = {})
+      : client_(client), retry_(std::move(retry)) {}
+
+  std::string Describe() const { return client_->Describe(); }
+  Result<std::string> Get(const std::string& key, const GetOptions& options = {}) const;
+  // Exactly `length` bytes at `offset`; fewer is kCorrupt.
+  Result<std::string> GetRange(const std::string& key, uint64_t offset, uint64_t length) const;
+  Result<std::vector<ObjectInfo>> List(const ListOptions& options) const;
+
+ private:
+  void Wait(int attempt) const;
+
+  ReplicaClient* const client_;
+  const RetryOptions retry_;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_REPLICA_READER_H_

@@ -1,0 +1,218 @@
+#include "uploader/replica/restore_plan.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "uploader/base/clock.h"
+
+namespace backstay {
+namespace {
+
+using Kind = RestoreTarget::Kind;
+
+std::string Describe(uint64_t txid, int64_t time_ms) {
+  return "transaction " + std::to_string(txid) + " (" + FormatRfc3339(time_ms) + ")";
+}
+
+bool Reaches(const SnapshotManifest& snapshot, const RestoreTarget& target) {
+  if (target.kind == Kind::kTxid) return snapshot.consistent_txid <= target.txid;
+  if (target.kind == Kind::kTime) return snapshot.consistent_time_ms <= target.time_ms;
+  return true;
+}
+
+bool Avoided(const RestorePlanOptions& options, uint64_t number) {
+  return std::find(options.avoid.begin(), options.avoid.end(), number) != options.avoid.end();
+}
+
+class Planner {
+ public:
+  Planner(const ReplicaReader& reader, const Catalogue& catalogue, const RestoreTarget& target,
+          const RestorePlanOptions& options)
+      : reader_(reader), catalogue_(catalogue), target_(target), options_(options) {}
+
+  Result<RestorePlan> Run();
+
+ private:
+  // nullopt: an older snapshot may lead to a state that fits.
+  Result<std::optional<RestorePlan>> From(const SnapshotManifest& snapshot) const;
+  Status CheckReach(const RestorePoint& last, const LogPlan& log) const;
+  Status NoneFits() const;
+  uint64_t KnownTxid() const;
+  uint64_t KnownNumber() const;
+
+  const ReplicaReader& reader_;
+  const Catalogue& catalogue_;
+  const RestoreTarget& target_;
+  const RestorePlanOptions& options_;
+};
+
+// The newest transaction that a finished snapshot vouches for.
+uint64_t Planner::KnownTxid() const {
+  uint64_t known = 0;
+  for (const SnapshotManifest& each : catalogue_.snapshots) {
+    known = std::max(known, each.consistent_txid);
+  }
+  return known;
+}
+
+// The log was at least this long: a snapshot replaces what lies before it.
+uint64_t Planner::KnownNumber() const {
+  uint64_t known = 1;
+  for (const SnapshotManifest& each : catalogue_.snapshots) {
+    known = std::max(known, each.next_log_number);
+  }
+  for (const DamagedSnapshot& each : catalogue_.damaged_snapshots) {
+    known = std::max(known, each.number);
+  }
+  return known;
+}
+
+Status Planner::NoneFits() const {
+  if (!catalogue_.damaged_snapshots.empty()) {
+    const DamagedSnapshot& damaged = catalogue_.damaged_snapshots.front();
+    return damaged.status.Wrap("no usable snapshot before the restore point");
+  }
+  if (!options_.avoid.empty()) {
+    return {Code::kCorrupt, reader_.Describe() + ": no undamaged snapshot leads there"};
+  }
+  if (catalogue_.snapshots.empty() && catalogue_.NothingToRestoreYet()) {
+    return {Code::kNotFound,
+            reader_.Describe() + ": no restore point yet: its first snapshot was never finished"};
+  }
+  if (catalogue_.snapshots.empty()) {
+    return {Code::kCorrupt, reader_.Describe() + ": there is a log, but no snapshot to start from"};
+  }
+  auto earliest = std::min_element(catalogue_.snapshots.begin(), catalogue_.snapshots.end(),
+                                   [](const SnapshotManifest& a, const SnapshotManifest& b) {
+                                     return a.consistent_txid < b.consistent_txid;
+                                   });
+  return {Code::kNotFound, reader_.Describe() +
+                               ": nothing that old: the earliest restore point is " +
+                               Describe(earliest->consistent_txid, earliest->consistent_time_ms)};
+}
+
+// `last` is the last state that can be proven. Is what was asked for behind it?
+Status Planner::CheckReach(const RestorePoint& last, const LogPlan& log) const {
+  const std::string proven = Describe(last.txid, last.time_ms);
+  const bool beyond = target_.kind == Kind::kLatest ||
+                      (target_.kind == Kind::kTxid && target_.txid > last.txid) ||
+                      (target_.kind == Kind::kTime && target_.time_ms >= last.time_ms);
+  if (!beyond) return Status::Ok();
+  const std::string remedy = "; the last transaction that can be restored is " + proven +
+                             ": ask for it with -txid " + std::to_string(last.txid);
+  if (log.damage) {
+    return {Code::kCorrupt,
+            reader_.Describe() + ": the log is damaged at " + log.damage->what + remedy};
+  }
+  if (log.next_number < KnownNumber()) {
+    return {Code::kCorrupt, reader_.Describe() + ": " + LogKey(log.next_number) +
+                                " is missing, and a snapshot was made behind it" + remedy};
+  }
+  if (last.txid < KnownTxid()) {
+    return {Code::kCorrupt, reader_.Describe() + ": the log ends before transaction " +
+                                std::to_string(KnownTxid()) + ", which a snapshot holds" + remedy};
+  }
+  if (target_.kind == Kind::kTxid) {
+    return {Code::kNotFound, reader_.Describe() + ": no transaction " +
+                                 std::to_string(target_.txid) + " yet: the last one is " + proven};
+  }
+  return Status::Ok();
+}
+
+// Keeps the entries up to the one with the last segment, and sets what follows from that.
+void Cut(const RestorePoint& point, const LogPlan& log, RestorePlan* plan) {
+  plan->last_segment = point.segment;
+  plan->stop_step = point.stop_step;
+  plan->txid = point.txid;
+  plan->time_ms = point.time_ms;
+  plan->epoch = log.epoch;
+  plan->next_log_number = log.next_number;
+  if (plan->at_end) return;
+  while (!plan->entries.empty()) {
+    const LogEntry& entry = plan->entries.back();
+    const bool needed = !entry.segments.empty() && entry.segments.front().number <= point.segment;
+    if (needed) break;
+    plan->entries.pop_back();
+  }
+  plan->next_log_number = plan->entries.empty() ? plan->snapshot.next_log_number
+                                                : plan->entries.back().header.number + 1;
+}
+
+// True when nothing but whole transactions lies up to the end, and `point` is that end.
+bool IsEnd(const RestorePoint& point, const SnapshotManifest& snapshot, const LogPlan& log) {
+  if (point.stop_step || log.damage) return false;
+  uint64_t last = snapshot.segment_number;
+  for (const LogEntry& entry : log.entries) {
+    if (!entry.segments.empty()) last = std::max(last, entry.segments.back().number);
+  }
+  return std::max(point.segment, snapshot.segment_number) == last;
+}
+
+Result<std::optional<RestorePlan>> Planner::From(const SnapshotManifest& snapshot) const {
+  Result<LogPlan> log = PlanLog(reader_, catalogue_, StartOf(snapshot), options_.log);
+  if (!log.ok()) return log.status();
+  Result<std::optional<RestorePoint>> last = FindPoint(reader_, snapshot, *log, {});
+  if (!last.ok()) return last.status();
+  if (!*last) {
+    return Status(Code::kCorrupt,
+                  "snapshot " + std::to_string(snapshot.next_log_number) +
+                      ": the log does not reach the transaction that makes it whole" +
+                      (log->damage ? ", it is damaged at " + log->damage->what : ""));
+  }
+  BACKSTAY_TRY(CheckReach(**last, *log));
+  Result<std::optional<RestorePoint>> point = FindPoint(reader_, snapshot, *log, target_);
+  if (!point.ok()) return point.status();
+  if (!*point) return std::optional<RestorePlan>();
+  RestorePlan plan;
+  plan.identity = catalogue_.identity;
+  plan.snapshot = snapshot;
+  plan.at_end = IsEnd(**point, snapshot, *log);
+  plan.entries = std::move(log->entries);
+  Cut(**point, *log, &plan);
+  if (plan.at_end && log->unacknowledged > 0) {
+    plan.warnings.push_back("left out " + std::to_string(log->unacknowledged) +
+                            " log object(s) behind " + LogKey(log->next_number) +
+                            ", which is missing: they were never acknowledged");
+  }
+  return std::optional(std::move(plan));
+}
+
+Result<RestorePlan> Planner::Run() {
+  Status failed;
+  std::vector<std::string> warnings;
+  for (const DamagedSnapshot& damaged : catalogue_.damaged_snapshots) {
+    warnings.push_back("snapshot left aside: " + damaged.status.message());
+  }
+  for (auto it = catalogue_.snapshots.rbegin(); it != catalogue_.snapshots.rend(); ++it) {
+    if (!Reaches(*it, target_) || Avoided(options_, it->next_log_number)) continue;
+    Result<std::optional<RestorePlan>> plan = From(*it);
+    if (plan.ok() && !*plan) continue;
+    if (plan.ok()) {
+      (*plan)->warnings.insert((*plan)->warnings.begin(), warnings.begin(), warnings.end());
+      return std::move(**plan);
+    }
+    if (plan.status().code() != Code::kCorrupt) return plan.status();
+    if (failed.ok()) failed = plan.status();
+    warnings.push_back("older snapshot used: " + plan.status().message());
+  }
+  return failed.ok() ? NoneFits() : failed;
+}
+
+}  // namespace
+
+uint64_t RestorePlan::SnapshotBytes() const {
+  return std::accumulate(snapshot.frame_bytes.begin(), snapshot.frame_bytes.end(), uint64_t{0});
+}
+
+uint64_t RestorePlan::LogBytes() const {
+  return std::accumulate(entries.begin(), entries.end(), uint64_t{0},
+                         [](uint64_t sum, const LogEntry& entry) { return sum + entry.bytes(); });
+}
+
+Result<RestorePlan> PlanRestore(const ReplicaReader& reader, const Catalogue& catalogue,
+                                const RestoreTarget& target, const RestorePlanOptions& options) {
+  return Planner(reader, catalogue, target, options).Run();
+}
+
+}  // namespace backstay
