@@ -94,6 +94,18 @@ inline std::string SmallSegment(uint64_t number, uint64_t txid, uint64_t previou
   return writer.Finish(header).value_or("");
 }
 
+// A log object of `count` segments that follow each other; *hash is the last one's.
+inline std::string SmallLogObject(uint64_t epoch, uint64_t number, uint64_t first_segment,
+                                  size_t count, uint64_t* hash) {
+  std::string object = EncodeLogHeader({LogKind::kSegments, epoch, number});
+  for (size_t i = 0; i < count; ++i) {
+    const std::string bytes = SmallSegment(first_segment + i, first_segment + i, *hash);
+    *hash = LoadLe64(AsBytes(bytes).data() + bytes.size() - 8);
+    object += bytes;
+  }
+  return object;
+}
+
 inline Segment Parsed(const std::string& bytes) {
   size_t consumed = 0;
   Result<Segment> segment = Segment::Parse(AsBytes(bytes), &consumed);
