@@ -1,0 +1,101 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+#include "uploader/base/file.h"
+
+namespace backstay {
+namespace {
+
+size_t FilesIn(const std::string& folder) {
+  const std::filesystem::directory_iterator files(folder);
+  return static_cast<size_t>(std::distance(begin(files), end(files)));
+}
+
+}  // namespace
+
+TEST_CASE("a descriptor is closed once, by its last owner") {
+  TempFolder folder;
+  int number = -1;
+  {
+    Fd first = OpenFile(folder / "x", O_RDWR | O_CREAT).value();
+    number = first.get();
+    CHECK((fcntl(number, F_GETFD) & FD_CLOEXEC) != 0);
+    Fd second = std::move(first);
+    CHECK_FALSE(first.valid());  // NOLINT: moved from on purpose
+    CHECK(second.get() == number);
+    Fd third = OpenFile(folder / "x", O_RDONLY).value();
+    const int other = third.get();
+    third = std::move(second);
+    CHECK(third.get() == number);
+    CHECK(fcntl(other, F_GETFD) == -1);
+    CHECK(fcntl(number, F_GETFD) != -1);
+  }
+  CHECK(fcntl(number, F_GETFD) == -1);
+}
+
+TEST_CASE("an error names the file and the reason") {
+  TempFolder folder;
+  Status missing = OpenFile(folder / "missing", O_RDONLY).status();
+  CHECK(missing.code() == Code::kNotFound);
+  CHECK(missing.message().find(folder / "missing") != std::string::npos);
+  CHECK(OpenFile(folder / "x", O_RDWR | O_CREAT).ok());
+  CHECK(OpenFile(folder / "x", O_RDWR | O_CREAT | O_EXCL).status().code() == Code::kExists);
+  CHECK(ReadFile(folder / "missing", 10).status().code() == Code::kNotFound);
+  CHECK(SyncFolder(folder / "missing").code() == Code::kNotFound);
+  CHECK(WriteFileAtomic(folder / "missing/x", "data", true).code() == Code::kNotFound);
+}
+
+TEST_CASE("reads at the end of a file are short, writes are whole") {
+  TempFolder folder;
+  Fd fd = OpenFile(folder / "x", O_RDWR | O_CREAT).value();
+  REQUIRE(WriteAt(fd, AsBytes("world"), 6).ok());
+  REQUIRE(WriteAt(fd, AsBytes("hello "), 0).ok());
+  CHECK(FileSize(fd).value() == 11);
+  uint8_t buffer[20] = {};
+  CHECK(ReadAt(fd, buffer, sizeof buffer, 0).value() == 11);
+  CHECK(AsString(Bytes(buffer, 11)) == "hello world");
+  CHECK(ReadAt(fd, buffer, 3, 6).value() == 3);
+  CHECK(ReadAt(fd, buffer, 3, 100).value() == 0);
+  Fd closed;
+  CHECK(ReadAt(closed, buffer, 3, 0).status().code() == Code::kIo);
+  CHECK(WriteAt(closed, AsBytes("x"), 0).code() == Code::kIo);
+  CHECK(FileSize(closed).status().code() == Code::kIo);
+}
+
+TEST_CASE("a whole file is read up to a limit") {
+  TempFolder folder;
+  REQUIRE(WriteFileAtomic(folder / "x", "0123456789", false).ok());
+  CHECK(ReadFile(folder / "x", 10).value() == "0123456789");
+  Status over = ReadFile(folder / "x", 9).status();
+  CHECK(over.code() == Code::kInvalid);
+  CHECK(over.message().find(folder / "x") != std::string::npos);
+}
+
+TEST_CASE("an atomic write replaces the file and leaves nothing else") {
+  TempFolder folder;
+  for (bool durable : {false, true}) {
+    REQUIRE(WriteFileAtomic(folder / "x", "first", durable).ok());
+    REQUIRE(WriteFileAtomic(folder / "x", "second", durable).ok());
+    CHECK(ReadFile(folder / "x", 100).value() == "second");
+    CHECK(FilesIn(folder.path()) == 1);
+  }
+  // A folder stands where the file should go: the write fails and cleans up.
+  REQUIRE(mkdir((folder / "taken").c_str(), 0700) == 0);
+  REQUIRE(mkdir((folder / "taken/inner").c_str(), 0700) == 0);
+  CHECK_FALSE(WriteFileAtomic(folder / "taken", "data", true).ok());
+  CHECK(FilesIn(folder.path()) == 2);
+}
+
+TEST_CASE("paths split into folder and name") {
+  CHECK(FolderOf("/a/b/c.db") == "/a/b");
+  CHECK(FolderOf("/c.db") == "/");
+  CHECK(FolderOf("c.db") == ".");
+  CHECK(NameOf("/a/b/c.db") == "c.db");
+  CHECK(NameOf("c.db") == "c.db");
+}
+
+}  // namespace backstay

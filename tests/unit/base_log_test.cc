@@ -1,0 +1,127 @@
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+#include "uploader/base/log.h"
+
+namespace backstay {
+namespace {
+
+class StepClock : public Clock {
+ public:
+  int64_t WallMs() override { return 1700000000009 + now_ms; }
+  int64_t MonotonicMs() override { return now_ms; }
+  int64_t now_ms = 5;
+};
+
+struct Captured {
+  Captured(Level level, bool json) : logger(Options(level, json)) {}
+
+  LogOptions Options(Level level, bool json) {
+    LogOptions options;
+    options.level = level;
+    options.json = json;
+    options.clock = &clock;
+    options.sink = [this](std::string_view line) { lines.emplace_back(line); };
+    return options;
+  }
+
+  StepClock clock;
+  std::vector<std::string> lines;
+  Logger logger;
+};
+
+}  // namespace
+
+TEST_CASE("a JSON line has its fixed members first, level in capitals") {
+  Captured log(Level::kDebug, true);
+  log.logger.Log(Level::kWarn, "S3 does not answer",
+                 {{"db", std::string("a.db")}, {"lag_ms", int64_t{12}}, {"ratio", 0.5}});
+  REQUIRE(log.lines.size() == 1);
+  CHECK(log.lines[0] ==
+        "{\"time\":\"2023-11-14T22:13:20.014Z\",\"level\":\"WARN\",\"logger\":\"backstay\","
+        "\"msg\":\"S3 does not answer\",\"db\":\"a.db\",\"lag_ms\":12,\"ratio\":0.5}\n");
+}
+
+TEST_CASE("whatever bytes a field has, a JSON line is one line of JSON") {
+  Captured log(Level::kDebug, true);
+  const std::string nasty = std::string("a\nb\"c\\\xff\xfe\x01") + '\0' + "z";
+  log.logger.Log(Level::kError, nasty, {{"db", nasty}});
+  REQUIRE(log.lines.size() == 1);
+  CHECK(log.lines[0].find('\n') == log.lines[0].size() - 1);
+  const auto line = nlohmann::json::parse(log.lines[0], nullptr, false);
+  REQUIRE(line.is_object());
+  CHECK(line["level"] == "ERROR");
+  CHECK(line["db"].get<std::string>().substr(0, 6) == "a\nb\"c\\");
+}
+
+TEST_CASE("a text line is readable and stays one line") {
+  Captured log(Level::kDebug, false);
+  log.logger.Log(Level::kInfo, "shipped", {{"db", std::string("a b\n.db")}, {"n", int64_t{3}}});
+  REQUIRE(log.lines.size() == 1);
+  CHECK(log.lines[0] == "2023-11-14T22:13:20.014Z INFO backstay: shipped db=\"a b\\n.db\" n=3\n");
+}
+
+TEST_CASE("lines below the level are not written") {
+  Captured log(Level::kWarn, true);
+  log.logger.Log(Level::kDebug, "no");
+  log.logger.Log(Level::kInfo, "no");
+  log.logger.Log(Level::kWarn, "yes");
+  log.logger.Log(Level::kError, "yes");
+  CHECK(log.lines.size() == 2);
+  CHECK_FALSE(log.logger.Enabled(Level::kInfo));
+  CHECK(log.logger.Enabled(Level::kError));
+}
+
+TEST_CASE("a log file is appended to, line by whole line, from any thread") {
+  TempFolder folder;
+  LogOptions options;
+  options.file = folder / "log";
+  REQUIRE(WriteFileAtomic(options.file, "before\n", false).ok());
+  {
+    Logger logger(options);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 50; ++i) logger.Log(Level::kInfo, std::string(300, 'm'));
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  const std::string text = ReadFile(options.file, 1 << 20).value();
+  std::istringstream stream(text);
+  std::string line;
+  size_t lines = 0;
+  REQUIRE(std::getline(stream, line));
+  CHECK(line == "before");
+  while (std::getline(stream, line)) {
+    ++lines;
+    CHECK(nlohmann::json::accept(line));
+  }
+  CHECK(lines == 200);
+}
+
+TEST_CASE("a lasting problem is logged at once, then every 30 s, and when it is over") {
+  Captured log(Level::kDebug, false);
+  LastingProblem problem(&log.logger, &log.clock, Level::kError);
+  problem.Recovered("works again", {});
+  CHECK(log.lines.empty());
+  for (int i = 0; i < 61; ++i) {
+    problem.Failed("down", {});
+    log.clock.now_ms += 1000;
+  }
+  REQUIRE(log.lines.size() == 3);
+  CHECK(log.lines[0].find("ERROR backstay: down\n") != std::string::npos);
+  CHECK(log.lines[1].find("down (29 more since the last line)") != std::string::npos);
+  CHECK(log.lines[2].find("down (29 more since the last line)") != std::string::npos);
+  problem.Recovered("works again", {{"db", std::string("a")}});
+  problem.Recovered("works again", {});
+  REQUIRE(log.lines.size() == 4);
+  CHECK(log.lines[3].find("INFO backstay: works again db=\"a\"") != std::string::npos);
+  problem.Failed("down", {});
+  CHECK(log.lines.size() == 5);
+}
+
+}  // namespace backstay
