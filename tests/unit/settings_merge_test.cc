@@ -87,10 +87,7 @@ TEST_CASE("an error in a variable or parameter names it") {
     world.environment = {{name, value}};
     CHECK_CONTAINS(world.Error(), message);
   };
-  check("BACKSTAY_SYNC_TIMEOUT", "5", "");
-  world.environment = {
-      {"BACKSTAY_DB", "/a"}, {"BACKSTAY_REPLICA_URL", "file:///r"}, {"BACKSTAY_SYNC_TIMEOUT", "5"}};
-  CHECK_CONTAINS(world.Error(), "BACKSTAY_SYNC_TIMEOUT: \"5\" is not a duration");
+  check("BACKSTAY_SYNC_TIMEOUT", "5", "BACKSTAY_SYNC_TIMEOUT: \"5\" is not a duration");
   check("BACKSTAY_REPLICA_URL", "gs://x", "BACKSTAY_REPLICA_URL: replica URL: scheme \"gs\"");
   check("BACKSTAY_REPLICA_ULR", "s3://x", "\"BACKSTAY_REPLICA_ULR\"; did you mean");
   check("BACKSTAY_LOG_LEVEL", "loud", "BACKSTAY_LOG_LEVEL: \"loud\"");
