@@ -215,6 +215,7 @@ void ReplicaBuilder::PutSnapshotFrames(uint64_t number, const std::string& copy,
     const auto index = static_cast<uint32_t>(manifest->frame_bytes.size());
     Write(SnapshotFrameKey(number, manifest->nonce, index), *frame);
     manifest->frame_bytes.push_back(frame->size());
+    for (uint64_t hash : hashes) manifest->frames_checksum += hash;
   }
 }
 

@@ -32,6 +32,7 @@ SnapshotManifest SomeManifest() {
   manifest.consistent_txid = 3010;
   manifest.consistent_time_ms = 1700000000999;
   manifest.pages = 2049;  // three frames of 1024
+  manifest.frames_checksum = 0x5555666677778888;
   manifest.frame_bytes = {500000, 1, 8 << 20};
   return manifest;
 }
@@ -197,6 +198,7 @@ TEST_CASE("a snapshot manifest comes back") {
   CHECK(got->consistent_txid == want.consistent_txid);
   CHECK(got->consistent_time_ms == want.consistent_time_ms);
   CHECK(got->pages == want.pages);
+  CHECK(got->frames_checksum == want.frames_checksum);
   CHECK(got->frame_bytes == want.frame_bytes);
 }
 

@@ -161,6 +161,7 @@ Result<std::string> EncodeSnapshotManifest(const SnapshotManifest& manifest) {
   out.Varint(manifest.start_txid);
   out.Varint(manifest.consistent_txid);
   out.Varint(static_cast<uint64_t>(manifest.consistent_time_ms));
+  out.U64(manifest.frames_checksum);
   out.Varint(manifest.pages);
   out.Varint(manifest.frame_bytes.size());
   for (uint64_t length : manifest.frame_bytes) out.Varint(length);
@@ -183,6 +184,7 @@ Result<SnapshotManifest> ParseSnapshotManifest(Bytes data) {
   manifest.start_txid = in.Varint();
   manifest.consistent_txid = in.Varint();
   manifest.consistent_time_ms = ReadTime(&in);
+  manifest.frames_checksum = in.U64();
   manifest.pages = static_cast<uint32_t>(in.VarintMax(kMaxPageNumber));
   uint64_t count = in.VarintMax(in.remaining());
   for (uint64_t i = 0; i < count && in.ok(); ++i) manifest.frame_bytes.push_back(in.Varint());

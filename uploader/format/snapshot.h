@@ -48,7 +48,8 @@ struct SnapshotManifest {
   uint64_t start_txid = 0;
   uint64_t consistent_txid = 0;
   int64_t consistent_time_ms = 0;
-  uint32_t pages = 0;  // covered by the frames
+  uint32_t pages = 0;            // covered by the frames
+  uint64_t frames_checksum = 0;  // sum, modulo 2^64, of the page hashes in the frames
   std::vector<uint64_t> frame_bytes;
 };
 

@@ -85,12 +85,18 @@ Result<SnapshotFrame> Replayer::LoadFrame(uint32_t index) const {
 }
 
 Status Replayer::LoadSnapshot() {
+  uint64_t checksum = 0;
   BACKSTAY_TRY(ParallelOrdered<SnapshotFrame>::Run(
       plan_.snapshot.frame_bytes.size(), options_.parallelism, options_.parallelism,
       [this](size_t i) { return LoadFrame(static_cast<uint32_t>(i)); },
-      [this](size_t, SnapshotFrame frame) {
+      [&](size_t, SnapshotFrame frame) {
+        for (uint64_t hash : frame.hashes) checksum += hash;
         return image_.WriteRun(frame.first_page, AsBytes(frame.images), frame.hashes);
       }));
+  if (checksum != plan_.snapshot.frames_checksum) {
+    return {Code::kCorrupt, "snapshot " + std::to_string(plan_.snapshot.next_log_number) +
+                                ": its frames are not those that its manifest was made for"};
+  }
   return image_.Resize(plan_.snapshot.pages);
 }
 

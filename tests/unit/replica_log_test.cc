@@ -1,0 +1,238 @@
+// The log as one sequence: packs, takeovers, gaps, and listings that lag or go stale.
+
+#include <algorithm>
+
+#include "tests/unit/replica_support.h"
+
+namespace backstay {
+namespace {
+
+// A snapshot, then `objects` log objects of one transaction each, from number 1 on.
+struct Log {
+  explicit Log(int objects, uint32_t seed = 1) : builder(folder.client.get(), 512, 12, seed) {
+    builder.Snapshot();
+    Add(objects);
+  }
+  void Add(int objects) {
+    for (int i = 0; i < objects; ++i) {
+      builder.Commit(3);
+      builder.Ship();
+    }
+  }
+  void Delete(uint64_t number) { REQUIRE(folder.client->Delete({LogKey(number)}).ok()); }
+  Restored Latest() { return RestoreFrom(folder.client.get(), backstay::Latest()); }
+  void CheckLatest() {
+    Restored restored = Latest();
+    CheckModel(builder, restored);
+    REQUIRE(restored.outcome.plan.txid == builder.txid());
+  }
+
+  Folder folder;
+  ReplicaBuilder builder;
+};
+
+}  // namespace
+
+TEST_CASE("packs and singles may overlap in every way", "[replica]") {
+  Log log(12);
+  SECTION("a pack beside its singles") { log.builder.Pack(2, 8, false); }
+  SECTION("two packs of two packers") {
+    log.builder.Pack(1, 6, false);
+    log.builder.Pack(4, 9, false);
+    log.builder.Pack(1, 9, false);
+    for (uint64_t i = 1; i <= 9; ++i) log.Delete(i);
+  }
+  SECTION("some singles deleted") {
+    log.builder.Pack(3, 7, false);
+    log.Delete(3);
+    log.Delete(5);
+  }
+  SECTION("a single that a pack covers is ignored") {
+    log.builder.Pack(3, 7, true);
+    log.builder.Write(LogKey(5), log.builder.Read(LogKey(9)));
+    log.builder.Write(LogKey(6), "rubbish");
+  }
+  SECTION("a pack longer than its 64 KiB tail") {
+    log.Add(5000);
+    log.builder.Pack(1, 5010, true);
+    REQUIRE(log.builder.Read(PackKey(1, 5010)).size() > kPackTailBytes);
+  }
+  log.CheckLatest();
+}
+
+TEST_CASE("a damaged pack is made up for by what else holds its objects", "[replica]") {
+  Log log(10);
+  log.builder.Pack(2, 6, false);
+  const std::string key = PackKey(2, 6);
+  std::string pack = log.builder.Read(key);
+  const bool index = GENERATE(true, false);
+  pack[index ? pack.size() - 20 : 60] ^= 1;
+  log.builder.Write(key, pack);
+  SECTION("by the singles") { log.CheckLatest(); }
+  SECTION("by another pack") {
+    log.builder.Pack(3, 8, false);
+    for (uint64_t i = 3; i <= 8; ++i) log.Delete(i);
+    log.CheckLatest();
+  }
+  SECTION("by nothing: damage, and what is before it can be had") {
+    for (uint64_t i = 2; i <= 6; ++i) log.Delete(i);
+    REQUIRE(log.Latest().status.code() == Code::kCorrupt);
+    CheckModel(log.builder, RestoreFrom(log.folder.client.get(), AtTxid(1)));
+  }
+}
+
+TEST_CASE("a gap ends what can be proven", "[replica]") {
+  Log log(10);
+  log.Delete(4);
+  Restored latest = log.Latest();
+  REQUIRE(latest.status.code() == Code::kCorrupt);
+  REQUIRE(latest.status.message().find("log/0000000000000004 is missing") != std::string::npos);
+  REQUIRE(latest.status.message().find("-txid 3") != std::string::npos);
+  CheckModel(log.builder, RestoreFrom(log.folder.client.get(), AtTxid(3)));
+  REQUIRE(RestoreFrom(log.folder.client.get(), AtTxid(4)).status.code() == Code::kCorrupt);
+  const int64_t time_ms = log.builder.time_ms();
+  REQUIRE(RestoreFrom(log.folder.client.get(), AtTime(time_ms)).status.code() == Code::kCorrupt);
+  const int64_t before_ms = log.builder.versions().at(2).time_ms;
+  CheckModel(log.builder, RestoreFrom(log.folder.client.get(), AtTime(before_ms)));
+
+  SECTION("a later snapshot heals it") {
+    log.builder.Snapshot();
+    log.Add(2);
+    log.CheckLatest();
+    CheckModel(log.builder, RestoreFrom(log.folder.client.get(), AtTxid(3)));
+    REQUIRE(RestoreFrom(log.folder.client.get(), AtTxid(5)).status.code() == Code::kCorrupt);
+  }
+  SECTION("a pack behind a gap is damage however near") {
+    log.Delete(5);
+    log.builder.Pack(6, 7, true);
+    for (uint64_t i = 8; i <= 10; ++i) log.Delete(i);
+    REQUIRE(log.Latest().status.code() == Code::kCorrupt);
+  }
+}
+
+TEST_CASE("objects that no writer acknowledged do not make a gap damage", "[replica]") {
+  Log log(5);
+  log.builder.SkipNumber();
+  log.Add(2);
+  Restored restored = log.Latest();
+  CheckModel(log.builder, restored);
+  REQUIRE(restored.outcome.plan.txid == 5);
+  REQUIRE(restored.outcome.plan.warnings.size() == 1);
+  REQUIRE(restored.outcome.plan.next_log_number == 6);
+  log.Add(1);
+  CheckModel(log.builder, log.Latest());
+  log.Add(1);
+  REQUIRE(log.Latest().status.code() == Code::kCorrupt);
+}
+
+TEST_CASE("void objects count for nothing, behind a gap too", "[replica]") {
+  Log log(4);
+  log.builder.Takeover();
+  log.builder.PutVoid();
+  log.Add(2);
+  log.CheckLatest();
+  log.builder.Takeover();
+  log.builder.SkipNumber();
+  for (int i = 0; i < 6; ++i) log.builder.PutVoid();
+  Restored restored = log.Latest();
+  CheckModel(log.builder, restored);
+  REQUIRE(restored.outcome.plan.txid == log.builder.txid());
+  REQUIRE(restored.outcome.plan.warnings.empty());
+  REQUIRE(restored.outcome.plan.at_end);
+}
+
+TEST_CASE("the end of the log is found though LIST lags", "[replica]") {
+  Log log(8);
+  HookedClient hooked(log.folder.client.get());
+  const uint64_t hidden_from = GENERATE(1, 3, 6, 8);
+  hooked.after_list = [&](std::vector<ObjectInfo>* list) {
+    std::erase_if(*list, [&](const ObjectInfo& info) {
+      auto number = ParseLogKey(info.key);
+      return number && *number >= hidden_from && *number != 7;
+    });
+  };
+  Restored restored = RestoreFrom(&hooked, Latest());
+  CheckModel(log.builder, restored);
+  REQUIRE(restored.outcome.plan.txid == log.builder.txid());
+}
+
+TEST_CASE("packing during a restore is followed", "[replica]") {
+  Log log(8);
+  HookedClient hooked(log.folder.client.get());
+  const std::string trigger = GENERATE(as<std::string>(), "log/", "snapshot/");
+  const uint64_t keep_bytes = GENERATE(uint64_t{0}, uint64_t{1} << 20);
+  std::mutex mutex;
+  int gets = 0;
+  bool packed = false;
+  hooked.before_get = [&](const std::string& key) {
+    std::lock_guard lock(mutex);
+    const bool frame = key.find('-') != std::string::npos;
+    if (packed || key.rfind(trigger, 0) != 0 || (trigger == "snapshot/" && !frame)) {
+      return Status::Ok();
+    }
+    if (trigger == "log/" && ++gets < 3) return Status::Ok();
+    packed = true;
+    log.builder.Pack(1, 6, true);
+    return Status::Ok();
+  };
+  Restored restored = RestoreFrom(&hooked, Latest(), 2, keep_bytes);
+  REQUIRE(packed);
+  CheckModel(log.builder, restored);
+  REQUIRE(restored.outcome.plan.txid == log.builder.txid());
+}
+
+TEST_CASE("an unusable snapshot gives way to an older one, or the restore fails", "[replica]") {
+  Log log(3);
+  log.builder.Snapshot();
+  log.Add(3);
+  const std::string manifest = SnapshotManifestKey(4);
+  Result<SnapshotManifest> parsed = ParseSnapshotManifest(AsBytes(log.builder.Read(manifest)));
+  REQUIRE(parsed.ok());
+  const std::string frame = SnapshotFrameKey(4, parsed->nonce, 0);
+  SECTION("frame missing") { REQUIRE(log.folder.client->Delete({frame}).ok()); }
+  SECTION("frame damaged") { log.builder.Write(frame, "rubbish"); }
+  SECTION("manifest damaged") { log.builder.Write(manifest, "rubbish"); }
+  SECTION("manifest of another snapshot") {
+    log.builder.Write(manifest, log.builder.Read(SnapshotManifestKey(1)));
+  }
+  Restored restored = log.Latest();
+  CheckModel(log.builder, restored);
+  REQUIRE(restored.outcome.plan.txid == log.builder.txid());
+  REQUIRE_FALSE(restored.outcome.plan.warnings.empty());
+  log.Delete(2);
+  REQUIRE(log.Latest().status.code() == Code::kCorrupt);
+}
+
+TEST_CASE("a log that ends before what a snapshot holds is damaged", "[replica]") {
+  Log log(6);
+  log.builder.StartSnapshot();
+  log.builder.Commit(2);
+  log.builder.FinishSnapshot();
+  log.Delete(7);
+  REQUIRE(log.Latest().status.code() == Code::kCorrupt);
+  CheckModel(log.builder, RestoreFrom(log.folder.client.get(), AtTxid(6)));
+}
+
+TEST_CASE("objects of a newer version are refused, not skipped", "[replica]") {
+  Log log(6);
+  SECTION("single") {
+    std::string object = log.builder.Read(LogKey(6));
+    object[4] = 2;
+    log.builder.Write(LogKey(6), object);
+  }
+  SECTION("snapshot") {
+    std::string manifest = log.builder.Read(SnapshotManifestKey(1));
+    manifest[4] = 2;
+    log.builder.Write(SnapshotManifestKey(1), manifest);
+  }
+  SECTION("pack") {
+    log.builder.Pack(1, 6, true);
+    std::string pack = log.builder.Read(PackKey(1, 6));
+    pack[pack.size() - 4 - 8 - 1] = 2;
+    log.builder.Write(PackKey(1, 6), pack);
+  }
+  Restored restored = log.Latest();
+  REQUIRE(restored.status.code() == Code::kNewer);
+}
+
+}  // namespace backstay
