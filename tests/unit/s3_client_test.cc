@@ -1,0 +1,227 @@
+// The S3 client against scripted answers: what it asks, and what it makes of the replies.
+
+#include <string>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/unit/s3_fake_transport.h"
+
+namespace backstay {
+namespace {
+
+std::string ListXml(const std::string& keys, const std::string& token) {
+  std::string out = "<ListBucketResult><EncodingType>url</EncodingType>";
+  for (char key : keys) {
+    out += std::string("<Contents><Key>app/log/") + key + "</Key><Size>7</Size></Contents>";
+  }
+  if (token.empty()) return out + "<IsTruncated>false</IsTruncated></ListBucketResult>";
+  return out + "<IsTruncated>true</IsTruncated><NextContinuationToken>" + token +
+         "</NextContinuationToken></ListBucketResult>";
+}
+
+}  // namespace
+
+TEST_CASE("a PUT is signed, with the key below the prefix") {
+  Scripted s;
+  s.Answer(200);
+  CHECK(s.client->Put("log/a b+c", AsBytes("hi")).ok());
+  const FakeTransport::Asked& asked = s.transport->asked.at(0);
+  CHECK(asked.method == "PUT");
+  CHECK(asked.url == "http://127.0.0.1:9000/bkt/app/log/a%20b%2Bc");
+  CHECK(asked.body == "hi");
+  CHECK(asked.Header("host") == "127.0.0.1:9000");
+  CHECK(asked.Header("x-amz-date") == "20130524T000000Z");
+  CHECK(asked.Header("x-amz-security-token") == "example-token");
+  CHECK(asked.Header("x-amz-content-sha256") ==
+        "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4");
+  CHECK_THAT(asked.Header("authorization"),
+             Catch::StartsWith("AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/"));
+  CHECK(asked.Header("if-none-match").empty());
+}
+
+TEST_CASE("PutIfAbsent") {
+  Scripted s;
+  s.Answer(200);
+  CHECK(s.client->PutIfAbsent("k", AsBytes("more bytes than the multipart threshold")).ok());
+  CHECK(s.transport->asked.at(0).Header("if-none-match") == "*");
+  CHECK_THAT(s.transport->asked.at(0).Header("authorization"), Catch::Contains(";if-none-match;"));
+  CHECK_FALSE(s.transport->asked.at(0).resend);
+
+  s.Error(412, "PreconditionFailed");
+  CHECK(s.client->PutIfAbsent("k", {}).code() == Code::kExists);
+  s.Error(501, "NotImplemented");
+  CHECK(s.client->PutIfAbsent("k", {}).code() == Code::kUnsupported);
+  s.Error(409, "ConditionalRequestConflict");
+  Status conflict = s.client->PutIfAbsent("k", {});
+  CHECK(conflict.code() == Code::kUnavailable);
+  CHECK(conflict.retryable());
+}
+
+TEST_CASE("a list follows its continuation tokens") {
+  Scripted s;
+  s.Answer(200, ListXml("12", "t/+1=="));
+  s.Answer(200, ListXml("34", ""));
+  Result<std::vector<ObjectInfo>> list = s.client->List({.prefix = "log/", .start_after = "log/0"});
+  REQUIRE(list.ok());
+  REQUIRE(list->size() == 4);
+  CHECK(list->at(0).key == "log/1");
+  CHECK(list->at(0).size == 7);
+  CHECK(list->at(3).key == "log/4");
+  REQUIRE(s.transport->asked.size() == 2);
+  CHECK(s.transport->asked[0].url ==
+        "http://127.0.0.1:9000/bkt/?encoding-type=url&list-type=2&prefix=app%2Flog%2F&start-after="
+        "app%2Flog%2F0");
+  CHECK(s.transport->asked[1].url ==
+        "http://127.0.0.1:9000/bkt/?continuation-token=t%2F%2B1%3D%3D&encoding-type=url&list-type=2"
+        "&prefix=app%2Flog%2F");
+}
+
+TEST_CASE("a server's list is not trusted") {
+  Scripted s;
+  SECTION("cut off without a token") {
+    s.Answer(200, "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>");
+    CHECK(s.client->List({}).status().code() == Code::kUnavailable);
+  }
+  SECTION("the same token for ever") {
+    for (int i = 0; i < 5; i++) s.Answer(200, ListXml("1", "same"));
+    CHECK(s.client->List({}).status().code() == Code::kUnavailable);
+    CHECK(s.transport->asked.size() == 2);
+  }
+  SECTION("out of order, before start_after, outside the prefix") {
+    s.Answer(200, ListXml("4321", ""));
+    Result<std::vector<ObjectInfo>> list = s.client->List({.start_after = "log/2"});
+    REQUIRE(list.ok());
+    REQUIRE(list->size() == 2);
+    CHECK(list->at(0).key == "log/3");
+    s.Answer(200, ListXml("1", ""));
+    list = s.client->List({.prefix = "pack/"});
+    REQUIRE(list.ok());
+    CHECK(list->empty());
+  }
+  SECTION("no XML at all") {
+    s.Answer(200, "<html>Log in to the hotel's network");
+    Status list = s.client->List({}).status();
+    CHECK(list.code() == Code::kUnavailable);
+    CHECK_THAT(list.message(), Catch::Contains("http://127.0.0.1:9000"));
+  }
+}
+
+TEST_CASE("parts, and giving them up when one fails") {
+  Scripted s;
+  const std::string started =
+      "<InitiateMultipartUploadResult><UploadId>up/1+</UploadId></InitiateMultipartUploadResult>";
+  std::string body(25, 'x');
+  s.Answer(200, started);
+  SECTION("all well") {
+    for (const char* etag : {"\"e1\"", "\"e2\"", "\"e3\""}) s.Answer(200, "", {{"etag", etag}});
+    s.Answer(200, "<CompleteMultipartUploadResult/>");
+    CHECK(s.client->Put("k", AsBytes(body)).ok());
+    REQUIRE(s.transport->asked.size() == 5);
+    CHECK(s.transport->asked[0].url == "http://127.0.0.1:9000/bkt/app/k?uploads=");
+    CHECK(s.transport->asked[3].url ==
+          "http://127.0.0.1:9000/bkt/app/k?partNumber=3&uploadId=up%2F1%2B");
+    CHECK(s.transport->asked[3].body.size() == 5);
+    CHECK(
+        s.transport->asked[4].body ==
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"e1\"</ETag></Part><Part>"
+        "<PartNumber>2</PartNumber><ETag>\"e2\"</ETag></Part><Part><PartNumber>3</PartNumber>"
+        "<ETag>\"e3\"</ETag></Part></CompleteMultipartUpload>");
+  }
+  SECTION("a part fails") {
+    s.Answer(200, "", {{"etag", "e1"}});
+    s.Error(500, "InternalError");
+    s.Answer(204);
+    CHECK(s.client->Put("k", AsBytes(body)).code() == Code::kUnavailable);
+    CHECK(s.transport->asked.back().method == "DELETE");
+    CHECK(s.transport->asked.back().url == "http://127.0.0.1:9000/bkt/app/k?uploadId=up%2F1%2B");
+  }
+  SECTION("completing fails inside a 200") {
+    for (int i = 0; i < 3; i++) s.Answer(200, "", {{"etag", "e"}});
+    s.Error(200, "InternalError");
+    s.Answer(204);
+    Status put = s.client->Put("k", AsBytes(body));
+    CHECK(put.code() == Code::kUnavailable);
+    CHECK(s.transport->asked.back().method == "DELETE");
+  }
+}
+
+TEST_CASE("ranges that the server ignores are cut here") {
+  Scripted s;
+  s.Answer(200, "0123456789");
+  CHECK(*s.client->Get("k", {.offset = 2, .length = 3}) == "234");
+  CHECK(s.transport->asked.back().Header("range") == "bytes=2-4");
+  s.Answer(200, "0123456789");
+  CHECK(*s.client->Get("k", {.offset = -3, .length = 3}) == "789");
+  CHECK(s.transport->asked.back().Header("range") == "bytes=-3");
+  s.Answer(206, "789");
+  CHECK(*s.client->Get("k", {.offset = -3, .length = 2}) == "78");
+}
+
+TEST_CASE("deletes go in batches of a thousand") {
+  Scripted s;
+  std::vector<std::string> keys;
+  for (int i = 0; i < 1002; i++) keys.push_back("k&" + std::to_string(i));
+  s.Answer(200, "<DeleteResult/>");
+  s.Answer(200, "<DeleteResult/>");
+  CHECK(s.client->Delete(keys).ok());
+  REQUIRE(s.transport->asked.size() == 2);
+  CHECK(s.transport->asked[0].method == "POST");
+  CHECK(s.transport->asked[0].url == "http://127.0.0.1:9000/bkt/?delete=");
+  CHECK(s.transport->asked[1].body ==
+        "<Delete><Quiet>true</Quiet><Object><Key>app/k&amp;1000</Key></Object><Object><Key>"
+        "app/k&amp;1001</Key></Object></Delete>");
+  CHECK(s.transport->asked[1].Header("content-md5") == "zZZ9qsH4Xn4U2Ew23wSCww==");
+}
+
+TEST_CASE("deletes that fail, and servers that cannot do batches") {
+  Scripted s;
+  SECTION("one key is refused") {
+    s.Answer(200,
+             "<DeleteResult><Error><Key>app/a</Key><Code>NoSuchKey</Code></Error><Error><Key>app/b"
+             "</Key><Code>AccessDenied</Code></Error></DeleteResult>");
+    Status deleted = s.client->Delete({"a", "b"});
+    CHECK(deleted.code() == Code::kDenied);
+    CHECK_THAT(deleted.message(), Catch::Contains("s3://bkt/app/b"));
+  }
+  SECTION("one by one after NotImplemented, and from then on") {
+    s.Error(501, "NotImplemented");
+    for (int i = 0; i < 4; i++) s.Answer(204);
+    CHECK(s.client->Delete({"a", "b"}).ok());
+    CHECK(s.client->Delete({"c", "d"}).ok());
+    REQUIRE(s.transport->asked.size() == 5);
+    CHECK(s.transport->asked[2].method == "DELETE");
+    CHECK(s.transport->asked[2].url == "http://127.0.0.1:9000/bkt/app/b");
+  }
+  SECTION("a key that XML cannot hold goes alone") {
+    s.Answer(204);
+    s.Answer(204);
+    CHECK(s.client->Delete({"a\x01", "b"}).ok());
+    CHECK(s.transport->asked[0].url == "http://127.0.0.1:9000/bkt/app/a%01");
+  }
+}
+
+TEST_CASE("Retry-After is remembered until the next answer") {
+  Scripted s;
+  s.Answer(503, "", {{"retry-after", "7"}});
+  CHECK(s.client->Put("k", {}).retryable());
+  CHECK(s.client->RetryAfterMs() == 7000);
+  s.Answer(503, "", {{"retry-after", "Fri, 24 May 2013 00:00:03 GMT"}});
+  CHECK_FALSE(s.client->Put("k", {}).ok());
+  CHECK(s.client->RetryAfterMs() == 3000);
+  s.Answer(200);
+  CHECK(s.client->Put("k", {}).ok());
+  CHECK(s.client->RetryAfterMs() == 0);
+}
+
+TEST_CASE("counters") {
+  Scripted s;
+  s.Answer(200);
+  s.Answer(200, "12345");
+  CHECK(s.client->Put("k", AsBytes("abc")).ok());
+  CHECK(s.client->Get("k").ok());
+  CHECK(s.client->Counters().requests == 2);
+  CHECK(s.client->Counters().bytes_sent == 3);
+  CHECK(s.client->Counters().bytes_received == 5);
+}
+
+}  // namespace backstay
