@@ -1,6 +1,7 @@
 #include "vfs/database.h"
 
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <new>
 #include <nlohmann/json.hpp>
@@ -60,7 +61,7 @@ void Database::EnsureEngine() noexcept {
   tried_ = true;
   try {
     OpenEngine();
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     // Out of memory: passes through; the engine may be asked again after the last close.
   }
 }
@@ -117,7 +118,7 @@ void Database::AddIndex(const volatile void* shm) noexcept {
   std::lock_guard lock(index_mutex_);
   try {
     indexes_.push_back(shm);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     // wal_position() does without this connection.
   }
 }
@@ -203,7 +204,7 @@ void Database::WarnRollbackMode() noexcept {
     process_->SayOnce(BACKSTAY_WARN, path(),
                       "the database is not in WAL mode and is not replicated; remedy: PRAGMA "
                       "journal_mode=WAL");
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     // The status says it too.
   }
 }

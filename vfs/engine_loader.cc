@@ -35,7 +35,7 @@ std::string OwnFolder() {
   Dl_info info;
   if (dladdr(reinterpret_cast<void*>(&OwnFolder), &info) == 0) return ".";
   // Beside the name it was loaded by, else (a link to it) beside the library itself.
-  const std::string folder = Real(FolderOf(info.dli_fname));
+  std::string folder = Real(FolderOf(info.dli_fname));
   if (access((folder + kLibrary).c_str(), F_OK) == 0) return folder;
   return FolderOf(Real(info.dli_fname));
 }

@@ -50,9 +50,9 @@
 */
 #include <sqlite3ext.h>
 
+#include <exception>
 #include <map>
 #include <mutex>
-#include <new>
 
 #include "vfs/adoption.h"
 #include "vfs/process.h"
@@ -107,7 +107,7 @@ int Init(sqlite3* db, char** pzErrMsg, Api sqlite3_api) {
                                 sqlite3_libversion());
     return SQLITE_ERROR;
   }
-  Process::Start(SelectionFromEnvironment(/*every_database=*/true));
+  Process::Start(SelectionFromEnvironment(/*every_database=*/true), OwnFolder());
   const SqliteCopy* copy = nullptr;
   int rc = RegisterVfs(sqlite3_api, &copy);
   if (rc == SQLITE_OK) rc = RegisterFunctions(db, sqlite3_api);
@@ -123,7 +123,7 @@ extern "C" __attribute__((visibility("default"))) int sqlite3_backstay_init(
     sqlite3* db, char** pzErrMsg, const sqlite3_api_routines* pApi) {
   try {
     return backstay::Init(db, pzErrMsg, pApi);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     return SQLITE_NOMEM;
   }
 }

@@ -1,6 +1,7 @@
 #include "vfs/host_file.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace backstay {
 namespace {
@@ -12,14 +13,16 @@ constexpr size_t kZeros = 8;
 
 HostFile::HostFile(const InnerVfs& inner, const std::string& path)
     : inner_(inner),
-      name_(std::string(kZeros, '\0') + path + std::string(kZeros, '\0')),
+      name_(std::make_unique<char[]>(path.size() + 2 * kZeros)),
       room_(new uint64_t[static_cast<size_t>(inner.vfs->szOsFile) / 8 + 1]()),
-      file_(reinterpret_cast<sqlite3_file*>(room_.get())) {}
+      file_(reinterpret_cast<sqlite3_file*>(room_.get())) {
+  std::memcpy(name_.get() + kZeros, path.c_str(), path.size());
+}
 
 std::unique_ptr<HostFile> HostFile::Open(const InnerVfs& inner, const std::string& path) {
   std::unique_ptr<HostFile> host(new HostFile(inner, path));
   int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB;
-  const char* name = host->name_.data() + kZeros;
+  const char* name = host->name_.get() + kZeros;
   if (inner.xOpen(inner.vfs, name, host->file_, flags, &flags) != SQLITE_OK) return nullptr;
   return host;
 }
@@ -31,7 +34,7 @@ HostFile::~HostFile() {
   } else {
     // Without mutexes in SQLite, closing here would race with the application; the handle stays.
     static_cast<void>(room_.release());
-    static_cast<void>(new std::string(std::move(name_)));
+    static_cast<void>(name_.release());
   }
 }
 

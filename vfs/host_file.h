@@ -45,7 +45,7 @@ class HostFile {
   int64_t SizeLocked() noexcept;
 
   const InnerVfs inner_;
-  std::string name_;                  // zeros, the path, zeros; the VFS keeps a pointer into it
+  std::unique_ptr<char[]> name_;      // zeros, the path, zeros; the VFS keeps a pointer into it
   std::unique_ptr<uint64_t[]> room_;  // szOsFile bytes
   sqlite3_file* file_;                // in room_
   std::mutex mutex_;                  // serialises calls to file_

@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <new>
+#include <exception>
 #include <string>
 
 #include "vfs/query.h"
@@ -113,7 +113,7 @@ int MainFileControl(sqlite3_file* pFile, int op, void* pArg) noexcept {
   if (!IsOurs(shim)) return shim->inner->xFileControl(pFile, op, pArg);
   try {
     return FileControl(shim, pFile, op, pArg);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     // Only answers of ours allocate.
     return SQLITE_NOMEM;
   }

@@ -6,7 +6,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <ctime>
-#include <new>
+#include <exception>
 #include <nlohmann/json.hpp>
 
 namespace backstay {
@@ -50,9 +50,9 @@ void WriteStderr(int level, const std::string& path, const std::string& message)
 
 Process* Process::Current() noexcept { return current.load(std::memory_order_acquire); }
 
-void Process::Start(const SelectionOptions& options) {
+void Process::Start(const SelectionOptions& options, const std::string& folder) {
   if (Current() != nullptr) return;
-  auto* process = new Process(std::make_shared<Selection>(options), OwnFolder());
+  auto* process = new Process(std::make_shared<Selection>(options), folder);
   Process* expected = nullptr;
   if (!current.compare_exchange_strong(expected, process)) {
     delete process;
@@ -69,7 +69,7 @@ void Process::AfterForkInChild() noexcept {
   Process* child = nullptr;
   try {
     child = new Process(parent->selection_, parent->loader_.folder());
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     // Without a Process every file passes through.
   }
   current.store(child, std::memory_order_release);
@@ -90,7 +90,7 @@ Database* Process::Attach(DatabaseOptions options) {
     if (it == databases_.end()) {
       auto database = std::make_unique<Database>(this, std::move(options));
       it = databases_.emplace(path, database.get()).first;
-      database.release();
+      static_cast<void>(database.release());
     } else if (it->second->copy() != options.inner.copy || it->second->id() != options.id) {
       it = databases_.end();
     }
@@ -145,7 +145,7 @@ void Process::SayOnce(int level, const std::string& path, const std::string& mes
     } else {
       WriteStderr(level, path, message);
     }
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     // A log line is not worth more.
   }
 }

@@ -24,8 +24,8 @@ class Process {
  public:
   // The process's own, or NULL before Start() and in a child that ran out of memory.
   static Process* Current() noexcept;
-  // Reads the configuration; does nothing when there is one already.
-  static void Start(const SelectionOptions& options);
+  // Reads the configuration; does nothing when there is one already. `folder`: OwnFolder().
+  static void Start(const SelectionOptions& options, const std::string& folder);
 
   const Selection& selection() const { return *selection_; }
   // Loads the engine at the first call; NULL when that fails, and *error says why.

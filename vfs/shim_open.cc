@@ -1,6 +1,6 @@
 #include <sys/stat.h>
 
-#include <new>
+#include <exception>
 
 #include "vfs/shim_file.h"
 #include "vfs/shim_vfs.h"
@@ -19,17 +19,17 @@ void OpenedMain(Process* process, const InnerVfs& inner, const char* zName, sqli
   UriParameters parameters;
   if ((flags & SQLITE_OPEN_URI) != 0) parameters = ReadUriParameters(zName);
   const int all = flags | (out & SQLITE_OPEN_READONLY);
-  if (Excluded(all, parameters) || IsShimmed(file)) return;
   const bool selected =
       FindParameter(parameters, "replica") != nullptr || process->selection().Selects(zName);
+  if (!selected || Excluded(all, parameters) || IsShimmed(file)) return;
   struct stat info;
-  if (!selected || stat(zName, &info) != 0) return;
+  if (stat(zName, &info) != 0) return;
   Database* database =
       process->Attach({zName, std::move(parameters), {info.st_dev, info.st_ino}, inner});
   if (database == nullptr) return;
   try {
     ShimMainFile(process, database, file);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     process->Detach(database);
     throw;
   }
@@ -41,7 +41,7 @@ void OpenedWal(Process* process, const InnerVfs& inner, const char* zName, sqlit
   if (database == nullptr) return;
   try {
     ShimWalFile(process, database, file);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     process->Release(database);
     throw;
   }
@@ -60,7 +60,7 @@ void ShimOpened(const InnerVfs& inner, const char* zName, sqlite3_file* file, in
     } else if ((flags & SQLITE_OPEN_WAL) != 0) {
       OpenedWal(process, inner, zName, file);
     }
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     process->SayOnce(BACKSTAY_ERROR, {}, "out of memory; a connection is not replicated");
   }
 }

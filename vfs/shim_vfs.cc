@@ -20,7 +20,7 @@ int DeleteThrough(const InnerVfs& inner, const char* zName, int syncDir) noexcep
   try {
     const std::string path = zName != nullptr ? DatabaseOfWal(zName) : std::string();
     if (process != nullptr && !path.empty()) database = process->Use(path, inner.copy);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception&) {
     // The WAL goes without us; the engine finds a gap and repairs it.
   }
   if (database != nullptr) database->FinishWal();
@@ -61,11 +61,11 @@ Hooks& TheHooks() {
 InnerVfs HookOf(sqlite3_vfs* vfs) noexcept {
   Hooks& hooks = TheHooks();
   const size_t count = hooks.count.load(std::memory_order_acquire);
-  const InnerVfs* similar = nullptr;
+  const InnerVfs* similar = &hooks.entries[0];
   for (size_t i = 0; i < count; i++) {
     const InnerVfs& entry = hooks.entries[i];
     if (entry.vfs == vfs) return entry;
-    if (similar == nullptr || entry.vfs->xFullPathname == vfs->xFullPathname) similar = &entry;
+    if (entry.vfs->xFullPathname == vfs->xFullPathname) similar = &entry;
   }
   InnerVfs result = *similar;
   result.vfs = vfs;
@@ -187,15 +187,17 @@ void SetVersionOneMethods(sqlite3_vfs* vfs, const sqlite3_vfs* inner) {
 
 }  // namespace
 
+bool IsHooked(const sqlite3_vfs* vfs) noexcept { return vfs->xOpen == &HookedOpen; }
+
 InnerVfs Unhooked(sqlite3_vfs* vfs, const SqliteCopy* copy) noexcept {
-  if (vfs->xOpen == &HookedOpen) return HookOf(vfs);
+  if (IsHooked(vfs)) return HookOf(vfs);
   return {vfs, vfs->xOpen, vfs->xDelete, copy};
 }
 
 void HookVfs(sqlite3_vfs* vfs, const SqliteCopy* copy) {
   Hooks& hooks = TheHooks();
   std::lock_guard lock(hooks.mutex);
-  if (vfs->xOpen == &HookedOpen || vfs->xOpen == &VfsOpen) return;
+  if (IsHooked(vfs) || vfs->xOpen == &VfsOpen) return;
   const size_t count = hooks.count.load();
   size_t slot = 0;
   while (slot < count && hooks.entries[slot].vfs != vfs) slot++;

@@ -24,6 +24,9 @@ constexpr const char* kVfsName = "backstay";
 // objects were hooked than a process can sensibly have. REQUIRES: Process::Start().
 void HookVfs(sqlite3_vfs* vfs, const SqliteCopy* copy);
 
+// True if HookVfs() has done this object.
+bool IsHooked(const sqlite3_vfs* vfs) noexcept;
+
 // A VFS `backstay` over `inner`, to be registered with the same copy of SQLite.
 sqlite3_vfs* MakeVfs(sqlite3_vfs* inner, const SqliteCopy* copy);
 

@@ -67,6 +67,9 @@ class ShimCase(unittest.TestCase):
                     if not key.startswith(("BACKSTAY_", "RECORDING_"))}
         self.env["RECORDING_ENGINE_LOG"] = self.log
         self.env["BACKSTAY_REPLICA_URL"] = "file:///nowhere"
+        if "RUNTIME" in os.environ:  # of a sanitizer
+            self.env["LD_PRELOAD"] = subprocess.check_output(
+                ["g++", "-print-file-name=" + os.environ["RUNTIME"]], text=True).strip()
 
     def run_child(self, code, stdin=None):
         """Runs the code; returns the engine's calls. Fails with the child's output."""

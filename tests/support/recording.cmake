@@ -7,4 +7,6 @@ set_target_properties(backstay_recording_engine PROPERTIES OUTPUT_NAME backstay_
 add_custom_target(backstay_recording ALL
   COMMAND ${CMAKE_COMMAND} -E create_symlink $<TARGET_FILE:backstay_extension>
     ${PROJECT_BINARY_DIR}/tests/recording/backstay.so
-  DEPENDS backstay_extension backstay_recording_engine)
+  COMMAND ${CMAKE_COMMAND} -E create_symlink $<TARGET_FILE:backstay_preload>
+    ${PROJECT_BINARY_DIR}/tests/recording/libbackstay_preload.so
+  DEPENDS backstay_extension backstay_preload backstay_recording_engine)
