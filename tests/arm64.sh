@@ -45,7 +45,7 @@ cmake -G Ninja -S "$top" -B "$build" -DCMAKE_TOOLCHAIN_FILE="$top/tests/support/
   cat "$build/configure.log" >&2
   exit 1
 }
-cmake --build "$build"
+cmake --build "$build" --target tests_unit backstay_extension backstay_engine backstay_tool
 # Emulated programs start others of theirs only through the emulator: unit tests start none.
 ctest --test-dir "$build" -L unit --output-on-failure --no-tests=error -j "$(nproc)"
 BUILD_DIR=$build EMULATOR="qemu-aarch64-static -L $sysroot" \

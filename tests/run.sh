@@ -84,7 +84,8 @@ sanitizer() {
 
 fuzz() {
   configure build-fuzz -DCMAKE_CXX_COMPILER=clang++ -DBACKSTAY_FUZZ=ON \
-    -DBACKSTAY_SANITIZE=address,undefined && cmake --build build-fuzz --target tests_fuzz &&
+    -DBACKSTAY_FUZZ_SECONDS=10 -DBACKSTAY_SANITIZE=address,undefined &&
+    cmake --build build-fuzz --target tests_fuzz &&
     ctest --test-dir build-fuzz -L '^fuzz$' --output-on-failure --no-tests=error -j "$(nproc)"
 }
 
@@ -98,7 +99,7 @@ stage 'main suite' main_suite || [[ -z $quick ]] || finish
 if [[ -z $quick ]]; then
   stage 'address and undefined behaviour' sanitizer asan address,undefined unit conformance
   stage 'threads' sanitizer tsan thread unit conformance
-  if [[ -f tests/fuzz/CMakeLists.txt ]]; then stage 'fuzz' fuzz; fi
+  stage 'fuzz' fuzz
   stage 'arm64' tests/arm64.sh build-arm64
 fi
 finish
