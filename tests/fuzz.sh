@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs every libFuzzer target, one after the other, with address and undefined behaviour sanitizers.
+# usage: tests/fuzz.sh SECONDS [NAME…]    SECONDS per target; all targets if none is named
+# Builds below build-fuzz/ with clang. What was found stays in build-fuzz/tests/fuzz/found/; an input that
+# breaks a target is named in the last lines, and the exit status is then 1.
+set -uo pipefail
+top=$(cd "$(dirname "$0")/.." && pwd)
+cd "$top" || exit 2
+seconds=${1:-}
+if [[ ! $seconds =~ ^[0-9]+$ ]]; then
+  sed -n '2,5s/^# //p' "$0" >&2
+  exit 2
+fi
+shift
+launcher=()
+command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+cmake -G Ninja -S . -B build-fuzz "${launcher[@]}" -DCMAKE_CXX_COMPILER=clang++ -DBACKSTAY_FUZZ=ON \
+  -DBACKSTAY_SANITIZE=address,undefined >/dev/null && cmake --build build-fuzz --target tests_fuzz || exit 1
+
+names=("$@")
+if [[ ${#names[@]} -eq 0 ]]; then
+  for source in tests/fuzz/*_fuzz.cc; do names+=("$(basename "$source" _fuzz.cc)"); done
+fi
+broken=()
+for name in "${names[@]}"; do
+  found=build-fuzz/tests/fuzz/found/$name
+  mkdir -p "$found"
+  echo "fuzz: $name, $seconds s"
+  build-fuzz/tests/"${name}_fuzz" -max_total_time="$seconds" -max_len=4096 -print_final_stats=1 \
+    -artifact_prefix="$found-" "$found" "tests/fuzz/corpus/$name" 2>"$found.log" ||
+    broken+=("$name: $(grep -o 'Test unit written to .*' "$found.log" || echo "see $found.log")")
+  grep -E 'number_of_executed_units|ERROR|SUMMARY' "$found.log"
+done
+[[ ${#broken[@]} -eq 0 ]] && echo "fuzz: ${#names[@]} targets passed" && exit
+printf 'fuzz: %s\n' "${broken[@]}" >&2
+exit 1
