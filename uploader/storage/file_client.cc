@@ -18,7 +18,7 @@ namespace {
 
 constexpr char kTemporary[] = ".backstay-tmp-";
 constexpr size_t kMaxName = 255;  // NAME_MAX of Linux file systems
-constexpr int kFolderAttempts = 8;
+constexpr int kFolderAttempts = 100;
 
 bool StartsWith(std::string_view text, std::string_view start) {
   return text.substr(0, start.size()) == start;
@@ -59,28 +59,43 @@ Status CheckKey(const std::string& key) {
   }
 }
 
-// Makes the folder and all above it that are missing, and fsyncs the folder of each.
+// Makes the folder and all above it that are missing. The caller fsyncs them, later: between this
+// and the first file in it, another client's Delete may remove the folder as empty.
 Status MakeFolder(const std::string& folder) {
-  if (mkdir(folder.c_str(), 0700) == 0) return Classify(SyncFolder(FolderOf(folder)));
-  if (errno == EEXIST) return Status::Ok();
+  if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return Status::Ok();
   if (errno != ENOENT || folder == FolderOf(folder)) return FileError("mkdir " + folder, errno);
   BACKSTAY_TRY(MakeFolder(FolderOf(folder)));
-  if (mkdir(folder.c_str(), 0700) == 0) return Classify(SyncFolder(FolderOf(folder)));
-  return errno == EEXIST ? Status::Ok() : FileError("mkdir " + folder, errno);
+  if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return Status::Ok();
+  return FileError("mkdir " + folder, errno);
 }
 
-// A new temporary file in `folder`, which is made if it is missing; *path is the file's name.
-Result<Fd> OpenTemporary(const std::string& folder, std::string* path) {
+// A new temporary file in `folder`; *path is its name. *made: folders were missing, and made.
+Result<Fd> OpenTemporary(const std::string& folder, std::string* path, bool* made) {
+  *made = false;
   for (int n = 0; n < kFolderAttempts; n++) {
     *path = folder + "/" + kTemporary + "XXXXXX";
     Fd fd(mkostemp(path->data(), O_CLOEXEC));
     if (fd.valid()) return fd;
     if (errno != ENOENT) return FileError("create a file in " + folder, errno);
-    // Another client's Delete may remove the folder, empty as it is, before the next attempt.
-    Status made = MakeFolder(folder);
-    if (!made.ok() && made.code() != Code::kNotFound) return made;
+    *made = true;
+    Status status = MakeFolder(folder);
+    if (!status.ok() && status.code() != Code::kNotFound) return status;
   }
   return Passing("create a file in " + folder + ": the folder keeps disappearing");
+}
+
+// Fsyncs the folder of `path`; all folders above it as well, if some were made for it.
+Status SyncFolders(const std::string& path, bool all) {
+  std::string folder = FolderOf(path);
+  while (true) {
+    Status synced = Classify(SyncFolder(folder));
+    // One that is gone went with the object, which someone has deleted since. One above that may
+    // not be read was there before.
+    bool ignored = synced.code() == Code::kNotFound || synced.code() == Code::kDenied;
+    if (!synced.ok() && !ignored) return synced;
+    if (!all || folder == FolderOf(folder)) return Status::Ok();
+    folder = FolderOf(folder);
+  }
 }
 
 Status Replace(const std::string& temporary, const std::string& path) {
@@ -169,7 +184,8 @@ Status FileReplicaClient::Write(const std::string& key, Bytes body, Mode mode) {
   BACKSTAY_TRY(Begin(key));
   std::string path = root_ + "/" + key;
   std::string temporary;
-  Result<Fd> fd = OpenTemporary(FolderOf(path), &temporary);
+  bool made_folders = false;
+  Result<Fd> fd = OpenTemporary(FolderOf(path), &temporary, &made_folders);
   if (!fd.ok()) return fd.status();
   bytes_sent_ += body.size();
   Status done = [&]() -> Status {
@@ -180,9 +196,7 @@ Status FileReplicaClient::Write(const std::string& key, Bytes body, Mode mode) {
   // After a rename there is nothing left to remove.
   unlink(temporary.c_str());
   BACKSTAY_TRY(done);
-  Status synced = Classify(SyncFolder(FolderOf(path)));
-  // Gone with the object that someone has deleted since.
-  return synced.code() == Code::kNotFound ? Status::Ok() : synced;
+  return SyncFolders(path, made_folders);
 }
 
 Result<std::string> FileReplicaClient::Get(const std::string& key, const GetOptions& options) {

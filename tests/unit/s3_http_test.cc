@@ -1,0 +1,195 @@
+// CurlTransport against a server of a few lines: what goes over the wire, and what comes back.
+
+#include <signal.h>
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/unit/s3_http_server.h"
+#include "uploader/storage/http.h"
+
+namespace backstay {
+namespace {
+
+std::string Answer(const std::string& body, const std::string& status = "200 OK",
+                   const std::string& headers = "") {
+  return "HTTP/1.1 " + status + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n" +
+         headers + "\r\n" + body;
+}
+
+HttpRequest Request(const std::string& method, const std::string& url) {
+  HttpRequest request;
+  request.method = method;
+  request.url = url;
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("what is asked arrives as it is, and nothing more") {
+  ScriptedServer server({Answer("hello", "200 OK", "X-Odd: a: b \r\n")});
+  CurlTransport transport;
+  HttpRequest request = Request("PUT", server.Url() + "/b/../x//%20y/.?uploads=");
+  request.headers = {{"host", "bkt.example.com"}, {"x-amz-date", "now"}};
+  std::string body(3 << 20, 'x');
+  request.body = AsBytes(body);
+  Result<HttpResponse> response = transport.Send(request);
+  INFO(response.status().ToString());
+  REQUIRE(response.ok());
+  CHECK(response->status == 200);
+  CHECK(response->body == "hello");
+  CHECK(response->Header("x-odd") == "a: b");
+  CHECK(response->Header("never") == "");
+  std::string seen = server.Requests().at(0);
+  CHECK_THAT(seen.substr(0, 300), Catch::StartsWith("PUT /b/../x//%20y/.?uploads= HTTP/1.1\r\n") &&
+                                      Catch::Contains("\r\nHost: bkt.example.com\r\n") &&
+                                      Catch::Contains("\r\nx-amz-date: now\r\n") &&
+                                      !Catch::Contains("Expect") &&
+                                      !Catch::Contains("Content-Type"));
+  CHECK(seen.size() > body.size());
+}
+
+TEST_CASE("empty bodies and methods without one") {
+  ScriptedServer server({Answer(""), Answer(""), Answer(""), Answer("")});
+  CurlTransport transport;
+  for (const char* method : {"PUT", "DELETE", "POST", "GET"}) {
+    REQUIRE(transport.Send(Request(method, server.Url() + "/k")).ok());
+    CHECK_THAT(server.Requests().back(),
+               Catch::StartsWith(std::string(method) + " /k HTTP/1.1\r\n"));
+  }
+  CHECK_THAT(server.Requests()[0], Catch::Contains("Content-Length: 0\r\n"));
+  CHECK_THAT(server.Requests()[3], !Catch::Contains("Content-Length"));
+}
+
+TEST_CASE("consecutive requests share a connection") {
+  ScriptedServer server(std::vector<std::string>(5, Answer("x")));
+  CurlTransport transport;
+  for (int i = 0; i < 5; i++) REQUIRE(transport.Send(Request("GET", server.Url())).ok());
+  CHECK(server.connections() == 1);
+}
+
+TEST_CASE("a body over the limit is refused, announced or not") {
+  std::string chunk = "40\r\n" + std::string(64, 'x') + "\r\n";
+  std::string chunked =
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + chunk + "0\r\n\r\n";
+  for (const std::string& step : {Answer(std::string(128, 'x')), chunked}) {
+    ScriptedServer server({step, step});
+    CurlTransport transport;
+    HttpRequest request = Request("GET", server.Url());
+    request.max_response = 127;
+    Status status = transport.Send(request).status();
+    CHECK(status.code() == Code::kInvalid);
+    CHECK_THAT(status.message(), Catch::Contains("127 bytes"));
+    request.max_response = 128;
+    CHECK(transport.Send(request).ok());
+  }
+}
+
+TEST_CASE("of a long error page the beginning is kept") {
+  ScriptedServer server(
+      {Answer(std::string(1 << 20, 'e'), "500 Internal Server Error"), Answer("x")});
+  CurlTransport transport;
+  HttpRequest request = Request("GET", server.Url());
+  request.max_response = 1;
+  Result<HttpResponse> response = transport.Send(request);
+  REQUIRE(response.ok());
+  CHECK(response->status == 500);
+  CHECK(response->body == std::string(64 << 10, 'e'));
+  CHECK(transport.Send(request).ok());
+}
+
+TEST_CASE("a redirect is an answer, not an order") {
+  ScriptedServer server(
+      {Answer("", "307 Temporary Redirect", "Location: /elsewhere\r\n"), Answer("x")});
+  CurlTransport transport;
+  Result<HttpResponse> response = transport.Send(Request("GET", server.Url()));
+  REQUIRE(response.ok());
+  CHECK(response->status == 307);
+  CHECK(server.Requests().size() == 1);
+}
+
+TEST_CASE("a body that ends too early is kUnavailable") {
+  ScriptedServer server(
+      {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nshort"});
+  CurlTransport transport;
+  Status status = transport.Send(Request("GET", server.Url())).status();
+  CHECK(status.code() == Code::kUnavailable);
+  CHECK(status.retryable());
+}
+
+TEST_CASE("a reused connection that dies: sent again only where that is harmless") {
+  // The second request meets a connection that the server closes without an answer.
+  for (bool resend : {true, false}) {
+    ScriptedServer server({Answer("1"), "", Answer("2")});
+    CurlTransport transport;
+    HttpRequest request = Request("PUT", server.Url());
+    request.body = AsBytes("body");
+    request.resend = resend;
+    REQUIRE(transport.Send(request).ok());
+    Result<HttpResponse> second = transport.Send(request);
+    CHECK(second.ok() == resend);
+    CHECK(server.Requests().size() == (resend ? 3 : 2));
+    if (!resend) CHECK(second.status().code() == Code::kUnavailable);
+  }
+}
+
+TEST_CASE("Cancel ends every call in flight") {
+  ScriptedServer server({});
+  CurlTransport transport;
+  std::vector<Status> results(4);
+  std::vector<std::thread> threads;
+  for (Status& result : results) {
+    threads.emplace_back(
+        [&] { result = transport.Send(Request("GET", server.Url() + "/wait")).status(); });
+  }
+  transport.Cancel();
+  for (std::thread& thread : threads) thread.join();
+  for (const Status& result : results) CHECK(result.code() == Code::kCancelled);
+  CHECK(transport.Send(Request("GET", server.Url())).status().code() == Code::kCancelled);
+}
+
+TEST_CASE("schemes other than HTTP are refused") {
+  CurlTransport transport;
+  for (const char* url : {"file:///etc/hostname", "ftp://127.0.0.1/", "not a url"}) {
+    INFO(url);
+    CHECK(transport.Send(Request("GET", url)).status().code() == Code::kInvalid);
+  }
+}
+
+TEST_CASE("TLS: a certificate that nobody signed is refused unless told otherwise") {
+  {
+    ScriptedServer server({Answer("secret")}, /*tls=*/true);
+    CurlTransport transport;
+    Status status = transport.Send(Request("GET", server.Url())).status();
+    CHECK(status.code() == Code::kInvalid);
+    CHECK_THAT(status.message(), Catch::Contains("skip-verify"));
+    CHECK(server.Requests().empty());
+  }
+  ScriptedServer server({Answer("secret"), Answer("again")}, /*tls=*/true);
+  CurlTransport transport({.skip_verify = true});
+  Result<HttpResponse> response = transport.Send(Request("GET", server.Url()));
+  INFO(response.status().ToString());
+  REQUIRE(response.ok());
+  CHECK(response->body == "secret");
+  CHECK(transport.Send(Request("GET", server.Url())).ok());
+  CHECK(server.connections() == 1);
+}
+
+TEST_CASE("the host's signals stay as they are") {
+  sigset_t before, after;
+  struct sigaction action_before {
+  }, action_after{};
+  pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  sigaction(SIGPIPE, nullptr, &action_before);
+  ScriptedServer server({Answer("x")});
+  CurlTransport transport;
+  REQUIRE(transport.Send(Request("GET", server.Url())).ok());
+  pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  sigaction(SIGPIPE, nullptr, &action_after);
+  CHECK(sigismember(&before, SIGPIPE) == sigismember(&after, SIGPIPE));
+  CHECK((action_before.sa_handler == action_after.sa_handler));
+}
+
+}  // namespace backstay
