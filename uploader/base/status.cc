@@ -18,6 +18,7 @@ const char* CodeName(Code code) {
     case Code::kUnsupported: return "UNSUPPORTED";
     case Code::kIo: return "IO";
     case Code::kFenced: return "FENCED";
+    case Code::kForeign: return "FOREIGN";
     case Code::kCancelled: return "CANCELLED";
   }
   return "UNKNOWN";

@@ -24,6 +24,7 @@ enum class Code {
   kUnsupported,  // the other side does not implement it (HTTP 501)
   kIo,           // local file system error
   kFenced,       // a newer writer owns the log
+  kForeign,      // the replica belongs to another database
   kCancelled,    // shutdown was asked for
 };
 

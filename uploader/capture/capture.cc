@@ -1,0 +1,301 @@
+#include "uploader/capture/capture.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "uploader/base/hash.h"
+#include "uploader/state/state_folder.h"
+
+namespace backstay {
+
+Capture::Capture(Options options)
+    : options_(std::move(options)),
+      wal_(options_.database_path + "-wal"),
+      source_(options_.page_size, &wal_, options_.file),
+      encoder_(
+          {options_.page_size, options_.cache_bytes, options_.index, &source_, options_.outbox}) {}
+
+void Capture::SetState(const LogHead& head, const WalMark& wal, const FileStamp& stamp) {
+  encoder_.set_head(head);
+  mark_ = wal;
+  stamp_ = stamp;
+}
+
+int64_t Capture::TimeOf(uint32_t frame) const {
+  int64_t known = options_.commit_time ? options_.commit_time(mark_.salt1, frame) : 0;
+  return known != 0 ? known : options_.clock->WallMs();
+}
+
+uint32_t Capture::Behind(const WalTarget& to) const {
+  bool same = to.salt1 == mark_.salt1 && to.salt2 == mark_.salt2;
+  if (!same) return to.max_frame;
+  return to.max_frame - std::min(to.max_frame, mark_.frame);
+}
+
+uint32_t Capture::PagesAt(const WalTarget& to) const {
+  if (to.max_frame > 0 && to.pages > 0) return to.pages;
+  return static_cast<uint32_t>(std::max<int64_t>(0, options_.file_size()) / options_.page_size);
+}
+
+Result<bool> Capture::Locate(const WalTarget& to) {
+  Result<bool> exists = wal_.Refresh();
+  if (!exists.ok()) return exists;
+  if (*exists && mark_.SameWal(wal_.Start()) && (mark_.salt1 | mark_.salt2) != 0) {
+    Result<bool> found = wal_.Seek(mark_);
+    if (!found.ok()) return found;
+    if (!*found || to.max_frame < mark_.frame) return false;
+    BACKSTAY_TRY(wal_.Headers(1, mark_.frame,
+                              [&](const WalFrame& f) { source_.NoteFrame(f.pgno, f.frame); }));
+    return true;
+  }
+  if (stamp_.size < 0 || open_stamp_ != stamp_) return false;
+  mark_ = {};
+  return true;
+}
+
+// Stands at `to` without encoding anything: its frames are only noted as the newest images.
+Status Capture::Place(const WalTarget& to) {
+  Result<bool> exists = wal_.Refresh();
+  if (!exists.ok()) return exists.status();
+  source_.ForgetFrames();
+  change_ = to.change;
+  change_known_ = !to.exclusive;
+  restart_announced_ = false;
+  mark_ = {};
+  if (to.max_frame == 0) return Status::Ok();
+  if (!*exists || wal_.Start().salt1 != to.salt1 || wal_.Start().salt2 != to.salt2) {
+    return {Code::kUnavailable, "the WAL is being restarted", true};
+  }
+  Result<WalMark> mark = wal_.MarkAt(to.max_frame);
+  if (!mark.ok()) return mark.status();
+  Result<bool> found = wal_.Seek(*mark);
+  if (!found.ok()) return found.status();
+  BACKSTAY_TRY(wal_.Headers(1, to.max_frame,
+                            [&](const WalFrame& f) { source_.NoteFrame(f.pgno, f.frame); }));
+  mark_ = *mark;
+  return Status::Ok();
+}
+
+Status Capture::StartFresh(const WalTarget& to) {
+  BACKSTAY_TRY(Place(to));
+  options_.index->Resize(PagesAt(to));
+  options_.index->SetAllUnknown();
+  return Status::Ok();
+}
+
+// True when no commit between the encoded place and the start of the WAL of `to` can have been
+// missed.
+Result<bool> Capture::SeenAll(const WalTarget& to) {
+  uint32_t commits = 0;
+  BACKSTAY_TRY(wal_.Headers(1, to.max_frame,
+                            [&](const WalFrame& f) { commits += f.commit_pages != 0 ? 1 : 0; }));
+  if (change_known_ && !to.exclusive && to.change - change_ == commits) return true;
+  if (stamp_.size >= 0 && (stamp_ == open_stamp_ || stamp_ == StampOf(options_.database_path))) {
+    return true;
+  }
+  return to.exclusive && restart_announced_;
+}
+
+// Stands in the WAL of `to`, at its start if it is a new one.
+Result<bool> Capture::EnterWal(const WalTarget& to) {
+  Result<bool> exists = wal_.Refresh();
+  if (!exists.ok()) return exists;
+  if (!*exists || wal_.Start().salt1 != to.salt1 || wal_.Start().salt2 != to.salt2) {
+    return Status(Code::kUnavailable, "the WAL is being restarted", true);
+  }
+  bool same = mark_.SameWal(wal_.Start());
+  if (!same) {
+    Result<bool> seen = SeenAll(to);
+    if (!seen.ok() || !*seen) return seen;
+    source_.ForgetFrames();
+    restart_announced_ = false;
+    open_stamp_ = {};
+    mark_ = wal_.Start();
+  }
+  if (same && wal_.mark().frame == mark_.frame && wal_.mark().SameWal(mark_)) return true;
+  return wal_.Seek(mark_);
+}
+
+Result<bool> Capture::Skip(const WalTarget& to) {
+  if (to.max_frame == 0 || Behind(to) == 0) return Advance(to);
+  Result<bool> entered = EnterWal(to);
+  if (!entered.ok() || !*entered) return entered;
+  Result<WalMark> end = wal_.MarkAt(to.max_frame);
+  if (!end.ok()) return end.status();
+  BACKSTAY_TRY(wal_.Headers(mark_.frame + 1, to.max_frame, [&](const WalFrame& frame) {
+    source_.NoteFrame(frame.pgno, frame.frame);
+    options_.index->Set(frame.pgno, 0);
+    if (frame.commit_pages != 0) options_.index->Resize(frame.commit_pages);
+  }));
+  mark_ = *end;
+  change_ = to.change;
+  change_known_ = !to.exclusive;
+  Result<bool> found = wal_.Seek(mark_);
+  return found;
+}
+
+Result<bool> Capture::Advance(const WalTarget& to) {
+  if (to.max_frame == 0) {
+    // An empty WAL whose counter moved: something was committed and checkpointed away unseen.
+    bool same = !change_known_ || to.exclusive || to.change == change_;
+    change_ = to.change;
+    change_known_ = !to.exclusive;
+    return same;
+  }
+  if (Behind(to) == 0) return true;
+  Result<bool> entered = EnterWal(to);
+  if (!entered.ok() || !*entered) return entered;
+  while (mark_.frame < to.max_frame) BACKSTAY_TRY(EncodeChunk(to));
+  change_ = to.change;
+  change_known_ = !to.exclusive;
+  return true;
+}
+
+// The frames first..last-1 of frames_ as one step: the last image of each page, by page number.
+EncoderStep Capture::StepOf(size_t first, size_t last) const {
+  EncoderStep step;
+  uint32_t top = options_.index->pages();
+  for (size_t i = first; i < last; ++i) {
+    step.images.push_back({frames_[i].pgno, frames_[i].image});
+    top = std::max(top, frames_[i].pgno);
+  }
+  uint32_t commit_pages = frames_[last - 1].commit_pages;
+  step.transactions = commit_pages != 0 ? 1 : 0;
+  step.pages = commit_pages != 0 ? commit_pages : top;
+  step.time_ms = TimeOf(frames_[last - 1].frame);
+  auto& images = step.images;
+  std::stable_sort(images.begin(), images.end(),
+                   [](const PageImage& a, const PageImage& b) { return a.pgno < b.pgno; });
+  auto newest =
+      std::unique(images.rbegin(), images.rend(),
+                  [](const PageImage& a, const PageImage& b) { return a.pgno == b.pgno; });
+  images.erase(images.begin(), newest.base());
+  // Pages beyond the end were written before the transaction shrank the database.
+  std::erase_if(images, [&](const PageImage& page) { return page.pgno > step.pages; });
+  return step;
+}
+
+void Capture::NoteFrames() {
+  for (const WalFrame& frame : frames_) source_.NoteFrame(frame.pgno, frame.frame);
+  mark_ = wal_.mark();
+}
+
+Status Capture::EncodeChunk(const WalTarget& to) {
+  BACKSTAY_TRY(wal_.Read(FramePages(options_.page_size), to.max_frame, &frames_));
+  auto last_commit = std::find_if(frames_.rbegin(), frames_.rend(),
+                                  [](const WalFrame& frame) { return frame.commit_pages != 0; });
+  if (last_commit != frames_.rend() && last_commit != frames_.rbegin()) {
+    frames_.erase(last_commit.base(), frames_.end());
+    wal_.RewindToCommit();
+  }
+  std::vector<EncoderStep> steps;
+  size_t first = 0;
+  for (size_t i = 0; i < frames_.size(); ++i) {
+    if (frames_[i].commit_pages == 0 && i + 1 < frames_.size()) continue;
+    steps.push_back(StepOf(first, i + 1));
+    first = i + 1;
+  }
+  Status encoded = encoder_.Encode(steps, /*repair=*/false, wal_.mark());
+  NoteFrames();
+  return encoded;
+}
+
+// Encodes the frames up to `to` as parts of the open repair; `close` ends it with the last of them.
+Status Capture::Merge(const WalTarget& to, bool close) {
+  if (to.max_frame > 0 && Behind(to) > 0) {
+    Result<bool> entered = EnterWal(to);
+    if (!entered.ok()) return entered.status();
+    if (!*entered) return {Code::kUnavailable, "the WAL was restarted unseen", true};
+    while (mark_.frame < to.max_frame) {
+      BACKSTAY_TRY(wal_.Read(FramePages(options_.page_size), to.max_frame, &frames_));
+      EncoderStep step = StepOf(0, frames_.size());
+      for (const WalFrame& f : frames_) merged_transactions_ += f.commit_pages != 0 ? 1 : 0;
+      bool last = close && wal_.mark().frame == to.max_frame;
+      step.transactions = last ? 1 + merged_transactions_ : 0;
+      Status encoded = encoder_.Encode({step}, /*repair=*/true, last ? wal_.mark() : WalMark{});
+      NoteFrames();
+      BACKSTAY_TRY(encoded);
+    }
+    change_ = to.change;
+    change_known_ = !to.exclusive;
+  }
+  if (!close || !encoder_.open()) return Status::Ok();
+  EncoderStep end;
+  end.transactions = 1 + merged_transactions_;
+  end.time_ms = options_.clock->WallMs();
+  end.pages = PagesAt(to);
+  return encoder_.Encode({end}, /*repair=*/true, mark_);
+}
+
+Status Capture::ComparePage(uint32_t pgno, bool all, std::vector<PageImage>* found) {
+  uint64_t known = options_.index->Get(pgno);
+  if ((!all && known != 0) || pgno == LockBytePage(options_.page_size)) return Status::Ok();
+  uint8_t* image = buffer_.data() + found->size() * options_.page_size;
+  BACKSTAY_TRY(source_.Current(pgno, image));
+  if (PageHash(pgno, {image, options_.page_size}) == known) return Status::Ok();
+  found->push_back({pgno, image});
+  return found->size() == FramePages(options_.page_size) ? FlushRepair(found) : Status::Ok();
+}
+
+Status Capture::FlushRepair(std::vector<PageImage>* found) {
+  if (found->empty()) return Status::Ok();
+  EncoderStep step;
+  step.transactions = 0;
+  step.time_ms = options_.clock->WallMs();
+  step.pages = std::max(options_.index->pages(), found->back().pgno);
+  step.images = std::move(*found);
+  found->clear();
+  // No place in the WAL goes with an unfinished repair: after a crash it starts over.
+  return encoder_.Encode({step}, /*repair=*/true, WalMark{});
+}
+
+Status Capture::Repair(bool all, const std::function<WalTarget()>& fresh,
+                       const std::function<bool()>& yield) {
+  constexpr uint32_t kPagesBetweenYields = 64;
+  WalTarget to = fresh();
+  BACKSTAY_TRY(Place(to));
+  merged_transactions_ = 0;
+  buffer_.resize(static_cast<size_t>(FramePages(options_.page_size)) * options_.page_size);
+  std::vector<PageImage> found;
+  uint32_t pages = PagesAt(to);
+  for (uint32_t pgno = 1; pgno <= pages; ++pgno) {
+    BACKSTAY_TRY(ComparePage(pgno, all, &found));
+    if (pgno % kPagesBetweenYields != 0) continue;
+    BACKSTAY_TRY(FlushRepair(&found));
+    if (!yield()) return {Code::kCancelled, "repair was interrupted", true};
+    to = fresh();
+    if (Behind(to) > 0) BACKSTAY_TRY(Merge(to, /*close=*/false));
+    pages = PagesAt(to);
+  }
+  BACKSTAY_TRY(FlushRepair(&found));
+  to = fresh();
+  BACKSTAY_TRY(Merge(to, /*close=*/true));
+  // A database that only shrank, with nothing else to ship.
+  if (options_.index->pages() != PagesAt(to)) {
+    merged_transactions_ = 0;
+    EncoderStep shrunk;
+    shrunk.time_ms = options_.clock->WallMs();
+    shrunk.pages = PagesAt(to);
+    BACKSTAY_TRY(encoder_.Encode({shrunk}, /*repair=*/true, mark_));
+  }
+  return Status::Ok();
+}
+
+Status Capture::CopyPages(uint32_t first, uint32_t count, uint8_t* out) {
+  for (uint32_t i = 0; i < count; ++i) {
+    uint32_t pgno = first + i;
+    uint8_t* image = out + static_cast<size_t>(i) * options_.page_size;
+    if (pgno == LockBytePage(options_.page_size)) {
+      std::fill_n(image, options_.page_size, 0);
+      continue;
+    }
+    BACKSTAY_TRY(source_.Current(pgno, image));
+    bool ours = pgno <= options_.index->pages() && !encoder_.Touched(pgno);
+    if (ours && options_.index->Get(pgno) == 0) {
+      options_.index->Set(pgno, PageHash(pgno, {image, options_.page_size}));
+    }
+  }
+  return Status::Ok();
+}
+
+}  // namespace backstay

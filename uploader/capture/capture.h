@@ -1,0 +1,119 @@
+// Capture: follows the committed end of one WAL and encodes what it passes; repairs after a gap.
+//
+// Owned by one pipeline; every method runs on its capture thread with the pipeline's mutex held.
+// Position and content come from the files; what the shim notes only says how far is committed.
+// Errors leave the position where the last whole segment ended; kNotFound from Advance() means
+// frames vanished: the caller repairs.
+
+#ifndef BACKSTAY_UPLOADER_CAPTURE_CAPTURE_H_
+#define BACKSTAY_UPLOADER_CAPTURE_CAPTURE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "uploader/base/clock.h"
+#include "uploader/base/status.h"
+#include "uploader/capture/encoder.h"
+#include "uploader/capture/page_source.h"
+#include "uploader/capture/wal_reader.h"
+
+namespace backstay {
+
+// The committed end of the WAL, as the host knows it.
+struct WalTarget {
+  uint32_t salt1 = 0;
+  uint32_t salt2 = 0;
+  uint32_t max_frame = 0;
+  uint32_t pages = 0;
+  uint32_t change = 0;
+  bool exclusive = false;
+};
+
+class Capture {
+ public:
+  struct Options {
+    std::string database_path;
+    uint32_t page_size = 0;
+    uint64_t cache_bytes = 0;
+    FileReader file;
+    std::function<int64_t()> file_size;  // bytes, or -1
+    // When the transaction whose commit frame is this one ended, ms; 0: not known.
+    std::function<int64_t(uint32_t salt1, uint32_t frame)> commit_time;
+    PageIndex* index = nullptr;
+    Outbox* outbox = nullptr;
+    Clock* clock = nullptr;
+  };
+  explicit Capture(Options options);
+
+  // Where the index stands. Then one of Locate() and StartFresh() before the first Advance().
+  void SetState(const LogHead& head, const WalMark& wal, const FileStamp& stamp);
+  // The stamp that the database file had when the host opened it, before its first commit.
+  void SetOpenStamp(const FileStamp& stamp) { open_stamp_ = stamp; }
+  // Finds that place in the files. False: something happened in between that was not seen;
+  // Repair(true).
+  Result<bool> Locate(const WalTarget& to);
+  // The state is unknown: everything committed so far belongs to the first snapshot.
+  Status StartFresh(const WalTarget& to);
+
+  // Encodes all frames up to `to`. False: a gap (the WAL began anew unseen); Repair(true).
+  Result<bool> Advance(const WalTarget& to);
+  // Goes to `to` without encoding: the pages of the frames become unknown in the index. False: a
+  // gap.
+  Result<bool> Skip(const WalTarget& to);
+  // All committed frames of the WAL were encoded and its content is about to go (finish_wal).
+  void AnnounceRestart() { restart_announced_ = true; }
+  // The WAL was truncated or deleted after that, when the database file had this stamp.
+  void WalGone(const FileStamp& stamp) { stamp_ = stamp; }
+
+  // Ships every page whose image differs from the index (`all`), or that is unknown, as one
+  // transaction. `fresh` gives the committed end; `yield` is called every few pages with the chance
+  // to let others work, and returns false to give up (the rest stays for the next repair).
+  Status Repair(bool all, const std::function<WalTarget()>& fresh,
+                const std::function<bool()>& yield);
+
+  // Pages of a snapshot, 1-based; makes unknown untouched pages known. `out` has count pages.
+  Status CopyPages(uint32_t first, uint32_t count, uint8_t* out);
+  // Database size at `to`, pages.
+  uint32_t PagesAt(const WalTarget& to) const;
+
+  Encoder* encoder() { return &encoder_; }
+  const Encoder& encoder() const { return encoder_; }
+  const WalMark& wal_mark() const { return mark_; }
+  const FileStamp& stamp() const { return stamp_; }
+  std::shared_ptr<Fd> wal_sync_handle() const { return wal_.SyncHandle(); }
+  // Frames between the encoded place and `to`.
+  uint32_t Behind(const WalTarget& to) const;
+
+ private:
+  Result<bool> EnterWal(const WalTarget& to);
+  Result<bool> SeenAll(const WalTarget& to);
+  Status Place(const WalTarget& to);
+  Status EncodeChunk(const WalTarget& to);
+  Status Merge(const WalTarget& to, bool close);
+  Status ComparePage(uint32_t pgno, bool all, std::vector<PageImage>* found);
+  Status FlushRepair(std::vector<PageImage>* found);
+  EncoderStep StepOf(size_t first, size_t last) const;
+  void NoteFrames();
+  int64_t TimeOf(uint32_t frame) const;
+
+  const Options options_;
+  WalReader wal_;
+  PageSource source_;
+  Encoder encoder_;
+  WalMark mark_;
+  FileStamp stamp_;
+  FileStamp open_stamp_;
+  uint32_t change_ = 0;  // wal-index change counter at mark_
+  bool change_known_ = false;
+  bool restart_announced_ = false;
+  uint64_t merged_transactions_ = 0;  // commits that a repair has swallowed
+  std::vector<WalFrame> frames_;
+  std::vector<uint8_t> buffer_;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_CAPTURE_CAPTURE_H_

@@ -1,0 +1,102 @@
+#include "uploader/capture/encoder.h"
+
+#include <utility>
+
+#include "uploader/base/hash.h"
+
+namespace backstay {
+
+Encoder::Encoder(const Options& options)
+    : options_(options), cache_(options.cache_bytes, options.page_size), base_(options.page_size) {}
+
+const uint8_t* Encoder::BaseOf(uint32_t pgno) {
+  uint64_t hash = options_.index->Get(pgno);
+  if (hash == 0 || (snapshot_ && !Touched(pgno))) return nullptr;
+  if (const uint8_t* cached = cache_.Get(pgno, hash)) return cached;
+  return options_.source->Find(pgno, hash, base_.data()) ? base_.data() : nullptr;
+}
+
+Status Encoder::EncodePage(const PageImage& page, EncodedSegment* encoded) {
+  const uint8_t* base = writer_.InFrame(page.pgno) ? nullptr : BaseOf(page.pgno);
+  BACKSTAY_TRY(writer_.Add(page.pgno, page.image, base));
+  uint64_t hash = PageHash(page.pgno, {page.image, options_.page_size});
+  encoded->hashes.emplace_back(page.pgno, 0);
+  options_.index->Set(page.pgno, hash);
+  cache_.Put(page.pgno, hash, page.image);
+  if (snapshot_) {
+    if (page.pgno > touched_.size()) touched_.resize(page.pgno, false);
+    touched_[page.pgno - 1] = true;
+  }
+  ++pages_encoded_;
+  pages_based_ += base != nullptr ? 1 : 0;
+  return Status::Ok();
+}
+
+Status Encoder::EncodeStep(const EncoderStep& step, EncodedSegment* encoded) {
+  // The database's size first: pages between its old end and the first written page are zeros.
+  options_.index->GrowZeroed(step.pages, options_.page_size);
+  writer_.BeginStep(step.transactions, step.time_ms);
+  for (const PageImage& page : step.images) BACKSTAY_TRY(EncodePage(page, encoded));
+  writer_.EndStep(step.pages);
+  options_.index->Resize(step.pages);
+  return Status::Ok();
+}
+
+Status Encoder::Encode(const std::vector<EncoderStep>& steps, bool repair, const WalMark& wal) {
+  EncodedSegment encoded;
+  writer_.Begin(options_.page_size);
+  Result<std::string> segment = [&]() -> Result<std::string> {
+    for (const EncoderStep& step : steps) {
+      if (Status status = EncodeStep(step, &encoded); !status.ok()) return status;
+      encoded.head.txid += step.transactions;
+    }
+    bool more = steps.back().transactions == 0;
+    bool checksum = !more && !first_snapshot_ && options_.index->unknown() == 0;
+    SegmentHeader header;
+    header.flags = static_cast<uint8_t>((more ? kSegmentMore : 0) | (repair ? kSegmentRepair : 0) |
+                                        (checksum ? kSegmentChecksum : 0));
+    header.page_size = options_.page_size;
+    header.number = head_.segment_number + 1;
+    header.first_txid = head_.txid + 1;
+    header.previous_hash = head_.segment_hash;
+    header.checksum = checksum ? options_.index->checksum() : 0;
+    return writer_.Finish(header);
+  }();
+  if (!segment.ok()) {
+    MakeUnknown(steps);
+    return segment.status();
+  }
+  // The segment's hash is its last 8 bytes.
+  uint64_t hash = LoadLe64(AsBytes(*segment).data() + segment->size() - 8);
+  head_ = {head_.segment_number + 1, hash, head_.txid + encoded.head.txid, steps.back().time_ms,
+           steps.back().transactions == 0};
+  encoded.head = head_;
+  encoded.wal = wal;
+  encoded.pages = steps.back().pages;
+  encoded.checksum = options_.index->checksum();
+  for (auto& [pgno, hash] : encoded.hashes) hash = options_.index->Get(pgno);
+  outbox_status_ = options_.outbox->AppendSegment(encoded, *segment);
+  return Status::Ok();
+}
+
+void Encoder::MakeUnknown(const std::vector<EncoderStep>& steps) {
+  for (const EncoderStep& step : steps) {
+    for (const PageImage& page : step.images) {
+      if (page.pgno <= options_.index->pages()) options_.index->Set(page.pgno, 0);
+    }
+  }
+}
+
+void Encoder::BeginSnapshot(bool first) {
+  snapshot_ = true;
+  first_snapshot_ = first;
+  touched_.assign(options_.index->pages(), false);
+}
+
+void Encoder::EndSnapshot() {
+  snapshot_ = false;
+  first_snapshot_ = false;
+  touched_ = {};
+}
+
+}  // namespace backstay

@@ -1,0 +1,53 @@
+// PageSource: where page images of the local database come from: the current WAL, else the database
+// file.
+//
+// Used by Capture and by snapshots under the pipeline's mutex. The database file is read only
+// through the host's VFS (a descriptor of ours would drop SQLite's locks when closed). Owns the map
+// from page to its last encoded WAL frame: 4 bytes per page. Errors: kIo.
+
+#ifndef BACKSTAY_UPLOADER_CAPTURE_PAGE_SOURCE_H_
+#define BACKSTAY_UPLOADER_CAPTURE_PAGE_SOURCE_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "uploader/base/status.h"
+#include "uploader/capture/wal_reader.h"
+
+namespace backstay {
+
+// Reads up to n bytes of the database file at an offset: bytes read, or -1.
+using FileReader = std::function<int64_t(void* out, int64_t n, int64_t offset)>;
+
+class PageSource {
+ public:
+  PageSource(uint32_t page_size, WalReader* wal, FileReader file)
+      : page_size_(page_size), wal_(wal), file_(std::move(file)) {}
+
+  // The page's newest image among the encoded frames is in this frame of the current WAL.
+  void NoteFrame(uint32_t pgno, uint32_t frame);
+  // The WAL began anew.
+  void ForgetFrames();
+
+  // The image that the database has after the encoded frames, or a later committed one that a
+  // checkpoint has already put into the file. Beyond the end of the file: zeros.
+  Status Current(uint32_t pgno, uint8_t* out);
+  // The image with this page hash, from the WAL or the file; false when neither has it.
+  bool Find(uint32_t pgno, uint64_t hash, uint8_t* out);
+  uint32_t page_size() const { return page_size_; }
+
+ private:
+  Status FromFile(uint32_t pgno, uint8_t* out);
+  uint32_t FrameOf(uint32_t pgno) const { return pgno <= frames_.size() ? frames_[pgno - 1] : 0; }
+
+  const uint32_t page_size_;
+  WalReader* const wal_;
+  const FileReader file_;
+  std::vector<uint32_t> frames_;  // [pgno - 1]; 0: not in the WAL
+  std::vector<uint32_t> noted_;   // pages set in frames_
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_CAPTURE_PAGE_SOURCE_H_

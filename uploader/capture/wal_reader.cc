@@ -1,0 +1,161 @@
+#include "uploader/capture/wal_reader.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace backstay {
+namespace {
+
+// Format of the header and the frames: sqlite.org/fileformat2.html, 4.1.
+constexpr uint32_t kMagic = 0x377f0682;  // the lowest bit: big-endian checksums
+constexpr int64_t kHeaderBytes = 32;
+constexpr int64_t kFrameHeaderBytes = 24;
+
+struct Checksum {
+  uint32_t s1 = 0;
+  uint32_t s2 = 0;
+};
+
+template <bool kBigEndian>
+Checksum Add(Checksum c, const uint8_t* data, size_t n) {
+  for (size_t i = 0; i < n; i += 8) {
+    uint32_t a = LoadLe32(data + i);
+    uint32_t b = LoadLe32(data + i + 4);
+    c.s1 += (kBigEndian ? __builtin_bswap32(a) : a) + c.s2;
+    c.s2 += (kBigEndian ? __builtin_bswap32(b) : b) + c.s1;
+  }
+  return c;
+}
+
+Checksum Sum(bool big_endian, Checksum seed, const uint8_t* data, size_t n) {
+  return big_endian ? Add<true>(seed, data, n) : Add<false>(seed, data, n);
+}
+
+}  // namespace
+
+Result<bool> WalReader::Refresh() {
+  struct stat info {};
+  if (stat(path_.c_str(), &info) != 0) {
+    inode_ = 0;
+    return false;
+  }
+  if (fd_ == nullptr || inode_ != info.st_ino) {
+    Result<Fd> fd = OpenFile(path_, O_RDONLY);
+    if (!fd.ok()) return fd.status();
+    fd_ = std::make_shared<Fd>(std::move(*fd));
+    inode_ = info.st_ino;
+  }
+  uint8_t head[kHeaderBytes];
+  Result<size_t> got = ReadAt(*fd_, head, sizeof head, 0);
+  if (!got.ok()) return got.status().Wrap(path_);
+  uint32_t magic = LoadBe32(head);
+  if (*got != sizeof head || (magic & ~1U) != kMagic) return false;
+  bool big_endian = (magic & 1U) != 0;
+  Checksum c = Sum(big_endian, {}, head, 24);
+  if (c.s1 != LoadBe32(head + 24) || c.s2 != LoadBe32(head + 28)) return false;
+  uint32_t page_size = LoadBe32(head + 8);
+  if (page_size < 512 || page_size > 65536 || (page_size & (page_size - 1)) != 0) return false;
+  big_endian_checksums_ = big_endian;
+  page_size_ = page_size;
+  start_ = {LoadBe32(head + 16), LoadBe32(head + 20), 0, c.s1, c.s2};
+  return true;
+}
+
+int64_t WalReader::Offset(uint32_t frame) const {
+  return kHeaderBytes + static_cast<int64_t>(frame - 1) * (kFrameHeaderBytes + page_size_);
+}
+
+bool WalReader::HeadBelongs(const uint8_t* head) const {
+  return LoadBe32(head + 8) == start_.salt1 && LoadBe32(head + 12) == start_.salt2;
+}
+
+Result<bool> WalReader::Seek(const WalMark& mark) {
+  if (fd_ == nullptr || !mark.SameWal(start_)) return false;
+  if (mark.frame == 0) {
+    mark_ = start_;
+    last_commit_ = mark_;
+    return true;
+  }
+  uint8_t head[kFrameHeaderBytes];
+  Result<size_t> got = ReadAt(*fd_, head, sizeof head, Offset(mark.frame));
+  if (!got.ok()) return got.status().Wrap(path_);
+  if (*got != sizeof head || !HeadBelongs(head) || LoadBe32(head + 16) != mark.checksum1 ||
+      LoadBe32(head + 20) != mark.checksum2) {
+    return false;
+  }
+  mark_ = mark;
+  last_commit_ = mark;
+  return true;
+}
+
+Result<WalMark> WalReader::MarkAt(uint32_t frame) {
+  if (frame == 0) return start_;
+  uint8_t head[kFrameHeaderBytes];
+  if (fd_ == nullptr) return Status(Code::kNotFound, path_ + ": not open");
+  Result<size_t> got = ReadAt(*fd_, head, sizeof head, Offset(frame));
+  if (!got.ok()) return got.status().Wrap(path_);
+  if (*got != sizeof head || !HeadBelongs(head)) {
+    return Status(Code::kNotFound, path_ + ": frame " + std::to_string(frame) + " is not there");
+  }
+  return WalMark{start_.salt1, start_.salt2, frame, LoadBe32(head + 16), LoadBe32(head + 20)};
+}
+
+Status WalReader::Read(size_t max, uint32_t last_frame, std::vector<WalFrame>* frames) {
+  frames->clear();
+  if (fd_ == nullptr) return {Code::kNotFound, path_ + ": not open"};
+  size_t want = std::min<size_t>(max, last_frame - std::min(last_frame, mark_.frame));
+  size_t frame_bytes = static_cast<size_t>(kFrameHeaderBytes) + page_size_;
+  buffer_.resize(want * frame_bytes);
+  Result<size_t> got = ReadAt(*fd_, buffer_.data(), buffer_.size(), Offset(mark_.frame + 1));
+  if (!got.ok()) return got.status().Wrap(path_);
+  for (size_t i = 0; i < want; ++i) {
+    const uint8_t* head = buffer_.data() + i * frame_bytes;
+    bool whole = (i + 1) * frame_bytes <= *got && HeadBelongs(head);
+    Checksum c{mark_.checksum1, mark_.checksum2};
+    if (whole) {
+      c = Sum(big_endian_checksums_, c, head, 8);
+      c = Sum(big_endian_checksums_, c, head + kFrameHeaderBytes, page_size_);
+    }
+    if (!whole || c.s1 != LoadBe32(head + 16) || c.s2 != LoadBe32(head + 20)) {
+      return {Code::kNotFound,
+              path_ + ": frame " + std::to_string(mark_.frame + 1) + " is not in the WAL"};
+    }
+    mark_ = {mark_.salt1, mark_.salt2, mark_.frame + 1, c.s1, c.s2};
+    frames->push_back({mark_.frame, LoadBe32(head), LoadBe32(head + 4), head + kFrameHeaderBytes});
+    if (frames->back().commit_pages != 0) last_commit_ = mark_;
+  }
+  return Status::Ok();
+}
+
+Status WalReader::Headers(uint32_t first, uint32_t last,
+                          const std::function<void(const WalFrame&)>& each) {
+  if (fd_ == nullptr) return {Code::kNotFound, path_ + ": not open"};
+  uint8_t head[kFrameHeaderBytes];
+  for (uint32_t frame = first; frame <= last; ++frame) {
+    Result<size_t> got = ReadAt(*fd_, head, sizeof head, Offset(frame));
+    if (!got.ok()) return got.status().Wrap(path_);
+    if (*got != sizeof head || !HeadBelongs(head)) {
+      return {Code::kNotFound, path_ + ": frame " + std::to_string(frame) + " is not in the WAL"};
+    }
+    each({frame, LoadBe32(head), LoadBe32(head + 4), nullptr});
+  }
+  return Status::Ok();
+}
+
+Result<bool> WalReader::Image(uint32_t frame, uint32_t pgno, uint8_t* out) {
+  if (fd_ == nullptr) return false;
+  uint8_t head[kFrameHeaderBytes];
+  Result<size_t> got = ReadAt(*fd_, out, page_size_, Offset(frame) + kFrameHeaderBytes);
+  if (!got.ok()) return got.status().Wrap(path_);
+  if (*got != page_size_) return false;
+  // The header is read after the image: a frame that is overwritten meanwhile shows its new salts
+  // here.
+  got = ReadAt(*fd_, head, sizeof head, Offset(frame));
+  if (!got.ok()) return got.status().Wrap(path_);
+  return *got == sizeof head && HeadBelongs(head) && LoadBe32(head) == pgno;
+}
+
+}  // namespace backstay

@@ -1,0 +1,78 @@
+// WalReader: reads committed frames from a `-wal` file through a descriptor of its own.
+//
+// The WAL carries no POSIX locks, so opening and closing it beside SQLite is safe (unlike the
+// database and -shm). Used by Capture under the pipeline's mutex; SyncHandle() may be used from the
+// ship thread. Every frame is checked for its salts and the cumulative checksum
+// (sqlite.org/fileformat2.html, 4.1-4.3). Whether a frame is committed is the caller's knowledge:
+// it names the last one. Errors: kIo; kNotFound when frames that should be there are not.
+
+#ifndef BACKSTAY_UPLOADER_CAPTURE_WAL_READER_H_
+#define BACKSTAY_UPLOADER_CAPTURE_WAL_READER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "uploader/base/file.h"
+#include "uploader/base/status.h"
+#include "uploader/state/positions.h"
+
+namespace backstay {
+
+struct WalFrame {
+  uint32_t frame = 0;  // 1-based
+  uint32_t pgno = 0;
+  uint32_t commit_pages = 0;       // database size after the transaction; 0: not its last frame
+  const uint8_t* image = nullptr;  // valid until the next Read()
+};
+
+class WalReader {
+ public:
+  explicit WalReader(std::string path) : path_(std::move(path)) {}
+
+  // Opens the file, again if the path names another one by now, and reads its header. False: no
+  // file, or no valid header yet.
+  Result<bool> Refresh();
+  // Of the header that Refresh() found.
+  uint32_t page_size() const { return page_size_; }
+  WalMark Start() const { return start_; }
+
+  // Goes to the place after `mark`. False when the WAL does not have that frame with that checksum.
+  Result<bool> Seek(const WalMark& mark);
+  // The place after a frame, from the checksum in its header; frame 0 is Start().
+  Result<WalMark> MarkAt(uint32_t frame);
+  const WalMark& mark() const { return mark_; }
+  // The place after the last commit frame that Read() passed, or where Seek() went.
+  const WalMark& last_commit() const { return last_commit_; }
+  void RewindToCommit() { mark_ = last_commit_; }
+  // The next frames in order, at most `max` and none beyond `last_frame`; advances mark(). A frame
+  // that fails its check is kNotFound, with mark() before it.
+  Status Read(size_t max, uint32_t last_frame, std::vector<WalFrame>* frames);
+  // Calls `each` for frames first..last without reading images or checking checksums (salts are
+  // checked).
+  Status Headers(uint32_t first, uint32_t last, const std::function<void(const WalFrame&)>& each);
+  // One image, if the frame still belongs to this WAL and this page; false when it does not.
+  Result<bool> Image(uint32_t frame, uint32_t pgno, uint8_t* out);
+  // For fdatasync; null when the WAL was never opened.
+  std::shared_ptr<Fd> SyncHandle() const { return fd_; }
+
+ private:
+  int64_t Offset(uint32_t frame) const;
+  bool HeadBelongs(const uint8_t* head) const;
+
+  const std::string path_;
+  std::shared_ptr<Fd> fd_;
+  uint64_t inode_ = 0;
+  uint32_t page_size_ = 0;
+  bool big_endian_checksums_ = false;
+  WalMark start_;
+  WalMark mark_;
+  WalMark last_commit_;
+  std::vector<uint8_t> buffer_;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_CAPTURE_WAL_READER_H_

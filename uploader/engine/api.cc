@@ -1,0 +1,106 @@
+// The C boundary of libbackstay_engine.so: engine_api.h. Every function is a firewall; nothing
+// throws through it.
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+
+#include "uploader/engine/engine.h"
+#include "uploader/engine_api.h"
+
+namespace backstay {
+namespace {
+
+// The one engine of this process. Made once, leaked on purpose: threads may run until the very end.
+Engine* TheEngine() {
+  static auto* const engine = new Engine(ProcessSources());
+  return engine;
+}
+
+Database* FromHandle(BackstayDb* db) { return reinterpret_cast<Database*>(db); }
+
+// Runs `body`; a value that says "no" when it throws (only out of memory can make it).
+template <typename T, typename Body>
+T Guard(T failed, Body body) noexcept {
+  try {
+    return body();
+  } catch (const std::exception&) {
+    return failed;
+  }
+}
+
+int Open(const BackstayOpen* options, BackstayDb** db, char* error, size_t n) noexcept {
+  return Guard(1, [&] {
+    Result<Database*> opened = TheEngine()->Open(*options);
+    if (!opened.ok()) {
+      snprintf(error, n, "%s", opened.status().message().c_str());
+      return 1;
+    }
+    *db = reinterpret_cast<BackstayDb*>(*opened);
+    return 0;
+  });
+}
+
+void Close(BackstayDb* db) noexcept {
+  Guard(0, [&] { return TheEngine()->Close(FromHandle(db)), 0; });
+}
+
+void Committed(BackstayDb* db, const BackstayWalPosition* pos) noexcept {
+  Guard(0, [&] { return FromHandle(db)->Committed(ToTarget(*pos)), 0; });
+}
+
+int FinishWal(BackstayDb* db, int timeout_ms) noexcept {
+  return Guard(0, [&] { return FromHandle(db)->Finish(timeout_ms) ? 1 : 0; });
+}
+
+void WalGone(BackstayDb* db) noexcept {
+  Guard(0, [&] { return FromHandle(db)->WalGone(), 0; });
+}
+
+int Sync(BackstayDb* db, int timeout_ms) noexcept {
+  return Guard(0, [&] { return FromHandle(db)->Sync(timeout_ms) ? 1 : 0; });
+}
+
+char* StatusText(BackstayDb* db) noexcept {
+  return Guard(static_cast<char*>(nullptr),
+               [&] { return strdup(FromHandle(db)->StatusJson().c_str()); });
+}
+
+void FreeText(char* text) noexcept { free(text); }
+
+int IsSync(BackstayDb* db) noexcept { return FromHandle(db)->sync_commits() ? 1 : 0; }
+
+void Log(int level, const char* path, const char* message) noexcept {
+  Guard(0, [&] { return TheEngine()->Log(static_cast<Level>(level), path, message), 0; });
+}
+
+void Drain() noexcept {
+  Guard(0, [&] { return TheEngine()->Drain(), 0; });
+}
+
+// A child has no thread of ours, and locks may be held for ever: nothing may be touched. The shim
+// stops calling.
+void Forked() noexcept {}
+
+constexpr BackstayEngine kTable = {BACKSTAY_ENGINE_API_VERSION,
+                                   Open,
+                                   Close,
+                                   Committed,
+                                   FinishWal,
+                                   WalGone,
+                                   Sync,
+                                   StatusText,
+                                   FreeText,
+                                   IsSync,
+                                   Log,
+                                   Drain,
+                                   Forked};
+
+}  // namespace
+}  // namespace backstay
+
+extern "C" __attribute__((visibility("default"))) const BackstayEngine* backstay_engine(
+    uint32_t version) {
+  return version == BACKSTAY_ENGINE_API_VERSION ? &backstay::kTable : nullptr;
+}

@@ -1,0 +1,239 @@
+#include "uploader/engine/capture_loop.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "uploader/state/state_folder.h"
+
+namespace backstay {
+namespace {
+
+constexpr int64_t kPollMs = 1000;     // for commits that no hook reported
+constexpr int64_t kMaxHoldMs = 1000;  // a commit is encoded after this at the latest
+constexpr uint32_t kMaxHoldFrames = 256;
+constexpr int64_t kRetryMs = 5;  // the WAL is just being restarted
+constexpr int kMaxStaleTries = 50;
+constexpr int64_t kLocalRetryMs = 1000;
+
+}  // namespace
+
+void CaptureLoop::HostOpened(const FileStamp& stamp) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  open_stamp_ = stamp;
+  relocate_ = true;
+}
+
+void CaptureLoop::Run() {
+  if (!TakeLock()) return;
+  NoteBoard::Work work;
+  while (WaitForWork(&work)) {
+    Pass(work);
+    tick_();
+  }
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (core_->ReadyLocked() && core_->repair != RepairNeed::kNone) core_->SaveIndexLocked();
+}
+
+// Waits until this process is the one that ships this database. False: stop.
+bool CaptureLoop::TakeLock() {
+  const std::string& database = core_->options.settings.path;
+  for (bool told = false;;) {
+    Result<FolderLock> lock = FolderLock::Take(core_->options.folder, database);
+    if (lock.ok()) {
+      lock_ = std::move(*lock);
+      std::lock_guard<std::mutex> guard(core_->mutex);
+      core_->passive = false;
+      core_->local_error = Status::Ok();
+      return true;
+    }
+    bool held = lock.status().code() == Code::kExists;
+    {
+      std::lock_guard<std::mutex> guard(core_->mutex);
+      core_->passive = held;
+      if (!held) core_->local_error = lock.status();
+    }
+    if (!held) Failed(lock.status());
+    if (held && !told) core_->Log(Level::kInfo, lock.status().message());
+    told = told || held;
+    tick_();
+    int64_t until = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+    NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);
+    if (work.stop) return false;
+    seen_ticket_ = work.ticket;
+    core_->board.DoneFinish(work.ticket);
+  }
+}
+
+int64_t CaptureLoop::DueAtMs() const {
+  int64_t latest = first_commit_ms_ + kMaxHoldMs;
+  if (!core_->ship_idle.load()) return latest;
+  return std::min(latest,
+                  core_->last_put_start_ms.load() + core_->options.settings.min_interval_ms);
+}
+
+// False: stop. Returns when a pass is due.
+bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
+  Clock* clock = core_->options.clock;
+  const int64_t poll_at = clock->MonotonicMs() + kPollMs;
+  for (;;) {
+    int64_t now = clock->MonotonicMs();
+    bool retrying = retry_at_ms_ != 0;
+    int64_t until = retrying ? retry_at_ms_ : pending_ ? DueAtMs() : poll_at;
+    if (until <= now && (retrying || pending_ || now >= poll_at)) return true;
+    WalMark encoded;
+    {
+      std::lock_guard<std::mutex> lock(core_->mutex);
+      if (core_->ReadyLocked()) encoded = core_->capture->wal_mark();
+    }
+    *work = core_->board.Wait(until, seen_ticket_, !pending_ && !retrying, encoded, kMaxHoldFrames);
+    if (work->stop) return false;
+    if (work->ticket > seen_ticket_) return true;
+    if (work->commits && !pending_) {
+      pending_ = true;
+      first_commit_ms_ = work->first_commit_ms;
+    }
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    std::optional<WalTarget> latest = core_->board.Latest();
+    if (core_->ReadyLocked() && latest && core_->capture->Behind(*latest) >= kMaxHoldFrames) {
+      return true;
+    }
+    if (core_->repair != RepairNeed::kNone && !core_->UnhealthyLocked() && !retrying) return true;
+  }
+}
+
+std::optional<WalTarget> CaptureLoop::Fresh() {
+  std::optional<WalTarget> mapped = core_->options.host->WalPosition();
+  return mapped ? mapped : core_->board.Latest();
+}
+
+void CaptureLoop::Pass(const NoteBoard::Work& work) {
+  uint64_t ticket = work.ticket;
+  seen_ticket_ = ticket;
+  pending_ = false;
+  retry_at_ms_ = 0;
+  core_->board.TakeCommits();
+  std::unique_lock<std::mutex> lock(core_->mutex);
+  if (!core_->stopped.ok()) return;
+  std::optional<FileStamp> gone = core_->board.TakeGone();
+  std::optional<WalTarget> to = Fresh();
+  if (!core_->ReadyLocked() && !(to && OpenLocked(*to))) {
+    // Opening compares with the files, so nothing that the WAL holds now has to be waited for.
+    core_->board.DoneFinish(ticket);
+    if (to) retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+    return;
+  }
+  if (relocate_ && !to) return core_->board.DoneFinish(ticket);
+  if (relocate_) RelocateLocked(*to);
+  if (to) AdvanceLocked(*to);
+  if (retry_at_ms_ != 0) return;
+  if (gone && core_->repair == RepairNeed::kNone) {
+    core_->capture->AnnounceRestart();
+    core_->capture->WalGone(*gone);
+    if (Status s = core_->outbox->AppendStamp(*gone); !s.ok()) Failed(s);
+  }
+  bool whole = core_->repair == RepairNeed::kNone || RepairLocked(&lock);
+  AfterLocked(ticket, whole);
+}
+
+void CaptureLoop::AdvanceLocked(const WalTarget& to) {
+  Capture* capture = core_->capture.get();
+  bool encode =
+      core_->repair == RepairNeed::kNone && (core_->ship.restorable || core_->snapshotting);
+  Result<bool> advanced = encode ? capture->Advance(to) : capture->Skip(to);
+  if (advanced.ok() && *advanced) {
+    stale_tries_ = 0;
+    core_->local.Recovered("local state and files are readable again",
+                           {{"db", core_->options.settings.path}});
+    if (const Status& kept = capture->encoder()->outbox_status(); !kept.ok()) Failed(kept);
+    return;
+  }
+  if (!advanced.ok() && advanced.status().retryable() && ++stale_tries_ < kMaxStaleTries) {
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
+    return;
+  }
+  stale_tries_ = 0;
+  if (!advanced.ok() && advanced.status().code() != Code::kNotFound) Failed(advanced.status());
+  core_->Log(Level::kWarn,
+             "commits were missed (another program wrote or checkpointed); comparing all pages");
+  core_->NeedRepairLocked(RepairNeed::kAll);
+}
+
+bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
+  core_->AbortSnapshotLocked();
+  auto fresh = [this] { return Fresh().value_or(WalTarget{}); };
+  if (!core_->ship.restorable) {
+    // Nothing can be restored yet, so nothing has to be repaired: the first snapshot starts over.
+    if (Status status = core_->capture->StartFresh(fresh()); !status.ok()) {
+      retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+      Failed(status);
+      return false;
+    }
+    core_->repair = RepairNeed::kNone;
+    core_->encoding = false;
+    ++core_->snapshot_run;
+    core_->ship_work.notify_all();
+    return true;
+  }
+  if (core_->UnhealthyLocked()) return false;
+  bool all = core_->repair == RepairNeed::kAll;
+  LogHead before = core_->capture->encoder()->head();
+  Status repaired = core_->capture->Repair(all, fresh, [this, lock] { return YieldRepair(lock); });
+  const LogHead& after = core_->capture->encoder()->head();
+  if (!repaired.ok()) {
+    core_->NeedRepairLocked(RepairNeed::kAll);
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+    if (repaired.code() != Code::kCancelled) Failed(repaired);
+    return false;
+  }
+  core_->repair = RepairNeed::kNone;
+  core_->Log(Level::kInfo, "replica and database compared; shipped the difference in " +
+                               std::to_string(after.segment_number - before.segment_number) +
+                               " segments");
+  core_->SaveIndexLocked();
+  return true;
+}
+
+// Lets shipping go on and answers finish_wal(); holds the repair back while the outbox is full.
+bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock) {
+  constexpr int64_t kFullWaitMs = 50;
+  core_->ship_work.notify_all();
+  bool full = core_->outbox->pending_bytes() > core_->options.settings.outbox_limit / 2;
+  lock->unlock();
+  int64_t until = core_->options.clock->MonotonicMs() + (full ? kFullWaitMs : 0);
+  // Tickets seen by an earlier yield have been merged since.
+  core_->board.DoneFinish(seen_ticket_);
+  NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);
+  seen_ticket_ = work.ticket;
+  lock->lock();
+  return !work.stop && core_->stopped.ok();
+}
+
+void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
+  Outbox* outbox = core_->outbox.get();
+  uint64_t segment = core_->capture->encoder()->head().segment_number;
+  if (outbox->pending_bytes() > core_->options.settings.outbox_limit) {
+    core_->Log(
+        Level::kWarn,
+        "the outbox is full: its segments are replaced by one repair when the replica is back");
+    core_->AbortSnapshotLocked();
+    core_->CollapseLocked(core_->ship.shipped);
+    whole = false;
+  }
+  if (core_->first_unshipped_ms == 0 && !outbox->pending().empty()) {
+    core_->first_unshipped_ms = outbox->pending().front().head.time_ms;
+  }
+  if (outbox->file_bytes() > core_->save_above && core_->repair == RepairNeed::kNone) {
+    core_->SaveIndexLocked();
+  }
+  core_->ship_work.notify_all();
+  // With a repair due, the state at its end covers whatever the WAL held.
+  whole ? core_->board.Done(ticket, segment) : core_->board.DoneFinish(ticket);
+}
+
+void CaptureLoop::Failed(const Status& status) {
+  core_->local.Failed(status.message(),
+                      {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+}
+
+}  // namespace backstay

@@ -1,0 +1,63 @@
+// CaptureLoop: the capture thread of one pipeline. Decides when to encode, skip, repair and save.
+//
+// Owned by Pipeline, which runs Run() on a thread and ends it through the NoteBoard. Encoding is
+// put off while it would not speed anything up (a PUT under way, the minimum interval), but never
+// beyond a frame's worth of pages, one second, or the destruction of the WAL. Errors end in a
+// repair, in the log and in the status, never in the host.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_CAPTURE_LOOP_H_
+#define BACKSTAY_UPLOADER_ENGINE_CAPTURE_LOOP_H_
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+
+#include "uploader/engine/core.h"
+#include "uploader/state/state_folder.h"
+
+namespace backstay {
+
+class CaptureLoop {
+ public:
+  // `tick` is called on the capture thread after every pass, without the mutex.
+  CaptureLoop(Core* core, std::function<void()> tick) : core_(core), tick_(std::move(tick)) {}
+
+  // The stamp of the database file when the host opened it. Any thread.
+  void HostOpened(const FileStamp& stamp);
+  void Run();
+
+ private:
+  bool TakeLock();
+  bool WaitForWork(NoteBoard::Work* work);
+  int64_t DueAtMs() const;
+  void Pass(const NoteBoard::Work& work);
+  std::optional<WalTarget> Fresh();
+  bool OpenLocked(const WalTarget& to);
+  uint32_t PageSize();
+  bool LoadLocked(uint32_t page_size);
+  void ApplyRedoLocked(const EncodedSegment& encoded);
+  void MakeCaptureLocked(uint32_t page_size);
+  void RelocateLocked(const WalTarget& to);
+  void AdvanceLocked(const WalTarget& to);
+  bool RepairLocked(std::unique_lock<std::mutex>* lock);
+  bool YieldRepair(std::unique_lock<std::mutex>* lock);
+  void AfterLocked(uint64_t ticket, bool whole);
+  void Failed(const Status& status);
+
+  Core* const core_;
+  const std::function<void()> tick_;
+  uint64_t seen_ticket_ = 0;
+  bool pending_ = false;  // commits were noted that are not encoded
+  int64_t first_commit_ms_ = 0;
+  int64_t retry_at_ms_ = 0;  // monotonic; 0: nothing to retry
+  int stale_tries_ = 0;
+  bool redo_trusted_ = true;
+  std::optional<FolderLock> lock_;
+  bool relocate_ = false;  // guarded by core_->mutex: the host opened the database again
+  FileStamp open_stamp_;   // guarded by core_->mutex
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_CAPTURE_LOOP_H_

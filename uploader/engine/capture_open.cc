@@ -1,0 +1,160 @@
+// CaptureLoop, the part that starts: reads the state folder and finds its place in the database's
+// files.
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "uploader/engine/capture_loop.h"
+#include "uploader/format/segment.h"
+
+namespace backstay {
+namespace {
+
+constexpr size_t kMaxIndexBytes = 4ULL << 30;
+
+bool IsPageSize(uint32_t n) { return n >= 512 && n <= 65536 && (n & (n - 1)) == 0; }
+
+}  // namespace
+
+// From the database header (sqlite.org/fileformat2.html, 1.3.2), else, of a new database, from the
+// WAL's; 0: not known.
+uint32_t CaptureLoop::PageSize() {
+  uint8_t head[100] = {};
+  int64_t got = core_->options.host->Read(head, sizeof head, 0);
+  uint32_t size = got == sizeof head ? static_cast<uint32_t>(head[16] << 8 | head[17]) : 0;
+  if (size == 1) size = 65536;
+  if (IsPageSize(size)) return size;
+  WalReader wal(core_->options.settings.path + "-wal");
+  Result<bool> found = wal.Refresh();
+  return found.ok() && *found ? wal.page_size() : 0;
+}
+
+bool CaptureLoop::OpenLocked(const WalTarget& to) {
+  uint32_t page_size = PageSize();
+  if (page_size == 0) return false;
+  bool known = LoadLocked(page_size);
+  if (core_->ship.fenced) {
+    // Stop() takes the mutex itself; a fenced state is final, so the pipeline is told by its
+    // status.
+    core_->stopped = {
+        Code::kFenced,
+        "a newer writer owns the replica; restore this database from it before writing again"};
+    core_->last_error = core_->stopped;
+    core_->board.Deactivate();
+    core_->Log(Level::kError, "replication stopped: " + core_->stopped.message());
+    return false;
+  }
+  Status placed = Status::Ok();
+  if (known && core_->ship.restorable) {
+    RelocateLocked(to);
+  } else {
+    placed = core_->capture->StartFresh(to);
+    relocate_ = false;
+  }
+  if (!placed.ok()) {
+    core_->capture.reset();
+    if (!placed.retryable()) Failed(placed);
+    return false;
+  }
+  core_->encoding = core_->ship.restorable;
+  core_->save_above = core_->outbox->file_bytes() + (1 << 20);
+  core_->board.Shipped(core_->ship.shipped.segment_number, core_->ship.restorable);
+  core_->ship_work.notify_all();
+  return true;
+}
+
+// Reads index and outbox. False: there is nothing usable, and everything starts fresh.
+bool CaptureLoop::LoadLocked(uint32_t page_size) {
+  Core* core = core_;
+  bool known = false;
+  IndexFile file;
+  Result<std::string> bytes = ReadFile(core->options.folder + "/index", kMaxIndexBytes);
+  if (bytes.ok()) {
+    Result<IndexFile> parsed = ParseIndexFile(AsBytes(*bytes));
+    if (!parsed.ok()) {
+      core->Log(Level::kWarn,
+                "state folder: " + parsed.status().message() + "; starting without it");
+    } else if (parsed->identity.page_size != page_size ||
+               parsed->replica != core->options.replica) {
+      core->Log(Level::kWarn,
+                "state folder: belongs to another replica or page size; starting without it");
+    } else {
+      known = true;
+      file = std::move(*parsed);
+    }
+  }
+  core->identity = file.identity;
+  core->ship = file.ship;
+  core->index = std::make_unique<PageIndex>(LockBytePage(page_size), std::move(file.hashes));
+  core->outbox = std::make_unique<Outbox>(core->options.folder + "/outbox");
+  MakeCaptureLocked(page_size);
+  core->capture->SetState(file.encoded, file.wal, file.stamp);
+  redo_trusted_ = true;
+  if (!known) {
+    (void)WriteFileAtomic(core->options.folder + "/outbox", "", false);
+    core->identity.page_size = page_size;
+    for (uint8_t& byte : core->identity.id) byte = static_cast<uint8_t>(core->options.random());
+  }
+  OutboxRedo redo;
+  redo.segment = [this](const EncodedSegment& encoded) { ApplyRedoLocked(encoded); };
+  redo.ship = [core](const ShipState& ship) { core->ship = ship; };
+  redo.stamp = [core](const FileStamp& stamp) { core->capture->WalGone(stamp); };
+  if (Status opened = core->outbox->Open(redo); !opened.ok()) Failed(opened);
+  if (!known) core->SaveIndexLocked();
+  if (!redo_trusted_) {
+    core->Log(Level::kWarn,
+              "state folder: index and outbox do not fit together; comparing all pages");
+    core->index->SetAllUnknown();
+  }
+  return known;
+}
+
+void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {
+  PageIndex* index = core_->index.get();
+  Encoder* encoder = core_->capture->encoder();
+  if (encoded.head.segment_number <= encoder->head().segment_number) return;
+  redo_trusted_ = encoded.head.segment_number == encoder->head().segment_number + 1;
+  index->GrowZeroed(encoded.pages, core_->identity.page_size);
+  for (const auto& [pgno, hash] : encoded.hashes) {
+    if (pgno <= index->pages() || hash != 0) index->Set(pgno, hash);
+  }
+  index->Resize(encoded.pages);
+  redo_trusted_ = redo_trusted_ && index->checksum() == encoded.checksum;
+  core_->capture->SetState(encoded.head, encoded.wal, core_->capture->stamp());
+}
+
+void CaptureLoop::MakeCaptureLocked(uint32_t page_size) {
+  Host* host = core_->options.host;
+  NoteBoard* board = &core_->board;
+  Capture::Options options;
+  options.database_path = core_->options.settings.path;
+  options.page_size = page_size;
+  options.cache_bytes = core_->options.settings.page_cache;
+  options.file = [host](void* out, int64_t n, int64_t offset) {
+    return host->Read(out, n, offset);
+  };
+  options.file_size = [host] { return host->Size(); };
+  options.commit_time = [board](uint32_t salt1, uint32_t frame) {
+    return board->CommitTime(salt1, frame);
+  };
+  options.index = core_->index.get();
+  options.outbox = core_->outbox.get();
+  options.clock = core_->options.clock;
+  core_->capture = std::make_unique<Capture>(std::move(options));
+}
+
+// Finds the place where the state stands in the files as they are now.
+void CaptureLoop::RelocateLocked(const WalTarget& to) {
+  relocate_ = false;
+  Capture* capture = core_->capture.get();
+  capture->SetOpenStamp(open_stamp_);
+  Result<bool> found = capture->Locate(to);
+  if (found.ok() && *found && core_->index->unknown() == 0) return;
+  if (!core_->ship.restorable) return core_->NeedRepairLocked(RepairNeed::kAll);
+  core_->Log(Level::kInfo,
+             "the database may have changed while it was not watched; comparing all pages");
+  core_->NeedRepairLocked(RepairNeed::kAll);
+}
+
+}  // namespace backstay

@@ -1,0 +1,93 @@
+#include "uploader/engine/core.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace backstay {
+namespace {
+
+constexpr uint64_t kMinSaveBytes = 1 << 20;
+
+}  // namespace
+
+void Core::SaveIndexLocked() {
+  if (!ReadyLocked()) return;
+  IndexFile file;
+  file.identity = identity;
+  file.replica = options.replica;
+  file.encoded = capture->encoder()->head();
+  // While a repair is due or under way no place in the WAL goes with the index: the next start
+  // compares.
+  if (repair == RepairNeed::kNone && !file.encoded.open) {
+    file.wal = capture->wal_mark();
+    file.stamp = capture->stamp();
+  }
+  file.ship = ship;
+  file.hashes = index->hashes();
+  Status saved =
+      WriteFileAtomic(options.folder + "/index", EncodeIndexFile(file), /*durable=*/true);
+  if (saved.ok()) saved = outbox->Compact();
+  if (!saved.ok()) {
+    local.Failed("local state cannot be saved: " + saved.message(),
+                 {{"db", options.settings.path}, {"replica", options.replica}});
+  }
+  uint64_t index_bytes = static_cast<uint64_t>(index->pages()) * 8;
+  save_above = outbox->file_bytes() + std::max(kMinSaveBytes, index_bytes);
+}
+
+void Core::SaveShipLocked() {
+  if (outbox == nullptr) return;
+  Status saved = outbox->AppendShip(ship);
+  if (saved.ok()) return;
+  local.Failed("local state cannot be saved: " + saved.message(),
+               {{"db", options.settings.path}, {"replica", options.replica}});
+}
+
+void Core::CollapseLocked(const LogHead& head) {
+  for (const Outbox::Pending& pending : outbox->pending()) {
+    for (uint32_t pgno : pending.pages) {
+      if (pgno <= index->pages()) index->Set(pgno, 0);
+    }
+  }
+  outbox->DropPending();
+  capture->encoder()->set_head(head);
+  first_unshipped_ms = 0;
+  NeedRepairLocked(RepairNeed::kUnknown);
+  SaveIndexLocked();
+}
+
+void Core::NeedRepairLocked(RepairNeed need) {
+  repair = std::max(repair, need);
+  board.Poke();
+}
+
+void Core::AbortSnapshotLocked() {
+  if (!snapshotting) return;
+  snapshotting = false;
+  encoding = ship.restorable;
+  ++snapshot_run;
+  capture->encoder()->EndSnapshot();
+}
+
+void Core::Stop(const Status& why) {
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    if (!stopped.ok() || stopping) return;
+    stopped = why;
+    last_error = why;
+    if (why.code() == Code::kFenced) {
+      ship.fenced = true;
+      SaveShipLocked();
+    }
+  }
+  board.Deactivate();
+  ship_work.notify_all();
+  Log(Level::kError, "replication stopped: " + why.message());
+}
+
+void Core::Log(Level level, const std::string& message) const {
+  options.logger->Log(level, message,
+                      {{"db", options.settings.path}, {"replica", options.replica}});
+}
+
+}  // namespace backstay

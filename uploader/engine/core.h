@@ -1,0 +1,104 @@
+// Core: what the threads of one pipeline share, and the few operations on it that must be whole.
+//
+// Owned by Pipeline. Everything marked "guarded" is used only with `mutex` held; network calls are
+// made without it. Methods named …Locked expect the caller to hold it. Failures to save local state
+// are logged and survived.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_CORE_H_
+#define BACKSTAY_UPLOADER_ENGINE_CORE_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "uploader/base/clock.h"
+#include "uploader/base/log.h"
+#include "uploader/capture/capture.h"
+#include "uploader/engine/host.h"
+#include "uploader/engine/note_board.h"
+#include "uploader/settings/settings.h"
+#include "uploader/state/index_file.h"
+#include "uploader/state/outbox.h"
+#include "uploader/state/page_index.h"
+#include "uploader/storage/replica_client.h"
+
+namespace backstay {
+
+struct CoreOptions {
+  DatabaseSettings settings;
+  std::string replica;  // for people, without secrets
+  std::string folder;   // state folder of this pipeline
+  ReplicaClient* client = nullptr;
+  Host* host = nullptr;
+  Clock* clock = nullptr;
+  Logger* logger = nullptr;
+  std::function<uint64_t()> random;
+};
+
+enum class RepairNeed { kNone, kUnknown, kAll };
+
+class Core {
+ public:
+  explicit Core(CoreOptions options)
+      : options(std::move(options)),
+        board(this->options.clock),
+        shipping(this->options.logger, this->options.clock, Level::kError),
+        local(this->options.logger, this->options.clock, Level::kError) {}
+
+  const CoreOptions options;
+  NoteBoard board;
+  LastingProblem shipping;  // of the replica
+  LastingProblem local;     // of the state folder, the WAL or the database file
+  std::mutex mutex;
+  std::condition_variable ship_work;  // the outbox, `stopping` or `jobs_due` changed
+
+  // Guarded; null until the page size is known.
+  std::unique_ptr<PageIndex> index;
+  std::unique_ptr<Outbox> outbox;
+  std::unique_ptr<Capture> capture;
+  // Guarded.
+  Identity identity;
+  ShipState ship;
+  RepairNeed repair = RepairNeed::kNone;
+  bool passive = false;    // another process ships this database
+  bool connected = false;  // the replica is ours and reachable, as far as known
+  bool encoding = false;   // a snapshot that segments can be replayed on exists, or is being copied
+  bool snapshotting = false;  // a snapshot is being copied
+  uint64_t snapshot_run = 0;  // another value: the copy that began with the old one is void
+  bool stopping = false;
+  Status stopped;                  // why this pipeline gave up; sticky
+  Status last_error;               // of the last try to reach the replica; Ok when it worked
+  Status local_error;              // of the state folder or the files; Ok when they work
+  int64_t last_ack_ms = 0;         // wall clock; 0: never in this process
+  int64_t first_unshipped_ms = 0;  // wall clock: commit time of the oldest pending segment; 0: none
+  uint64_t save_above = 0;         // outbox bytes at which the index is saved again
+
+  // Read by the capture thread without the mutex.
+  std::atomic<bool> ship_idle{true};
+  std::atomic<int64_t> last_put_start_ms{0};  // monotonic
+
+  bool ReadyLocked() const { return capture != nullptr; }
+  // Writes the index and drops its redo from the outbox.
+  void SaveIndexLocked();
+  void SaveShipLocked();
+  // Forgets the segments that wait: their pages become unknown, and `head` is where the log ends. A
+  // repair follows.
+  void CollapseLocked(const LogHead& head);
+  void NeedRepairLocked(RepairNeed need);
+  // Gives up the snapshot that is being copied, if any.
+  void AbortSnapshotLocked();
+  // True when a repair has to wait: the replica is not known to be reachable.
+  bool UnhealthyLocked() const { return !connected || !last_error.ok(); }
+  // The pipeline gives up for good: logged, shown in status, waiters released.
+  void Stop(const Status& why);
+  // The fields of every log line.
+  void Log(Level level, const std::string& message) const;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_CORE_H_

@@ -1,0 +1,166 @@
+#include "uploader/engine/database.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "uploader/base/file.h"
+#include "uploader/base/hash.h"
+#include "uploader/state/state_folder.h"
+#include "uploader/storage/client_factory.h"
+
+namespace backstay {
+namespace {
+
+constexpr int64_t kStatusIntervalMs = 1000;
+
+// The first replica's state lies in the state folder itself, further ones in a folder of their own
+// inside it.
+std::string PipelineFolder(const std::string& database, const std::string& replica, size_t i) {
+  if (i == 0) return StateFolderOf(database);
+  char name[32];
+  snprintf(name, sizeof name, "/replica-%016llx",
+           static_cast<unsigned long long>(Hash(AsBytes(replica))));
+  return StateFolderOf(database) + name;
+}
+
+std::string Dump(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Database>> Database::Open(DatabaseOptions options,
+                                                 const BackstayHost& host) {
+  std::unique_ptr<Database> database(new Database(std::move(options)));
+  if (Status added = database->AddPipelines(); !added.ok()) return added;
+  FileStamp stamp = StampOf(database->path());
+  database->host_.Replace(host);
+  for (auto& pipeline : database->pipelines_) {
+    if (pipeline->Start(stamp)) continue;
+    database->options_.logger->Log(Level::kError, "no thread can be started: not replicated",
+                                   {{"db", database->path()}});
+  }
+  return database;
+}
+
+Status Database::AddPipelines() {
+  const auto& replicas = options_.settings.replicas;
+  if (replicas.size() > 1) {
+    BACKSTAY_TRY(MakeStateFolder(StateFolderOf(path()), path()));
+  }
+  for (size_t i = 0; i < replicas.size(); ++i) {
+    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(replicas[i]);
+    if (!client.ok()) return client.status();
+    CoreOptions core;
+    core.settings = options_.settings;
+    core.replica = replicas[i].Describe();
+    core.folder = PipelineFolder(path(), core.replica, i);
+    core.host = &host_;
+    core.clock = options_.clock;
+    core.logger = options_.logger;
+    core.random = options_.random;
+    pipelines_.push_back(
+        std::make_unique<Pipeline>(std::move(core), std::move(*client), [this] { Tick(); }));
+  }
+  return Status::Ok();
+}
+
+void Database::Reopen(const BackstayHost& host) {
+  FileStamp stamp = StampOf(path());
+  host_.Replace(host);
+  closed_ = false;
+  for (auto& pipeline : pipelines_) pipeline->HostOpened(stamp);
+}
+
+void Database::Close() { closed_ = true; }
+
+void Database::Committed(const WalTarget& target) {
+  for (auto& pipeline : pipelines_) pipeline->board()->Committed(target);
+}
+
+bool Database::Finish(int64_t timeout_ms) {
+  int64_t deadline = options_.clock->MonotonicMs() + timeout_ms;
+  bool all = true;
+  for (auto& pipeline : pipelines_) {
+    all = pipeline->board()->Finish(deadline - options_.clock->MonotonicMs()) && all;
+  }
+  return all;
+}
+
+void Database::WalGone() {
+  FileStamp stamp = StampOf(path());
+  for (auto& pipeline : pipelines_) pipeline->board()->WalGone(stamp);
+}
+
+bool Database::Sync(int64_t timeout_ms) {
+  if (timeout_ms < 0) timeout_ms = options_.settings.sync_timeout_ms;
+  int64_t deadline = options_.clock->MonotonicMs() + timeout_ms;
+  bool all = true;
+  for (auto& pipeline : pipelines_) {
+    all = pipeline->Sync(deadline - options_.clock->MonotonicMs()) && all;
+  }
+  return all;
+}
+
+bool Database::Quiet() {
+  return closed_ && std::all_of(pipelines_.begin(), pipelines_.end(),
+                                [](auto& pipeline) { return pipeline->Quiet(); });
+}
+
+void Database::RequestStop() {
+  for (auto& pipeline : pipelines_) pipeline->RequestStop();
+}
+
+void Database::Stop() {
+  RequestStop();
+  for (auto& pipeline : pipelines_) pipeline->Stop();
+  WriteStatusFile();
+  host_.Release();
+}
+
+std::string Database::StatusJson() {
+  nlohmann::ordered_json status;
+  status["db"] = path();
+  status["pid"] = getpid();
+  status["durability"] = sync_commits() ? "sync" : "async";
+  nlohmann::ordered_json replicas = nlohmann::ordered_json::array();
+  for (auto& pipeline : pipelines_) pipeline->AddStatus(&replicas.emplace_back());
+  // The whole is as good as its worst replica, in the order in which somebody should look.
+  std::string state = "replicating";
+  for (const char* worse :
+       {"snapshotting", "starting", "passive", "repairing", "retrying", "error", "fenced"}) {
+    for (const auto& replica : replicas) {
+      if (replica["state"] == worse) state = worse;
+    }
+  }
+  status["state"] = state;
+  status["replicas"] = std::move(replicas);
+  return Dump(status);
+}
+
+void Database::Tick() {
+  {
+    std::lock_guard<std::mutex> lock(status_mutex_);
+    int64_t now = options_.clock->MonotonicMs();
+    if (status_at_ms_ != 0 && now - status_at_ms_ < kStatusIntervalMs) return;
+    status_at_ms_ = now;
+  }
+  WriteStatusFile();
+  if (Quiet()) options_.quiet();
+}
+
+void Database::WriteStatusFile() {
+  std::string status = StatusJson();
+  std::lock_guard<std::mutex> lock(status_mutex_);
+  if (status == status_written_) return;
+  // A folder that cannot be written is reported where it matters: by the capture thread.
+  if (WriteFileAtomic(StateFolderOf(path()) + "/status.json", status, /*durable=*/false).ok()) {
+    status_written_ = std::move(status);
+  }
+}
+
+}  // namespace backstay

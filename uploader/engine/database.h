@@ -1,0 +1,77 @@
+// Database: one replicated database file in this process: its host callbacks and one pipeline per
+// replica.
+//
+// Owned by Engine. Methods are called on application threads (the C boundary) unless said
+// otherwise; Stop() and the destructor on the reaper thread or at exit. status.json is written on
+// capture threads, at most once a second.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_DATABASE_H_
+#define BACKSTAY_UPLOADER_ENGINE_DATABASE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "uploader/base/clock.h"
+#include "uploader/base/log.h"
+#include "uploader/engine/host.h"
+#include "uploader/engine/pipeline.h"
+#include "uploader/engine_api.h"
+#include "uploader/settings/settings.h"
+
+namespace backstay {
+
+struct DatabaseOptions {
+  DatabaseSettings settings;
+  Clock* clock = nullptr;
+  Logger* logger = nullptr;
+  std::function<uint64_t()> random;
+  // Called when a closed database has nothing left to do; any thread, perhaps more than once.
+  std::function<void()> quiet;
+};
+
+class Database {
+ public:
+  // Fails when a replica's client cannot be made. The host is taken only on success.
+  static Result<std::unique_ptr<Database>> Open(DatabaseOptions options, const BackstayHost& host);
+  ~Database() { Stop(); }
+
+  const std::string& path() const { return options_.settings.path; }
+  bool sync_commits() const { return options_.settings.durability == Durability::kSync; }
+
+  void Reopen(const BackstayHost& host);
+  void Close();
+  void Committed(const WalTarget& target);
+  bool Finish(int64_t timeout_ms);
+  void WalGone();
+  // Negative: the configured sync timeout.
+  bool Sync(int64_t timeout_ms);
+  // The host closed it and every pipeline is done.
+  bool Quiet();
+  void RequestStop();
+  void Stop();
+  std::string StatusJson();
+
+ private:
+  explicit Database(DatabaseOptions options) : options_(std::move(options)) {}
+
+  Status AddPipelines();
+  void Tick();
+  void WriteStatusFile();
+
+  const DatabaseOptions options_;
+  Host host_;
+  std::vector<std::unique_ptr<Pipeline>> pipelines_;
+  std::atomic<bool> closed_{false};
+  std::mutex status_mutex_;
+  int64_t status_at_ms_ = 0;    // guarded by status_mutex_; monotonic
+  std::string status_written_;  // guarded by status_mutex_
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_DATABASE_H_

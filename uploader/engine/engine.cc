@@ -1,0 +1,147 @@
+#include "uploader/engine/engine.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "uploader/engine/threads.h"
+
+namespace backstay {
+namespace {
+
+constexpr auto kReapInterval = std::chrono::milliseconds(250);
+constexpr int64_t kDefaultDrainMs = 5000;
+
+uint64_t RandomBits() {
+  uint64_t bits = 0;
+  // Never seen to fail; if it does, the clock is still different in every process.
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits) != 1) {
+    bits = static_cast<uint64_t>(RealClock()->WallMs()) * 0x9e3779b97f4a7c15ULL;
+  }
+  return bits;
+}
+
+LogOptions LogOptionsFrom(const Result<Settings>& settings) {
+  LogOptions options;
+  if (!settings.ok()) return options;
+  const LogSettings& log = settings->log;
+  options.json = log.type == "json";
+  options.file = log.file;
+  options.level = log.level == "debug"   ? Level::kDebug
+                  : log.level == "warn"  ? Level::kWarn
+                  : log.level == "error" ? Level::kError
+                                         : Level::kInfo;
+  return options;
+}
+
+}  // namespace
+
+Engine::Engine(SettingsSources sources)
+    : sources_(std::move(sources)),
+      settings_(LoadSettings(sources_)),
+      logger_(LogOptionsFrom(settings_)) {
+  // OpenSSL would clean itself up at exit before the shim's drain runs: exit handlers run last in,
+  // first out.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
+}
+
+Result<DatabaseSettings> Engine::SettingsOf(const BackstayOpen& options) {
+  if (!settings_.ok()) return settings_.status();
+  std::vector<std::pair<std::string, std::string>> parameters;
+  for (int i = 0; i < options.nparam; ++i) {
+    parameters.emplace_back(options.params[2 * i], options.params[2 * i + 1]);
+  }
+  Result<DatabaseSettings> settings =
+      SettingsFor(*settings_, sources_, options.path,
+                  options.replica_url != nullptr ? options.replica_url : "", parameters);
+  if (!settings.ok()) return settings;
+  settings->path = options.path;
+  for (ReplicaSettings& replica : settings->replicas) FillCredentials(sources_, &replica);
+  if (settings->replicas.empty()) {
+    return Status(Code::kInvalid, "no replica is configured for " + settings->path +
+                                      ": set BACKSTAY_REPLICA_URL or dbs[].replicas");
+  }
+  return settings;
+}
+
+Result<Database*> Engine::Open(const BackstayOpen& options) {
+  Result<DatabaseSettings> settings = SettingsOf(options);
+  if (!settings.ok()) return settings.status();
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (drained_) return Status(Code::kCancelled, "the process is exiting");
+  auto found = databases_.find(settings->path);
+  if (found != databases_.end()) {
+    found->second->Reopen(options.host);
+    return found->second.get();
+  }
+  DatabaseOptions database;
+  database.settings = *settings;
+  database.clock = RealClock();
+  database.logger = &logger_;
+  database.random = RandomBits;
+  database.quiet = [this] { reap_.notify_all(); };
+  Result<std::unique_ptr<Database>> opened = Database::Open(std::move(database), options.host);
+  if (!opened.ok()) return opened.status();
+  return (databases_[settings->path] = std::move(*opened)).get();
+}
+
+void Engine::Close(Database* database) {
+  database->Close();
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!reaper_.joinable() && !drained_) {
+    StartThread(
+        "backstay-reap", [this] { Reap(); }, &reaper_);
+  }
+}
+
+void Engine::Reap() {
+  for (;;) {
+    std::vector<std::unique_ptr<Database>> done;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      reap_.wait_for(lock, kReapInterval);
+      if (drained_) return;
+      for (auto it = databases_.begin(); it != databases_.end();) {
+        if (!it->second->Quiet()) {
+          ++it;
+          continue;
+        }
+        done.push_back(std::move(it->second));
+        it = databases_.erase(it);
+      }
+    }
+  }
+}
+
+void Engine::Log(Level level, const char* path, const char* message) {
+  if (path == nullptr) return logger_.Log(level, message);
+  logger_.Log(level, message, {{"db", path}});
+}
+
+void Engine::Drain() {
+  std::vector<Database*> databases;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    drained_ = true;
+    for (auto& [path, database] : databases_) databases.push_back(database.get());
+  }
+  reap_.notify_all();
+  int64_t timeout = settings_.ok() ? settings_->drain_timeout_ms : kDefaultDrainMs;
+  int64_t deadline = RealClock()->MonotonicMs() + timeout;
+  for (Database* database : databases) {
+    int64_t left = std::max<int64_t>(0, deadline - RealClock()->MonotonicMs());
+    if (database->Sync(left)) continue;
+    logger_.Log(
+        Level::kWarn,
+        "the process exits before everything was shipped; the rest follows at the next start",
+        {{"db", database->path()}});
+  }
+  for (Database* database : databases) database->RequestStop();
+  for (Database* database : databases) database->Stop();
+}
+
+}  // namespace backstay

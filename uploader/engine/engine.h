@@ -1,0 +1,51 @@
+// Engine: the databases that this process replicates.
+//
+// One per process, made at the first open() of the C boundary (api.cc) and never destroyed: its
+// threads may outlive static destructors. Any thread. Closed databases that have nothing left to do
+// are ended by a reaper thread.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_ENGINE_H_
+#define BACKSTAY_UPLOADER_ENGINE_ENGINE_H_
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "uploader/base/status.h"
+#include "uploader/engine/database.h"
+#include "uploader/engine_api.h"
+#include "uploader/settings/settings.h"
+
+namespace backstay {
+
+class Engine {
+ public:
+  explicit Engine(SettingsSources sources);
+
+  // The settings as they were read at the start, or why they cannot be used.
+  Result<Database*> Open(const BackstayOpen& options);
+  void Close(Database* database);
+  void Log(Level level, const char* path, const char* message);
+  // Ships what is committed, at most for the drain timeout, then ends the threads. At process exit.
+  void Drain();
+
+ private:
+  Result<DatabaseSettings> SettingsOf(const BackstayOpen& options);
+  void Reap();
+
+  const SettingsSources sources_;
+  const Result<Settings> settings_;
+  Logger logger_;
+  std::mutex mutex_;
+  std::condition_variable reap_;
+  std::map<std::string, std::unique_ptr<Database>> databases_;  // by path; guarded by mutex_
+  std::thread reaper_;                                          // guarded by mutex_
+  bool drained_ = false;                                        // guarded by mutex_
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_ENGINE_H_

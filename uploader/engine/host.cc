@@ -1,0 +1,44 @@
+#include "uploader/engine/host.h"
+
+namespace backstay {
+
+WalTarget ToTarget(const BackstayWalPosition& p) {
+  return {p.salt1, p.salt2, p.max_frame, p.pages, p.change, p.exclusive != 0};
+}
+
+int64_t Host::Read(void* out, int64_t n, int64_t offset) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return present_ ? host_.read(host_.ctx, out, n, offset) : -1;
+}
+
+int64_t Host::Size() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return present_ ? host_.size(host_.ctx) : -1;
+}
+
+std::optional<WalTarget> Host::WalPosition() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  BackstayWalPosition position{};
+  if (!present_ || host_.wal_position(host_.ctx, &position) == 0) return std::nullopt;
+  return ToTarget(position);
+}
+
+bool Host::InUse() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return present_ && host_.in_use(host_.ctx) != 0;
+}
+
+void Host::Replace(const BackstayHost& host) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (present_) host_.release(host_.ctx);
+  host_ = host;
+  present_ = true;
+}
+
+void Host::Release() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (present_) host_.release(host_.ctx);
+  present_ = false;
+}
+
+}  // namespace backstay

@@ -1,0 +1,43 @@
+// Host: the callbacks of the process that has the database open, for all pipelines of one database.
+//
+// Owned by Database. Calls may come from any engine thread; they are serialised with Replace() and
+// Release(), so a callback never runs after release(). Once released every call says "not there".
+// Cannot fail otherwise.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_HOST_H_
+#define BACKSTAY_UPLOADER_ENGINE_HOST_H_
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include "uploader/capture/capture.h"
+#include "uploader/engine_api.h"
+
+namespace backstay {
+
+class Host {
+ public:
+  // Nothing is there until Replace().
+  Host() = default;
+  ~Host() { Release(); }
+
+  int64_t Read(void* out, int64_t n, int64_t offset);
+  int64_t Size();
+  std::optional<WalTarget> WalPosition();
+  bool InUse();
+  // The database was opened (again, before it was released).
+  void Replace(const BackstayHost& host);
+  void Release();
+
+ private:
+  std::mutex mutex_;
+  BackstayHost host_{};   // guarded by mutex_
+  bool present_ = false;  // guarded by mutex_
+};
+
+WalTarget ToTarget(const BackstayWalPosition& position);
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_HOST_H_

@@ -1,0 +1,90 @@
+#include "uploader/engine/jobs.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "uploader/engine/threads.h"
+
+namespace backstay {
+namespace {
+
+constexpr uint64_t kMinSnapshotLogBytes = 4
+                                          << 20;  // below this a replay costs less than a snapshot
+constexpr uint64_t kPackObjects = 1024;
+constexpr uint64_t kPackBytes = 4 << 20;
+constexpr int64_t kPackAgeMs = 3600 * 1000;
+constexpr int64_t kFailedJobPauseMs = 10000;
+
+}  // namespace
+
+Jobs::Job Jobs::Due() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ReadyLocked() || core_->UnhealthyLocked() || core_->stopping ||
+      !core_->stopped.ok()) {
+    return Job::kNone;
+  }
+  const ShipState& ship = core_->ship;
+  bool quiet = core_->repair == RepairNeed::kNone && !core_->capture->encoder()->open();
+  uint64_t limit = std::max(ship.snapshot_bytes, kMinSnapshotLogBytes);
+  if (quiet && (!ship.restorable || ship.log_bytes > limit)) return Job::kSnapshot;
+  uint64_t singles = ship.next_log_number - 1 - ship.packed_through;
+  int64_t age = core_->options.clock->WallMs() - ship.unpacked_since_ms;
+  bool old = ship.unpacked_since_ms != 0 && age > kPackAgeMs && singles > 1;
+  if (singles >= kPackObjects || ship.unpacked_bytes >= kPackBytes || old) return Job::kPack;
+  return Job::kNone;
+}
+
+void Jobs::StartDue() {
+  if (running_.load()) return;
+  Stop();
+  if (core_->options.clock->MonotonicMs() < not_before_ms_) return;
+  Job job = Due();
+  if (job == Job::kNone) return;
+  // Set before the job can fail; a job that succeeds leaves nothing due for a while anyway.
+  not_before_ms_ =
+      core_->options.clock->MonotonicMs() + (job == Job::kPack ? kFailedJobPauseMs : 0);
+  running_ = true;
+  if (!StartThread(
+          "backstay-job", [this, job] { Run(job); }, &thread_))
+    running_ = false;
+}
+
+void Jobs::Run(Job job) {
+  Status done = job == Job::kSnapshot ? Snapshot() : Pack();
+  if (!done.ok() && done.code() != Code::kCancelled) {
+    core_->Log(Level::kWarn, std::string(job == Job::kSnapshot ? "snapshot" : "pack") +
+                                 " failed, will be tried again: " + done.message());
+    if (!Stopping()) {
+      std::unique_lock<std::mutex> lock(core_->mutex);
+      core_->ship_work.wait_for(lock, std::chrono::milliseconds(backoff_.Next(0)),
+                                [&] { return core_->stopping; });
+    }
+  } else {
+    backoff_.Reset();
+  }
+  running_ = false;
+  core_->ship_work.notify_all();
+}
+
+void Jobs::Stop() {
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Jobs::Stopping() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->stopping || !core_->stopped.ok();
+}
+
+Status Jobs::Persist(const std::function<Status()>& attempt) {
+  for (;;) {
+    Status status = attempt();
+    if (status.ok() || !status.retryable()) return status;
+    std::unique_lock<std::mutex> lock(core_->mutex);
+    auto wait = std::chrono::milliseconds(backoff_.Next(core_->options.client->RetryAfterMs()));
+    bool over = core_->ship_work.wait_for(lock, wait,
+                                          [&] { return core_->stopping || !core_->stopped.ok(); });
+    if (over) return {Code::kCancelled, "replication is ending"};
+  }
+}
+
+}  // namespace backstay

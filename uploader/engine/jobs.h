@@ -1,0 +1,74 @@
+// Jobs: snapshots and packs, on a thread that exists only while one is being made.
+//
+// Owned by Pipeline; StartDue() and Stop() on the ship thread and the thread that ends the
+// pipeline. A job that fails is logged and tried again when it is due the next time; shipping never
+// waits for one. Network calls without the Core's mutex.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_JOBS_H_
+#define BACKSTAY_UPLOADER_ENGINE_JOBS_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "uploader/engine/backoff.h"
+#include "uploader/engine/core.h"
+
+namespace backstay {
+
+class Jobs {
+ public:
+  explicit Jobs(Core* core) : core_(core), backoff_(core->options.random) {}
+  ~Jobs() { Stop(); }
+
+  // Starts the job that is due, if any and none is running.
+  void StartDue();
+  bool running() const { return running_.load(); }
+  // Waits for a running job; its network calls must have been cancelled.
+  void Stop();
+
+ private:
+  enum class Job { kNone, kSnapshot, kPack };
+  Job Due();
+  void Run(Job job);
+
+  // Snapshot (snapshotter.cc).
+  struct Copy {
+    uint64_t run = 0;
+    uint64_t number = 0;  // next log number at the start
+    uint64_t nonce = 0;
+    LogHead start;
+    uint64_t epoch = 0;
+    uint32_t pages = 0;
+    uint32_t page_size = 0;
+    uint64_t log_bytes = 0;
+    uint64_t bytes = 0;  // of all frames
+    uint64_t frames_checksum = 0;
+    std::vector<uint64_t> frame_bytes;
+  };
+  Status Snapshot();
+  Status BeginCopy(Copy* copy);
+  Status CopyFrame(Copy* copy, uint32_t frame);
+  Status FinishCopy(Copy* copy, LogHead* end);
+  Status WriteManifest(const Copy& copy, const LogHead& end);
+
+  // Pack (packer.cc).
+  Status Pack();
+
+  // Calls `attempt` until it succeeds, fails for good, or the pipeline stops.
+  Status Persist(const std::function<Status()>& attempt);
+  bool Stopping();
+
+  Core* const core_;
+  Backoff backoff_;
+  std::thread thread_;
+  std::atomic<bool> running_{false};
+  int64_t not_before_ms_ = 0;  // monotonic; ship thread
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_JOBS_H_

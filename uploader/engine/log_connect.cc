@@ -1,0 +1,144 @@
+// LogWriter, the part that runs before the first PUT: identity and takeover.
+
+#include <algorithm>
+#include <utility>
+
+#include "uploader/engine/log_writer.h"
+#include "uploader/format/keys.h"
+
+namespace backstay {
+
+Status LogWriter::Probe() {
+  Result<std::string> got = core_->options.client->Get(kIdentityKey);
+  return got.ok() ? CheckIdentity(ParseIdentity(*got).value_or(Identity{})) : got.status();
+}
+
+Status LogWriter::Connect() {
+  Result<std::string> got = core_->options.client->Get(kIdentityKey);
+  if (got.ok()) {
+    Result<Identity> found = ParseIdentity(*got);
+    if (!found.ok()) return found.status().Wrap(core_->options.replica + "/" + kIdentityKey);
+    BACKSTAY_TRY(CheckIdentity(*found));
+  } else if (got.status().code() != Code::kNotFound) {
+    return got.status();
+  } else {
+    BACKSTAY_TRY(CreateReplica());
+  }
+  ShipState ship;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    ship = core_->ship;
+  }
+  if (ship.epoch > 0 && ship.writer_id != 0) return Status::Ok();
+  if (ship.epoch > 0) return TakeOver();
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->ship.epoch = 1;
+  core_->ship.writer_id = core_->options.random() | 1;
+  core_->SaveIndexLocked();
+  return Status::Ok();
+}
+
+Status LogWriter::CheckIdentity(const Identity& found) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  const Identity& own = core_->identity;
+  if (found.id != own.id) {
+    return {Code::kForeign,
+            "the replica " + core_->options.replica + " belongs to another database (id " +
+                FormatDatabaseId(found.id) +
+                "): give this database a prefix of its own, or restore it from there"};
+  }
+  if (found.page_size != own.page_size) {
+    return {Code::kForeign, "the replica " + core_->options.replica + " has page size " +
+                                std::to_string(found.page_size) + ", the database " +
+                                std::to_string(own.page_size) + ": give it a new prefix"};
+  }
+  return Status::Ok();
+}
+
+Status LogWriter::CreateReplica() {
+  Result<std::vector<ObjectInfo>> objects = core_->options.client->List({});
+  if (!objects.ok()) return objects.status();
+  if (!objects->empty()) {
+    return {Code::kForeign, core_->options.replica + " holds other objects (" +
+                                objects->front().key + ") but no " + kIdentityKey +
+                                ": choose an empty prefix"};
+  }
+  BACKSTAY_TRY(ForgetVanishedReplica());
+  std::string identity;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    identity = EncodeIdentity(core_->identity);
+  }
+  Status put = PutNew(kIdentityKey, AsBytes(identity));
+  // Taken between our GET and this PUT, perhaps by an ambiguous try of ours: look again.
+  if (put.code() == Code::kExists)
+    return {Code::kUnavailable, "the replica was just created", true};
+  return put;
+}
+
+// The state says there was a replica, the bucket is empty: begin a new one under the same id.
+Status LogWriter::ForgetVanishedReplica() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (core_->ship.epoch == 0) return Status::Ok();
+  core_->Log(Level::kWarn, "the replica is gone from the bucket; starting a new one");
+  core_->AbortSnapshotLocked();
+  LogHead head = core_->capture->encoder()->head();
+  head.open = false;
+  core_->ship = {};
+  core_->ship.shipped = head;
+  core_->CollapseLocked(head);
+  core_->NeedRepairLocked(RepairNeed::kAll);
+  return Status::Ok();
+}
+
+Status LogWriter::TakeOver() {
+  if (writer_id_ == 0) writer_id_ = core_->options.random() | 1;
+  for (bool done = false; !done;) BACKSTAY_TRY(TryTakeOver(&done));
+  return Status::Ok();
+}
+
+Status LogWriter::TryTakeOver(bool* done) {
+  Takeover record;
+  uint64_t epoch = 0;
+  uint64_t number = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    const ShipState& ship = core_->ship;
+    epoch = ship.epoch + 1;
+    number = ship.next_log_number;
+    record = {core_->identity.id,
+              writer_id_,
+              core_->options.clock->WallMs(),
+              ship.shipped.segment_number,
+              ship.shipped.segment_hash,
+              ship.shipped.txid};
+  }
+  Status put = PutNew(LogKey(number), AsBytes(EncodeTakeover(epoch, number, record)));
+  if (put.code() == Code::kExists) {
+    Result<std::string> bytes = core_->options.client->Get(LogKey(number));
+    if (!bytes.ok()) return bytes.status();
+    Result<LogObject> object = ParseLogObject(AsBytes(*bytes), number);
+    if (!object.ok()) return object.status().Wrap(LogKey(number));
+    bool ours =
+        object->header.kind == LogKind::kTakeover && object->takeover.writer_id == writer_id_;
+    if (!ours) {
+      if (object->header.epoch + 1 == epoch && object->header.kind == LogKind::kSegments) {
+        return CatchUp(*object, number);
+      }
+      return StepOver(*object, number);
+    }
+  } else if (!put.ok()) {
+    return put;
+  }
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->ship.epoch = epoch;
+  core_->ship.writer_id = writer_id_;
+  core_->ship.next_log_number = number + 1;
+  core_->SaveIndexLocked();
+  core_->Log(Level::kInfo, "took over the log at object " + std::to_string(number) + ", epoch " +
+                               std::to_string(epoch));
+  *done = true;
+  return Status::Ok();
+}
+
+}  // namespace backstay

@@ -1,0 +1,163 @@
+#include "uploader/engine/log_writer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "uploader/format/keys.h"
+
+namespace backstay {
+namespace {
+
+constexpr uint64_t kMaxBatchBytes = 4 << 20;
+
+}  // namespace
+
+Status LogWriter::PutNew(const std::string& key, Bytes body) {
+  ReplicaClient* client = core_->options.client;
+  if (!unfenced_) {
+    Status put = client->PutIfAbsent(key, body);
+    if (put.code() != Code::kUnsupported) return put;
+    unfenced_ = true;
+    core_->Log(
+        Level::kWarn,
+        "the store cannot create objects conditionally: a second writer would not be noticed");
+  }
+  return client->Put(key, body);
+}
+
+Result<LogWriter::Batch> LogWriter::NextBatch() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  Batch batch;
+  batch.number = core_->ship.next_log_number;
+  batch.epoch = core_->ship.epoch;
+  batch.body = EncodeLogHeader({LogKind::kSegments, batch.epoch, batch.number});
+  for (const Outbox::Pending& pending : core_->outbox->pending()) {
+    if (!batch.heads.empty() && batch.body.size() + pending.size > kMaxBatchBytes) break;
+    Result<std::string> segment = core_->outbox->ReadSegment(pending);
+    if (!segment.ok()) {
+      // Cut off or unreadable from outside: ship these pages from the database instead.
+      core_->Log(Level::kWarn, "the outbox cannot be read: " + segment.status().message());
+      core_->AbortSnapshotLocked();
+      core_->CollapseLocked(core_->ship.shipped);
+      return segment.status();
+    }
+    batch.body += *segment;
+    batch.heads.push_back(pending.head);
+  }
+  if (core_->options.settings.sync_wal) batch.wal = core_->capture->wal_sync_handle();
+  return batch;
+}
+
+Status LogWriter::Append() {
+  Result<Batch> batch = NextBatch();
+  if (!batch.ok()) return Status::Ok();
+  if (batch->heads.empty()) return Status::Ok();
+  // The replica must not be ahead of the disk: after a power cut it would hold transactions that
+  // never were.
+  if (batch->wal != nullptr) (void)fdatasync(batch->wal->get());
+  Status put = PutNew(LogKey(batch->number), AsBytes(batch->body));
+  if (put.code() == Code::kExists) return Settle(*batch);
+  if (!put.ok()) return put;
+  Acknowledge(*batch, batch->heads.size());
+  return put;
+}
+
+void LogWriter::Acknowledge(const Batch& batch, size_t segments) {
+  Core* core = core_;
+  std::lock_guard<std::mutex> lock(core->mutex);
+  acknowledged_ = true;
+  ShipState& ship = core->ship;
+  int64_t now = core->options.clock->WallMs();
+  ship.next_log_number = batch.number + 1;
+  ship.shipped = batch.heads[segments - 1];
+  ship.log_bytes += batch.body.size();
+  ship.unpacked_bytes += batch.body.size();
+  if (ship.unpacked_since_ms == 0) ship.unpacked_since_ms = now;
+  core->outbox->Shipped(ship.shipped.segment_number);
+  const auto& pending = core->outbox->pending();
+  core->first_unshipped_ms = pending.empty() ? 0 : pending.front().head.time_ms;
+  core->last_ack_ms = now;
+  core->SaveShipLocked();
+  core->board.Shipped(ship.shipped.segment_number, ship.restorable);
+}
+
+// The number is taken: by an earlier try of ours, by a newer writer, or by an older one that has
+// been overtaken.
+Status LogWriter::Settle(const Batch& batch) {
+  Result<std::string> bytes = core_->options.client->Get(LogKey(batch.number));
+  if (!bytes.ok()) return bytes.status();
+  Result<LogObject> object = ParseLogObject(AsBytes(*bytes), batch.number);
+  if (!object.ok()) return object.status().Wrap(LogKey(batch.number));
+  size_t same = 0;
+  while (object->header.epoch == batch.epoch && same < object->segments.size() &&
+         same < batch.heads.size() &&
+         object->segments[same].hash() == batch.heads[same].segment_hash) {
+    ++same;
+  }
+  if (same > 0 && same == object->segments.size()) {
+    Acknowledge(batch, same);
+    return Status::Ok();
+  }
+  return StepOver(*object, batch.number);
+}
+
+Status LogWriter::StepOver(const LogObject& object, uint64_t number) {
+  uint64_t epoch = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    epoch = core_->ship.epoch;
+    if (object.header.epoch < epoch) {
+      // Left by a writer that lost the log before we took it over: void.
+      core_->ship.next_log_number = number + 1;
+      return Status::Ok();
+    }
+  }
+  if (object.header.epoch > epoch) {
+    return {Code::kFenced, "a newer writer owns " + core_->options.replica + " since log object " +
+                               std::to_string(number) +
+                               "; restore this database from it before writing again"};
+  }
+  if (acknowledged_) {
+    return {Code::kFenced, "another process writes to " + core_->options.replica +
+                               " with a copy of this database's state folder"};
+  }
+  BACKSTAY_TRY(CatchUp(object, number));
+  return TakeOver();
+}
+
+// The log holds segments of our own epoch that this state does not know: written before a crash
+// that took the state with it, or by the writer this database was restored from. Their pages become
+// unknown and are repaired.
+Status LogWriter::CatchUp(const LogObject& object, uint64_t number) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  LogHead head = core_->ship.shipped;
+  uint64_t first = head.txid + 1;
+  for (const Segment& segment : object.segments) {
+    if (segment.header().number != head.segment_number + 1 ||
+        segment.header().previous_hash != head.segment_hash) {
+      return {Code::kCorrupt,
+              LogKey(number) + " does not continue the log as this database knows it"};
+    }
+    for (const SegmentStep& step : segment.steps()) {
+      for (const SegmentEntry& entry : step.entries) core_->index->Set(entry.pgno, 0);
+      core_->index->Resize(step.pages);
+    }
+    head = {segment.header().number, segment.hash(), segment.last_txid(),
+            segment.steps().back().time_ms, segment.more()};
+  }
+  core_->ship.shipped = head;
+  core_->ship.next_log_number = number + 1;
+  core_->AbortSnapshotLocked();
+  core_->CollapseLocked(head);
+  core_->board.Shipped(head.segment_number, core_->ship.restorable);
+  core_->Log(Level::kWarn,
+             "the replica holds transactions " + std::to_string(first) + " to " +
+                 std::to_string(head.txid) +
+                 " that this database does not have; they stay restorable with -txid, "
+                 "and the replica goes on from this database");
+  return Status::Ok();
+}
+
+}  // namespace backstay

@@ -1,0 +1,159 @@
+#include "uploader/engine/note_board.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace backstay {
+namespace {
+
+std::chrono::milliseconds Ms(int64_t ms) {
+  return std::chrono::milliseconds(std::max<int64_t>(ms, 0));
+}
+
+}  // namespace
+
+void NoteBoard::Committed(const WalTarget& target) {
+  int64_t now = clock_->WallMs();
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!active_) return;
+  latest_ = target;
+  commits_[next_commit_] = {target.salt1, target.max_frame, now};
+  next_commit_ = (next_commit_ + 1) % commits_.size();
+  if (!noted_) first_commit_ms_ = clock_->MonotonicMs();
+  noted_ = true;
+  bool far = target.salt1 != encoded_.salt1 || target.max_frame >= encoded_.frame + wake_frames_;
+  if (!wake_on_commit_ && !(wake_on_distance_ && far)) return;
+  wake_on_commit_ = false;
+  wake_on_distance_ = false;
+  poked_ = true;
+  work_.notify_one();
+}
+
+bool NoteBoard::Finish(int64_t timeout_ms) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!active_) return true;
+  uint64_t ticket = ++asked_;
+  work_.notify_one();
+  done_.wait_for(lock, Ms(timeout_ms), [&] { return !active_ || finish_ticket_ >= ticket; });
+  return !active_ || finish_ticket_ >= ticket;
+}
+
+bool NoteBoard::Sync(int64_t timeout_ms) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!active_) return false;
+  uint64_t ticket = ++asked_;
+  ++syncs_;
+  work_.notify_one();
+  uint64_t segment = 0;
+  bool captured = false;
+  auto reached = [&] {
+    if (!captured && done_ticket_ >= ticket) {
+      captured = true;
+      segment = done_segment_;
+    }
+    return captured && restorable_ && shipped_segment_ >= segment;
+  };
+  done_.wait_for(lock, Ms(timeout_ms), [&] { return !active_ || reached(); });
+  --syncs_;
+  return active_ && reached();
+}
+
+NoteBoard::Work NoteBoard::Wait(int64_t until_ms, uint64_t seen_ticket, bool wake_on_commit,
+                                const WalMark& encoded, uint32_t frames) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  wake_on_commit_ = wake_on_commit;
+  wake_on_distance_ = true;
+  encoded_ = encoded;
+  wake_frames_ = frames;
+  auto woken = [&] {
+    return stop_ || poked_ || asked_ > seen_ticket || (noted_ && wake_on_commit);
+  };
+  work_.wait_for(lock, Ms(until_ms - clock_->MonotonicMs()), woken);
+  wake_on_commit_ = false;
+  wake_on_distance_ = false;
+  poked_ = false;
+  return {stop_, asked_, asked_ > done_ticket_, noted_, first_commit_ms_};
+}
+
+void NoteBoard::TakeCommits() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  noted_ = false;
+}
+
+std::optional<WalTarget> NoteBoard::Latest() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return latest_;
+}
+
+void NoteBoard::Done(uint64_t ticket, uint64_t segment_number) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  done_ticket_ = std::max(done_ticket_, ticket);
+  finish_ticket_ = std::max(finish_ticket_, ticket);
+  done_segment_ = segment_number;
+  done_.notify_all();
+}
+
+void NoteBoard::DoneFinish(uint64_t ticket) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  finish_ticket_ = std::max(finish_ticket_, ticket);
+  done_.notify_all();
+}
+
+void NoteBoard::WalGone(const FileStamp& stamp) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  gone_ = stamp;
+  // The frames of a WAL that is gone are history: what follows starts from the database file.
+  latest_.reset();
+  poked_ = true;
+  work_.notify_one();
+}
+
+std::optional<FileStamp> NoteBoard::TakeGone() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(gone_, std::nullopt);
+}
+
+void NoteBoard::Poke() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  poked_ = true;
+  work_.notify_one();
+}
+
+int64_t NoteBoard::CommitTime(uint32_t salt1, uint32_t frame) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (size_t i = 1; i <= commits_.size(); ++i) {
+    const Commit& commit = commits_[(next_commit_ + commits_.size() - i) % commits_.size()];
+    if (commit.salt1 != salt1 || commit.frame < frame) return 0;
+    if (commit.frame == frame) return commit.time_ms;
+  }
+  return 0;
+}
+
+void NoteBoard::Shipped(uint64_t segment_number, bool restorable) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  shipped_segment_ = segment_number;
+  restorable_ = restorable;
+  done_.notify_all();
+}
+
+bool NoteBoard::SyncWaits() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return syncs_ > 0;
+}
+
+void NoteBoard::Deactivate() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  active_ = false;
+  done_.notify_all();
+}
+
+void NoteBoard::Stop() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  stop_ = true;
+  active_ = false;
+  work_.notify_all();
+  done_.notify_all();
+}
+
+}  // namespace backstay

@@ -1,0 +1,107 @@
+// NoteBoard: what application threads tell the capture thread, and what they wait for.
+//
+// Committed() is called inside the host's commit, with the WAL write lock held: a short mutex, and
+// a wake-up only when the capture thread asked for one. Finish() and Sync() block their caller, at
+// most the time given. The capture thread uses the rest. No errors: waiting too long returns false.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_NOTE_BOARD_H_
+#define BACKSTAY_UPLOADER_ENGINE_NOTE_BOARD_H_
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include "uploader/base/clock.h"
+#include "uploader/capture/capture.h"
+
+namespace backstay {
+
+class NoteBoard {
+ public:
+  explicit NoteBoard(Clock* clock) : clock_(clock) {}
+
+  // Application threads.
+  void Committed(const WalTarget& target);
+  // Waits for a capture pass that began after the call and caught up. True too when the board is
+  // inactive.
+  bool Finish(int64_t timeout_ms);
+  // Waits until all that such a pass found is shipped.
+  bool Sync(int64_t timeout_ms);
+
+  // The WAL was truncated or deleted; the database file had this stamp then.
+  void WalGone(const FileStamp& stamp);
+
+  // Capture thread. What it should do now.
+  struct Work {
+    bool stop = false;
+    uint64_t ticket = 0;          // passes asked for so far
+    bool urgent = false;          // somebody waits
+    bool commits = false;         // commits were noted since the last work
+    int64_t first_commit_ms = 0;  // monotonic, of the oldest of them
+  };
+  // Waits until `until_ms` (monotonic), for Stop() or Poke(), for a ticket after `seen_ticket`,
+  // with `wake_on_commit` for a commit, and for one that lies `frames` frames ahead of `encoded` or
+  // in another WAL.
+  Work Wait(int64_t until_ms, uint64_t seen_ticket, bool wake_on_commit, const WalMark& encoded,
+            uint32_t frames);
+  // The commits noted so far are being taken care of.
+  void TakeCommits();
+  std::optional<WalTarget> Latest();
+  // The stamp of the last WalGone(), once.
+  std::optional<FileStamp> TakeGone();
+  // The pass for these tickets caught up and its last segment has this number.
+  void Done(uint64_t ticket, uint64_t segment_number);
+  // Likewise for Finish() only: what the WAL held is safe to lose.
+  void DoneFinish(uint64_t ticket);
+  void Poke();  // wake the capture thread: something else changed
+  // ms, 0 if not known.
+  int64_t CommitTime(uint32_t salt1, uint32_t frame);
+
+  // Ship thread: everything up to here is in the bucket, and it can be restored.
+  void Shipped(uint64_t segment_number, bool restorable);
+  // True while a Sync() waits: shipping should not hold back.
+  bool SyncWaits();
+
+  // Nothing will be captured any more: waiters return (Finish: true, Sync: false).
+  void Deactivate();
+  void Stop();
+
+ private:
+  struct Commit {
+    uint32_t salt1 = 0;
+    uint32_t frame = 0;
+    int64_t time_ms = 0;
+  };
+
+  Clock* const clock_;
+  std::mutex mutex_;
+  std::condition_variable work_;  // waited on by the capture thread
+  std::condition_variable done_;  // waited on by application threads
+  // All guarded by mutex_.
+  std::optional<WalTarget> latest_;
+  std::array<Commit, 1024> commits_{};
+  size_t next_commit_ = 0;
+  bool noted_ = false;
+  int64_t first_commit_ms_ = 0;
+  bool wake_on_commit_ = false;
+  bool wake_on_distance_ = false;
+  WalMark encoded_;
+  uint32_t wake_frames_ = 0;
+  bool poked_ = false;
+  uint64_t asked_ = 0;
+  uint64_t done_ticket_ = 0;
+  uint64_t finish_ticket_ = 0;
+  std::optional<FileStamp> gone_;
+  uint64_t done_segment_ = 0;
+  uint64_t shipped_segment_ = 0;
+  bool restorable_ = false;
+  uint32_t syncs_ = 0;
+  bool active_ = true;
+  bool stop_ = false;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_NOTE_BOARD_H_

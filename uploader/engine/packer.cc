@@ -1,0 +1,69 @@
+// Jobs, the pack: concatenates the oldest single log objects, then deletes them. Takeover objects
+// are packed too but stay under log/: their number is the one that a stale writer would try next.
+
+#include <algorithm>
+#include <utility>
+
+#include "uploader/engine/jobs.h"
+#include "uploader/format/keys.h"
+#include "uploader/format/pack.h"
+
+namespace backstay {
+namespace {
+
+constexpr uint64_t kMaxObjects = 1024;
+constexpr uint64_t kMaxBytes = 8 << 20;
+
+}  // namespace
+
+Status Jobs::Pack() {
+  uint64_t first = 0;
+  uint64_t end = 0;
+  DatabaseId id{};
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    first = core_->ship.packed_through + 1;
+    end = std::min(core_->ship.next_log_number, first + kMaxObjects);
+    id = core_->identity.id;
+  }
+  PackWriter pack(id);
+  std::vector<std::string> singles;
+  uint64_t segment_bytes = 0;
+  uint64_t number = first;
+  for (; number < end && pack.bytes() < kMaxBytes; ++number) {
+    std::string object;
+    BACKSTAY_TRY(Persist([&]() -> Status {
+      Result<std::string> got = core_->options.client->Get(LogKey(number));
+      if (got.ok()) object = std::move(*got);
+      return got.status();
+    }));
+    BACKSTAY_TRY(pack.Add(AsBytes(object), number));
+    size_t used = 0;
+    Result<LogHeader> header = ParseLogHeader(AsBytes(object), &used);
+    if (!header.ok()) return header.status();
+    if (header->kind == LogKind::kTakeover) continue;
+    singles.push_back(LogKey(number));
+    segment_bytes += object.size();
+  }
+  uint64_t last = number - 1;
+  std::string bytes = pack.Finish();
+  BACKSTAY_TRY(
+      Persist([&] { return core_->options.client->Put(PackKey(first, last), AsBytes(bytes)); }));
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    ShipState& ship = core_->ship;
+    ship.packed_through = last;
+    ship.unpacked_bytes -= std::min(ship.unpacked_bytes, segment_bytes);
+    ship.unpacked_since_ms = last + 1 < ship.next_log_number ? core_->options.clock->WallMs() : 0;
+    core_->SaveShipLocked();
+  }
+  core_->Log(Level::kDebug,
+             "packed log objects " + std::to_string(first) + " to " + std::to_string(last));
+  Status deleted = Persist([&] { return core_->options.client->Delete(singles); });
+  // Readers ignore singles that a pack covers: a store that does not let us delete only keeps more
+  // objects.
+  if (deleted.ok() || deleted.code() == Code::kCancelled) return deleted;
+  return deleted.Wrap("packed objects cannot be deleted");
+}
+
+}  // namespace backstay

@@ -1,0 +1,56 @@
+// Pipeline: one database to one replica. Owns the shared Core, the capture and ship threads, and
+// the jobs.
+//
+// Owned by Database. Start() once; the notes and waits come from application threads; Stop() ends
+// the threads: network calls are cancelled, so it returns within the time a local write takes.
+// Problems show in AddStatus() and the log only.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_PIPELINE_H_
+#define BACKSTAY_UPLOADER_ENGINE_PIPELINE_H_
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <thread>
+
+#include "uploader/engine/capture_loop.h"
+#include "uploader/engine/core.h"
+#include "uploader/engine/jobs.h"
+#include "uploader/engine/shipper.h"
+
+namespace backstay {
+
+class Pipeline {
+ public:
+  // `tick` is called on the capture thread after every pass and about once a second.
+  Pipeline(CoreOptions options, std::unique_ptr<ReplicaClient> client, std::function<void()> tick);
+  ~Pipeline() { Stop(); }
+
+  // False when the system has no more threads.
+  bool Start(const FileStamp& open_stamp);
+  void HostOpened(const FileStamp& stamp) { loop_.HostOpened(stamp); }
+  NoteBoard* board() { return &core_.board; }
+  // Sync() of the board, with shipping told not to hold back.
+  bool Sync(int64_t timeout_ms);
+  // Nothing is left to do: all is shipped, no job runs.
+  bool Quiet();
+  // Asks the threads to end, without waiting.
+  void RequestStop();
+  void Stop();
+  void AddStatus(nlohmann::ordered_json* out);
+
+ private:
+  const char* StateLocked() const;
+
+  std::unique_ptr<ReplicaClient> client_;
+  Core core_;
+  Jobs jobs_;
+  CaptureLoop loop_;
+  Shipper shipper_;
+  std::thread capture_thread_;
+  std::thread ship_thread_;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_PIPELINE_H_

@@ -1,0 +1,117 @@
+#include "uploader/engine/shipper.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace backstay {
+namespace {
+
+constexpr auto kJobCheck = std::chrono::milliseconds(1000);
+
+// The status is final: only another configuration or another replica would help.
+bool IsFinal(const Status& status) {
+  return status.code() == Code::kFenced || status.code() == Code::kCorrupt ||
+         status.code() == Code::kNewer || status.code() == Code::kForeign;
+}
+
+}  // namespace
+
+void Shipper::Run() {
+  if (!Connect()) return;
+  while (WaitForSegments()) Ship();
+}
+
+bool Shipper::Connect() {
+  {
+    std::unique_lock<std::mutex> lock(core_->mutex);
+    core_->ship_work.wait(lock, [&] { return OverLocked() || core_->ReadyLocked(); });
+  }
+  for (;;) {
+    {
+      std::lock_guard<std::mutex> lock(core_->mutex);
+      if (OverLocked()) return false;
+    }
+    Status status = log_.Connect();
+    if (status.ok()) break;
+    if (IsFinal(status)) {
+      core_->Stop(status);
+      return false;
+    }
+    if (!PauseAfter(status)) return false;
+  }
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    core_->connected = true;
+  }
+  Succeeded();
+  core_->Log(Level::kInfo, "replication started");
+  return true;
+}
+
+// Returns when segments wait or the replica has to be probed; starts jobs meanwhile. False: stop.
+bool Shipper::WaitForSegments() {
+  for (;;) {
+    jobs_->StartDue();
+    std::unique_lock<std::mutex> lock(core_->mutex);
+    if (OverLocked()) return false;
+    if (!core_->outbox->pending().empty()) return true;
+    if (!core_->last_error.ok()) return true;
+    if (!core_->ship_idle.exchange(true)) core_->board.Poke();
+    core_->ship_work.wait_for(lock, kJobCheck);
+  }
+}
+
+bool Shipper::WaitForInterval() {
+  for (;;) {
+    int64_t now = core_->options.clock->MonotonicMs();
+    int64_t due = core_->last_put_start_ms.load() + core_->options.settings.min_interval_ms;
+    bool urgent = core_->board.SyncWaits();
+    std::unique_lock<std::mutex> lock(core_->mutex);
+    if (OverLocked()) return false;
+    if (urgent || due <= now) return true;
+    core_->ship_work.wait_for(lock, std::chrono::milliseconds(due - now));
+  }
+}
+
+void Shipper::Ship() {
+  core_->ship_idle = false;
+  if (!WaitForInterval()) return;
+  bool empty = false;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    empty = core_->outbox->pending().empty();
+  }
+  core_->last_put_start_ms = core_->options.clock->MonotonicMs();
+  Status status = empty ? log_.Probe() : log_.Append();
+  if (status.ok()) return Succeeded();
+  if (IsFinal(status)) return core_->Stop(status);
+  PauseAfter(status);
+}
+
+void Shipper::Succeeded() {
+  bool was_failing = false;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    was_failing = !core_->last_error.ok();
+    core_->last_error = Status::Ok();
+  }
+  backoff_.Reset();
+  if (was_failing) core_->board.Poke();
+  core_->shipping.Recovered(
+      "the replica is reachable again",
+      {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+}
+
+// Notes the failure and waits before the next try. False: stop.
+bool Shipper::PauseAfter(const Status& status) {
+  core_->shipping.Failed(
+      "the replica cannot be written: " + status.message(),
+      {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+  int64_t wait = backoff_.Next(core_->options.client->RetryAfterMs());
+  std::unique_lock<std::mutex> lock(core_->mutex);
+  core_->last_error = status;
+  core_->ship_work.wait_for(lock, std::chrono::milliseconds(wait), [&] { return OverLocked(); });
+  return !OverLocked();
+}
+
+}  // namespace backstay

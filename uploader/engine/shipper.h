@@ -1,0 +1,45 @@
+// Shipper: the ship thread of one pipeline. Connects, appends what the outbox holds, backs off,
+// starts jobs.
+//
+// Owned by Pipeline, which runs Run() on a thread and ends it with core.stopping and ship_work. One
+// PUT in flight. An error that a retry may mend is logged, counted and retried for ever; the others
+// stop the pipeline (Core::Stop).
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_SHIPPER_H_
+#define BACKSTAY_UPLOADER_ENGINE_SHIPPER_H_
+
+#include <mutex>
+
+#include "uploader/engine/backoff.h"
+#include "uploader/engine/core.h"
+#include "uploader/engine/jobs.h"
+#include "uploader/engine/log_writer.h"
+
+namespace backstay {
+
+class Shipper {
+ public:
+  Shipper(Core* core, Jobs* jobs)
+      : core_(core), jobs_(jobs), log_(core), backoff_(core->options.random) {}
+
+  void Run();
+
+ private:
+  bool Connect();
+  void Ship();
+  bool WaitForSegments();
+  // Waits out the minimum interval, unless somebody waits for the bucket. False: stop.
+  bool WaitForInterval();
+  bool PauseAfter(const Status& status);
+  void Succeeded();
+  bool OverLocked() const { return core_->stopping || !core_->stopped.ok(); }
+
+  Core* const core_;
+  Jobs* const jobs_;
+  LogWriter log_;
+  Backoff backoff_;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_SHIPPER_H_

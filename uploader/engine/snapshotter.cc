@@ -1,0 +1,151 @@
+// Jobs, the snapshot: a fuzzy copy that blocks nobody. Pages are copied in small batches under the
+// Core's mutex, from the WAL where it has them, else from the database file; transactions that go
+// on meanwhile are replayed on top.
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "uploader/engine/jobs.h"
+#include "uploader/format/keys.h"
+#include "uploader/format/snapshot.h"
+
+namespace backstay {
+namespace {
+
+constexpr uint32_t kPagesPerHold = 64;  // copied with the mutex held
+constexpr int64_t kCatchUpMs = 10000;
+
+Status Aborted() { return {Code::kCancelled, "the snapshot was given up for a repair"}; }
+
+}  // namespace
+
+Status Jobs::Snapshot() {
+  Copy copy;
+  BACKSTAY_TRY(BeginCopy(&copy));
+  LogHead end;
+  Status done = [&]() -> Status {
+    uint32_t frame_pages = SnapshotFramePages(copy.page_size);
+    for (uint32_t frame = 0; frame * frame_pages < copy.pages; ++frame) {
+      BACKSTAY_TRY(CopyFrame(&copy, frame));
+    }
+    BACKSTAY_TRY(FinishCopy(&copy, &end));
+    return WriteManifest(copy, end);
+  }();
+  if (done.ok()) return done;
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (core_->snapshot_run == copy.run) core_->AbortSnapshotLocked();
+  // What a first copy has put into the index is worth nothing without its manifest.
+  if (!core_->ship.restorable) core_->NeedRepairLocked(RepairNeed::kAll);
+  return done;
+}
+
+Status Jobs::BeginCopy(Copy* copy) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  Encoder* encoder = core_->capture->encoder();
+  if (core_->repair != RepairNeed::kNone || encoder->open()) return Aborted();
+  encoder->BeginSnapshot(/*first=*/!core_->ship.restorable);
+  core_->snapshotting = true;
+  core_->encoding = true;
+  copy->run = core_->snapshot_run;
+  copy->number = core_->ship.next_log_number;
+  copy->nonce = core_->options.random();
+  copy->start = encoder->head();
+  copy->epoch = core_->ship.epoch;
+  copy->pages = core_->index->pages();
+  copy->page_size = core_->identity.page_size;
+  copy->log_bytes = core_->ship.log_bytes;
+  core_->Log(Level::kInfo, "snapshot begins: " + std::to_string(copy->pages) + " pages");
+  return Status::Ok();
+}
+
+Status Jobs::CopyFrame(Copy* copy, uint32_t frame) {
+  uint32_t frame_pages = SnapshotFramePages(copy->page_size);
+  uint32_t first = frame * frame_pages + 1;
+  uint32_t count = std::min(frame_pages, copy->pages - frame * frame_pages);
+  std::string images(static_cast<size_t>(count) * copy->page_size, '\0');
+  for (uint32_t done = 0; done < count; done += kPagesPerHold) {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (core_->snapshot_run != copy->run || core_->stopping) return Aborted();
+    auto* out =
+        reinterpret_cast<uint8_t*>(images.data()) + static_cast<size_t>(done) * copy->page_size;
+    BACKSTAY_TRY(
+        core_->capture->CopyPages(first + done, std::min(kPagesPerHold, count - done), out));
+  }
+  std::vector<uint64_t> hashes;
+  Result<std::string> object =
+      EncodeSnapshotFrame(copy->page_size, first, AsBytes(images), &hashes);
+  if (!object.ok()) return object.status();
+  images = {};
+  std::string key = SnapshotFrameKey(copy->number, copy->nonce, frame);
+  copy->frame_bytes.push_back(object->size());
+  copy->bytes += object->size();
+  for (uint64_t hash : hashes) copy->frames_checksum += hash;
+  return Persist([&] { return core_->options.client->Put(key, AsBytes(*object)); });
+}
+
+// Catches up with everything committed so far: from there on copy and replay give a committed
+// state.
+Status Jobs::FinishCopy(Copy* copy, LogHead* end) {
+  if (!core_->board.Finish(kCatchUpMs))
+    return {Code::kUnavailable, "capture does not catch up", true};
+  std::unique_lock<std::mutex> lock(core_->mutex);
+  if (core_->snapshot_run != copy->run) return Aborted();
+  Encoder* encoder = core_->capture->encoder();
+  if (encoder->open() || core_->index->unknown() != 0) {
+    return {Code::kUnavailable, "the copy is not complete", true};
+  }
+  *end = encoder->head();
+  encoder->EndSnapshot();
+  core_->snapshotting = false;
+  uint64_t run = ++core_->snapshot_run;
+  copy->run = run;
+  // A manifest names what the log must reach first.
+  core_->ship_work.wait(lock, [&] {
+    return core_->stopping || !core_->stopped.ok() || core_->snapshot_run != run ||
+           core_->ship.shipped.segment_number >= end->segment_number;
+  });
+  if (core_->snapshot_run != run) return Aborted();
+  if (core_->stopping || !core_->stopped.ok()) return {Code::kCancelled, "replication is ending"};
+  return Status::Ok();
+}
+
+Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
+  SnapshotManifest manifest;
+  manifest.page_size = copy.page_size;
+  manifest.nonce = copy.nonce;
+  manifest.epoch = copy.epoch;
+  manifest.next_log_number = copy.number;
+  manifest.segment_number = copy.start.segment_number;
+  manifest.segment_hash = copy.start.segment_hash;
+  manifest.start_txid = copy.start.txid;
+  manifest.consistent_txid = end.txid;
+  manifest.consistent_time_ms = end.time_ms != 0 ? end.time_ms : core_->options.clock->WallMs();
+  manifest.frames_checksum = copy.frames_checksum;
+  manifest.pages = copy.pages;
+  manifest.frame_bytes = copy.frame_bytes;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    manifest.database_id = core_->identity.id;
+  }
+  Result<std::string> bytes = EncodeSnapshotManifest(manifest);
+  if (!bytes.ok()) return bytes.status();
+  BACKSTAY_TRY(Persist([&] {
+    return core_->options.client->Put(SnapshotManifestKey(copy.number), AsBytes(*bytes));
+  }));
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  ShipState& ship = core_->ship;
+  ship.restorable = true;
+  ship.snapshot_number = copy.number;
+  ship.snapshot_bytes = copy.bytes;
+  ship.log_bytes -= std::min(ship.log_bytes, copy.log_bytes);
+  // A first snapshot that a gap overtook is good, but the index began anew meanwhile.
+  if (core_->snapshot_run != copy.run) core_->NeedRepairLocked(RepairNeed::kAll);
+  core_->SaveIndexLocked();
+  core_->board.Shipped(ship.shipped.segment_number, true);
+  core_->Log(Level::kInfo, "snapshot complete: " + std::to_string(copy.frame_bytes.size()) +
+                               " objects, " + std::to_string(copy.bytes) + " bytes");
+  return Status::Ok();
+}
+
+}  // namespace backstay

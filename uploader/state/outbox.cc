@@ -1,0 +1,211 @@
+#include "uploader/state/outbox.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "uploader/base/hash.h"
+
+namespace backstay {
+namespace {
+
+constexpr uint8_t kSegmentRecord = 1;
+constexpr uint8_t kShipRecord = 2;
+constexpr uint8_t kStampRecord = 3;
+constexpr size_t kRecordHead = 5;  // length and type
+constexpr uint32_t kMaxPayload = 128 << 20;
+
+uint32_t RecordHash(Bytes type_and_payload) {
+  return static_cast<uint32_t>(Hash(type_and_payload));
+}
+
+}  // namespace
+
+std::string EncodeOutboxSegment(const EncodedSegment& encoded) {
+  ByteWriter out;
+  EncodeLogHead(encoded.head, &out);
+  EncodeWalMark(encoded.wal, &out);
+  out.U32(encoded.pages);
+  out.U64(encoded.checksum);
+  out.U32(static_cast<uint32_t>(encoded.hashes.size()));
+  for (const auto& [pgno, hash] : encoded.hashes) {
+    out.U32(pgno);
+    out.U64(hash);
+  }
+  return out.Take();
+}
+
+Result<EncodedSegment> ParseOutboxSegment(Bytes payload, size_t* consumed) {
+  ByteReader in(payload);
+  EncodedSegment encoded;
+  encoded.head = DecodeLogHead(&in);
+  encoded.wal = DecodeWalMark(&in);
+  encoded.pages = in.U32();
+  encoded.checksum = in.U64();
+  uint32_t count = in.U32();
+  if (!in.ok() || count > in.remaining() / 12) {
+    return Status(Code::kCorrupt, "outbox record is damaged");
+  }
+  encoded.hashes.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    uint32_t pgno = in.U32();
+    encoded.hashes.emplace_back(pgno, in.U64());
+  }
+  *consumed = in.position();
+  return encoded;
+}
+
+Status Outbox::Open(const OutboxRedo& redo) {
+  Result<Fd> fd = OpenFile(path_, O_RDWR | O_CREAT);
+  if (!fd.ok()) return fd.status();
+  fd_ = std::move(*fd);
+  Result<int64_t> size = FileSize(fd_);
+  if (!size.ok()) return size.status();
+  std::string record;
+  while (end_ + static_cast<int64_t>(kRecordHead) + 4 <= *size) {
+    uint8_t head[kRecordHead];
+    Result<size_t> got = ReadAt(fd_, head, kRecordHead, end_);
+    if (!got.ok()) return got.status();
+    uint32_t length = LoadLe32(head);
+    int64_t whole = static_cast<int64_t>(kRecordHead) + length + 4;
+    if (length > kMaxPayload || end_ + whole > *size) break;
+    record.resize(1 + length + 4);
+    got = ReadAt(fd_, reinterpret_cast<uint8_t*>(record.data()), record.size(), end_ + 4);
+    if (!got.ok()) return got.status();
+    Bytes body = AsBytes(record).first(1 + length);
+    if (RecordHash(body) != LoadLe32(AsBytes(record).data() + 1 + length)) break;
+    Redo(body.subspan(1), body[0], end_ + static_cast<int64_t>(kRecordHead), redo);
+    end_ += whole;
+  }
+  if (end_ < *size && ftruncate(fd_.get(), end_) != 0) return Status::Errno(path_, errno);
+  return Status::Ok();
+}
+
+void Outbox::Redo(Bytes payload, uint8_t type, int64_t payload_offset, const OutboxRedo& redo) {
+  ByteReader in(payload);
+  if (type == kSegmentRecord) {
+    size_t used = 0;
+    Result<EncodedSegment> encoded = ParseOutboxSegment(payload, &used);
+    if (!encoded.ok()) return;
+    redo.segment(*encoded);
+    Push(*encoded, static_cast<uint32_t>(payload.size() - used),
+         payload_offset + static_cast<int64_t>(used), {});
+  } else if (type == kShipRecord) {
+    ShipState state = DecodeShipState(&in);
+    if (!in.ok()) return;
+    redo.ship(state);
+    Shipped(state.shipped.segment_number);
+  } else if (type == kStampRecord) {
+    FileStamp stamp = DecodeFileStamp(&in);
+    if (in.ok()) redo.stamp(stamp);
+  }
+}
+
+void Outbox::Push(const EncodedSegment& encoded, uint32_t size, int64_t offset,
+                  std::string memory) {
+  Pending pending;
+  pending.head = encoded.head;
+  pending.size = size;
+  pending.offset = offset;
+  pending.memory = std::move(memory);
+  pending.pages.reserve(encoded.hashes.size());
+  for (const auto& [pgno, hash] : encoded.hashes) pending.pages.push_back(pgno);
+  pending_bytes_ += size;
+  pending_.push_back(std::move(pending));
+}
+
+Status Outbox::Append(uint8_t type, std::string_view payload) {
+  if (!fd_.valid()) return Status(Code::kIo, path_ + ": not open");
+  ByteWriter record;
+  record.U32(static_cast<uint32_t>(payload.size()));
+  record.U8(type);
+  record.Raw(payload);
+  record.U32(RecordHash(record.bytes().subspan(4)));
+  Status written = WriteAt(fd_, record.bytes(), end_);
+  if (!written.ok()) {
+    // A half-written record must not be followed by a whole one.
+    [[maybe_unused]] int ignored = ftruncate(fd_.get(), end_);
+    return written.Wrap(path_);
+  }
+  end_ += static_cast<int64_t>(record.size());
+  return Status::Ok();
+}
+
+Status Outbox::AppendSegment(const EncodedSegment& encoded, const std::string& segment) {
+  std::string payload = EncodeOutboxSegment(encoded);
+  int64_t offset = end_ + static_cast<int64_t>(kRecordHead + payload.size());
+  payload += segment;
+  Status appended = Append(kSegmentRecord, payload);
+  Push(encoded, static_cast<uint32_t>(segment.size()), appended.ok() ? offset : -1,
+       appended.ok() ? std::string() : segment);
+  return appended;
+}
+
+Status Outbox::AppendShip(const ShipState& state) {
+  ByteWriter out;
+  EncodeShipState(state, &out);
+  return Append(kShipRecord, out.str());
+}
+
+Status Outbox::AppendStamp(const FileStamp& stamp) {
+  ByteWriter out;
+  EncodeFileStamp(stamp, &out);
+  return Append(kStampRecord, out.str());
+}
+
+Result<std::string> Outbox::ReadSegment(const Pending& pending) const {
+  if (pending.offset < 0) return pending.memory;
+  std::string segment(pending.size, '\0');
+  Result<size_t> got =
+      ReadAt(fd_, reinterpret_cast<uint8_t*>(segment.data()), segment.size(), pending.offset);
+  if (!got.ok()) return got.status().Wrap(path_);
+  if (*got != segment.size()) return Status(Code::kCorrupt, path_ + ": cut off from outside");
+  return segment;
+}
+
+void Outbox::Shipped(uint64_t segment_number) {
+  while (!pending_.empty() && pending_.front().head.segment_number <= segment_number) {
+    pending_bytes_ -= pending_.front().size;
+    pending_.pop_front();
+  }
+}
+
+void Outbox::DropPending() {
+  pending_.clear();
+  pending_bytes_ = 0;
+}
+
+Status Outbox::Compact() {
+  if (pending_.empty()) {
+    if (ftruncate(fd_.get(), 0) != 0) return Status::Errno("truncate " + path_, errno);
+    end_ = 0;
+    return Status::Ok();
+  }
+  // The redo of segments that still wait is in the index by now; a reader skips it by segment
+  // number.
+  constexpr uint64_t kMaxInMemory = 1 << 20;
+  if (pending_bytes_ > kMaxInMemory) return Status::Ok();
+  for (Pending& pending : pending_) {
+    Result<std::string> segment = ReadSegment(pending);
+    if (!segment.ok()) return segment.status();
+    pending.memory = std::move(*segment);
+    pending.offset = -1;
+  }
+  if (ftruncate(fd_.get(), 0) != 0) return Status::Errno("truncate " + path_, errno);
+  end_ = 0;
+  for (Pending& pending : pending_) {
+    EncodedSegment again;
+    again.head = pending.head;
+    for (uint32_t pgno : pending.pages) again.hashes.emplace_back(pgno, 0);
+    std::string payload = EncodeOutboxSegment(again);
+    int64_t offset = end_ + static_cast<int64_t>(kRecordHead + payload.size());
+    BACKSTAY_TRY(Append(kSegmentRecord, payload + pending.memory));
+    pending.memory.clear();
+    pending.offset = offset;
+  }
+  return Status::Ok();
+}
+
+}  // namespace backstay

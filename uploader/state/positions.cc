@@ -1,0 +1,83 @@
+#include "uploader/state/positions.h"
+
+namespace backstay {
+
+void EncodeWalMark(const WalMark& mark, ByteWriter* out) {
+  for (uint32_t v : {mark.salt1, mark.salt2, mark.frame, mark.checksum1, mark.checksum2}) {
+    out->U32(v);
+  }
+}
+
+WalMark DecodeWalMark(ByteReader* in) {
+  WalMark mark;
+  for (uint32_t* v : {&mark.salt1, &mark.salt2, &mark.frame, &mark.checksum1, &mark.checksum2}) {
+    *v = in->U32();
+  }
+  return mark;
+}
+
+void EncodeLogHead(const LogHead& head, ByteWriter* out) {
+  out->Varint(head.segment_number);
+  out->U64(head.segment_hash);
+  out->Varint(head.txid);
+  out->Varint(static_cast<uint64_t>(head.time_ms));
+  out->U8(head.open ? 1 : 0);
+}
+
+LogHead DecodeLogHead(ByteReader* in) {
+  LogHead head;
+  head.segment_number = in->Varint();
+  head.segment_hash = in->U64();
+  head.txid = in->Varint();
+  head.time_ms = static_cast<int64_t>(in->Varint());
+  head.open = in->U8() != 0;
+  return head;
+}
+
+void EncodeFileStamp(const FileStamp& stamp, ByteWriter* out) {
+  out->U64(static_cast<uint64_t>(stamp.size));
+  out->U64(static_cast<uint64_t>(stamp.mtime_ns));
+  out->U64(static_cast<uint64_t>(stamp.ctime_ns));
+  out->U64(stamp.inode);
+}
+
+FileStamp DecodeFileStamp(ByteReader* in) {
+  FileStamp stamp;
+  stamp.size = static_cast<int64_t>(in->U64());
+  stamp.mtime_ns = static_cast<int64_t>(in->U64());
+  stamp.ctime_ns = static_cast<int64_t>(in->U64());
+  stamp.inode = in->U64();
+  return stamp;
+}
+
+void EncodeShipState(const ShipState& state, ByteWriter* out) {
+  out->Varint(state.epoch);
+  out->U64(state.writer_id);
+  out->Varint(state.next_log_number);
+  EncodeLogHead(state.shipped, out);
+  out->U8(static_cast<uint8_t>((state.fenced ? 1 : 0) | (state.restorable ? 2 : 0)));
+  for (uint64_t v :
+       {state.snapshot_number, state.snapshot_bytes, state.log_bytes, state.packed_through,
+        state.unpacked_bytes, static_cast<uint64_t>(state.unpacked_since_ms)}) {
+    out->Varint(v);
+  }
+}
+
+ShipState DecodeShipState(ByteReader* in) {
+  ShipState state;
+  state.epoch = in->Varint();
+  state.writer_id = in->U64();
+  state.next_log_number = in->Varint();
+  state.shipped = DecodeLogHead(in);
+  uint8_t flags = in->U8();
+  state.fenced = (flags & 1) != 0;
+  state.restorable = (flags & 2) != 0;
+  for (uint64_t* v : {&state.snapshot_number, &state.snapshot_bytes, &state.log_bytes,
+                      &state.packed_through, &state.unpacked_bytes}) {
+    *v = in->Varint();
+  }
+  state.unpacked_since_ms = static_cast<int64_t>(in->Varint());
+  return state;
+}
+
+}  // namespace backstay

@@ -1,0 +1,73 @@
+// The positions that capture and shipping have reached: plain values shared by index, outbox and
+// engine.
+//
+// Copied freely; no thread of their own; encoding cannot fail, decoding fails through the
+// ByteReader.
+
+#ifndef BACKSTAY_UPLOADER_STATE_POSITIONS_H_
+#define BACKSTAY_UPLOADER_STATE_POSITIONS_H_
+
+#include <cstdint>
+
+#include "uploader/base/bytes.h"
+
+namespace backstay {
+
+// A place in a WAL: everything up to `frame` (1-based, 0: the start) has been encoded.
+struct WalMark {
+  uint32_t salt1 = 0;
+  uint32_t salt2 = 0;
+  uint32_t frame = 0;
+  uint32_t checksum1 = 0;  // of that frame, or of the WAL header when frame is 0
+  uint32_t checksum2 = 0;
+
+  bool SameWal(const WalMark& other) const { return salt1 == other.salt1 && salt2 == other.salt2; }
+};
+
+// The end of a log of segments.
+struct LogHead {
+  uint64_t segment_number = 0;
+  uint64_t segment_hash = 0;
+  uint64_t txid = 0;
+  int64_t time_ms = 0;
+  bool open = false;  // the last segment was flagged "more": its transaction has not ended
+};
+
+// What stat(2) says of a database file whose WAL is gone: equal stamps mean an unchanged database.
+struct FileStamp {
+  int64_t size = -1;  // -1: no stamp
+  int64_t mtime_ns = 0;
+  int64_t ctime_ns = 0;
+  uint64_t inode = 0;
+
+  bool operator==(const FileStamp&) const = default;
+};
+
+// Where shipping to one replica stands.
+struct ShipState {
+  uint64_t epoch = 0;      // 0: the log has no writer yet
+  uint64_t writer_id = 0;  // 0: this state came from a restore; take over before shipping
+  uint64_t next_log_number = 1;
+  LogHead shipped;
+  bool fenced = false;            // a newer writer owns the log
+  bool restorable = false;        // a snapshot's manifest is in the bucket
+  uint64_t snapshot_number = 0;   // of the newest snapshot
+  uint64_t snapshot_bytes = 0;    // its objects, compressed
+  uint64_t log_bytes = 0;         // shipped since it began
+  uint64_t packed_through = 0;    // log numbers up to here are in packs
+  uint64_t unpacked_bytes = 0;    // of the singles after that
+  int64_t unpacked_since_ms = 0;  // when the first of them was shipped; 0: none
+};
+
+void EncodeWalMark(const WalMark& mark, ByteWriter* out);
+WalMark DecodeWalMark(ByteReader* in);
+void EncodeLogHead(const LogHead& head, ByteWriter* out);
+LogHead DecodeLogHead(ByteReader* in);
+void EncodeFileStamp(const FileStamp& stamp, ByteWriter* out);
+FileStamp DecodeFileStamp(ByteReader* in);
+void EncodeShipState(const ShipState& state, ByteWriter* out);
+ShipState DecodeShipState(ByteReader* in);
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_STATE_POSITIONS_H_

@@ -1,0 +1,95 @@
+#include "uploader/state/state_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "uploader/base/hash.h"
+#include "uploader/state/index_file.h"
+#include "uploader/state/restored.h"
+
+namespace backstay {
+namespace {
+
+void OwnLike(const std::string& path, const std::string& model) {
+  struct stat info {};
+  if (geteuid() != 0 || stat(model.c_str(), &info) != 0) return;
+  // Not being able to is no reason to fail: the folder works for us as it is.
+  [[maybe_unused]] int ignored = chown(path.c_str(), info.st_uid, info.st_gid);
+}
+
+}  // namespace
+
+Status MakeStateFolder(const std::string& folder, const std::string& database_path) {
+  if (mkdir(folder.c_str(), 0700) == 0) {
+    OwnLike(folder, database_path);
+  } else if (errno != EEXIST) {
+    return Status::Errno("state folder " + folder + " cannot be made", errno);
+  }
+  if (access(folder.c_str(), W_OK | X_OK) != 0) {
+    Status status = Status::Errno("state folder " + folder + " is not writable", errno);
+    return {status.code(), status.message() + "; make it writable for this process"};
+  }
+  return Status::Ok();
+}
+
+std::string StateFolderOf(const std::string& database_path) { return database_path + "-backstay"; }
+
+Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string& database_path) {
+  if (Status made = MakeStateFolder(folder, database_path); !made.ok()) return made;
+  Result<Fd> fd = OpenFile(folder + "/lock", O_RDWR | O_CREAT);
+  if (!fd.ok()) return fd.status();
+  if (flock(fd->get(), LOCK_EX | LOCK_NB) == 0) return FolderLock(std::move(*fd));
+  if (errno == EWOULDBLOCK) return Status(Code::kExists, "another process ships this database");
+  return Status::Errno("lock " + folder + "/lock", errno);
+}
+
+FileStamp StampOf(const std::string& database_path) {
+  struct stat info {};
+  FileStamp stamp;
+  if (stat(database_path.c_str(), &info) != 0) return stamp;
+  constexpr int64_t kNsPerS = 1000000000;
+  stamp.size = info.st_size;
+  stamp.mtime_ns = info.st_mtim.tv_sec * kNsPerS + info.st_mtim.tv_nsec;
+  stamp.ctime_ns = info.st_ctim.tv_sec * kNsPerS + info.st_ctim.tv_nsec;
+  stamp.inode = info.st_ino;
+  return stamp;
+}
+
+Status WriteRestoredState(const std::string& database_path, const RestoredState& state) {
+  BACKSTAY_TRY(RemoveState(database_path));
+  // A restore to an earlier moment leaves no state: its next writer must not continue the log's
+  // end.
+  if (!state.at_end) return Status::Ok();
+  std::string folder = StateFolderOf(database_path);
+  BACKSTAY_TRY(MakeStateFolder(folder, database_path));
+  IndexFile index;
+  index.identity = state.identity;
+  index.replica = state.replica;
+  index.encoded = {state.segment_number, state.segment_hash, state.txid, state.time_ms, false};
+  index.stamp = StampOf(database_path);
+  index.ship.epoch = state.epoch;
+  index.ship.next_log_number = state.next_log_number;
+  index.ship.shipped = index.encoded;
+  index.ship.restorable = true;
+  index.hashes = state.page_hashes;
+  BACKSTAY_TRY(WriteFileAtomic(folder + "/index", EncodeIndexFile(index), /*durable=*/true));
+  OwnLike(folder + "/index", database_path);
+  return Status::Ok();
+}
+
+Status RemoveState(const std::string& database_path) {
+  std::string folder = StateFolderOf(database_path);
+  std::error_code error;
+  std::filesystem::remove_all(folder, error);
+  if (error)
+    return {Code::kIo, "state folder " + folder + " cannot be removed: " + error.message()};
+  return Status::Ok();
+}
+
+}  // namespace backstay
