@@ -1,0 +1,278 @@
+// backstay restore: a database from its replica, whole or not at all.
+
+#include "uploader/replica/restore.h"
+
+#include <CLI/CLI.hpp>
+#include <cinttypes>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "tools/command.h"
+#include "tools/integrity.h"
+#include "tools/interrupt.h"
+#include "tools/source.h"
+#include "tools/target_file.h"
+#include "uploader/base/clock.h"
+#include "uploader/state/restored.h"
+
+namespace backstay {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::string from;  // DB or URL
+  std::string output;
+  std::string config;
+  std::string timestamp;
+  std::optional<uint64_t> txid;
+  bool if_db_not_exists = false;
+  bool if_replica_exists = false;
+  bool force = false;
+  bool dry_run = false;
+  bool json = false;
+  IntegrityCheck integrity = IntegrityCheck::kNone;
+  size_t parallelism = 8;
+};
+
+void Bind(CLI::App* app, Options* options) {
+  const std::map<std::string, IntegrityCheck> checks = {{"none", IntegrityCheck::kNone},
+                                                        {"quick", IntegrityCheck::kQuick},
+                                                        {"full", IntegrityCheck::kFull}};
+  app->add_option("-o,--o", options->output, "restore to this file");
+  app->add_option("--config", options->config, "settings file (default /etc/backstay.json)");
+  app->add_flag("--if-db-not-exists", options->if_db_not_exists,
+                "do nothing, successfully, when the database exists");
+  app->add_flag("--if-replica-exists", options->if_replica_exists,
+                "do nothing, successfully, when there is no replica");
+  app->add_option("--timestamp", options->timestamp,
+                  "the state at this time, like 2026-11-22T20:59:01Z");
+  app->add_option("--txid", options->txid, "the state after this transaction");
+  app->add_flag("--force", options->force, "replace an existing database, unless it is open");
+  app->add_flag("--dry-run", options->dry_run, "say what would be done");
+  app->add_flag("--json", options->json, "the result as JSON on stdout");
+  app->add_option("--integrity-check", options->integrity, "none, quick or full (default none)")
+      ->transform(CLI::CheckedTransformer(checks, CLI::ignore_case).description(""));
+  app->add_option("--parallelism", options->parallelism, "requests at a time (default 8)")
+      ->check(CLI::Range(1, 64));
+  app->add_option("from", options->from, "database path, or replica URL")
+      ->required()
+      ->type_name("DB|URL");
+}
+
+class RestoreCommand {
+ public:
+  explicit RestoreCommand(Options options) : options_(std::move(options)) {}
+  int Run();
+
+ private:
+  Status ReadTarget();
+  Status FromReplica(ReplicaClient* client);
+  Status Fetch(const ReplicaReader& reader, const RestoreOptions& restore);
+  Status Check(const ReplicaReader& reader);
+  void WriteState(const ReplicaReader& reader, const RestoreOutcome& outcome);
+  void PrintDone(const ReplicaReader& reader, const RestorePlan& plan);
+  int NothingToDo(const std::string& why) const;
+  int Fail(const Status& status) const;
+  int TryReplicas(const Source& source);
+  RestoreOptions MakeOptions() const;
+
+  const Options options_;
+  RestoreTarget target_;
+  std::string output_;
+  Interrupt interrupt_;
+  bool missing_ = false;  // the last replica that was tried does not exist
+  bool local_ = false;    // the last error is not the replica's: no other one helps
+};
+
+Status RestoreCommand::ReadTarget() {
+  const bool timed = !options_.timestamp.empty();
+  if (timed && options_.txid) return {Code::kInvalid, "give -timestamp or -txid, not both"};
+  if (options_.txid) target_ = {RestoreTarget::Kind::kTxid, *options_.txid, 0};
+  if (timed) {
+    Result<int64_t> time_ms = ParseRfc3339(options_.timestamp);
+    if (!time_ms.ok()) return time_ms.status();
+    target_ = {RestoreTarget::Kind::kTime, 0, *time_ms};
+  }
+  if (IsUrl(options_.from) && options_.output.empty()) {
+    return {Code::kInvalid, "with a replica URL, -o must say where to restore to"};
+  }
+  output_ = AbsolutePath(options_.output.empty() ? options_.from : options_.output);
+  return Status::Ok();
+}
+
+int RestoreCommand::NothingToDo(const std::string& why) const {
+  if (options_.json) {
+    printf("%s\n", Json{{"restored", false}, {"reason", why}, {"output", output_}}.dump().c_str());
+  } else {
+    fprintf(stderr, "backstay: nothing restored: %s\n", why.c_str());
+  }
+  return kExitDone;
+}
+
+RestoreOptions RestoreCommand::MakeOptions() const {
+  RestoreOptions restore;
+  restore.target = target_;
+  restore.plan.log.parallelism = options_.parallelism;
+  restore.replay.parallelism = options_.parallelism;
+  restore.planned = [](const RestorePlan& plan) {
+    for (const std::string& warning : plan.warnings) PrintError("warning: " + warning);
+    return Status::Ok();
+  };
+  return restore;
+}
+
+void RestoreCommand::PrintDone(const ReplicaReader& reader, const RestorePlan& plan) {
+  const uint64_t download = plan.SnapshotBytes() + plan.LogBytes();
+  if (options_.json) {
+    Json json{{"restored", !options_.dry_run},
+              {"dry-run", options_.dry_run},
+              {"output", output_},
+              {"replica", reader.Describe()},
+              {"txid", plan.txid},
+              {"time", FormatRfc3339(plan.time_ms)},
+              {"latest", plan.at_end},
+              {"page-size", plan.snapshot.page_size},
+              {"snapshot", plan.snapshot.next_log_number},
+              {"snapshot-txid", plan.snapshot.consistent_txid},
+              {"snapshot-objects", plan.snapshot.frame_bytes.size()},
+              {"snapshot-bytes", plan.SnapshotBytes()},
+              {"log-objects", plan.entries.size()},
+              {"log-bytes", plan.LogBytes()},
+              {"warnings", plan.warnings}};
+    printf("%s\n", json.dump().c_str());
+    return;
+  }
+  printf("%s %s from %s: transaction %" PRIu64
+         " of %s (snapshot %s in %zu objects, log %s in %zu, "
+         "%s in all)\n",
+         options_.dry_run ? "would restore" : "restored", output_.c_str(),
+         reader.Describe().c_str(), plan.txid, FormatRfc3339(plan.time_ms).c_str(),
+         FormatBytes(plan.SnapshotBytes()).c_str(), plan.snapshot.frame_bytes.size(),
+         FormatBytes(plan.LogBytes()).c_str(), plan.entries.size(), FormatBytes(download).c_str());
+}
+
+void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcome& outcome) {
+  RestoredState state;
+  state.identity = outcome.plan.identity;
+  state.replica = reader.Describe();
+  state.epoch = outcome.plan.epoch;
+  state.next_log_number = outcome.plan.next_log_number;
+  state.segment_number = outcome.result.segment_number;
+  state.segment_hash = outcome.result.segment_hash;
+  state.txid = outcome.plan.txid;
+  state.time_ms = outcome.plan.time_ms;
+  state.page_hashes = outcome.result.page_hashes;
+  state.at_end = outcome.plan.at_end;
+  Status written = WriteRestoredState(output_, state);
+  if (!written.ok()) {
+    PrintError("warning: " + written.message() +
+               "; the database is restored, but the next start will compare it with the replica "
+               "page by page");
+  }
+}
+
+// Everything that a replica must be asked for comes before anything local is changed.
+Status RestoreCommand::Fetch(const ReplicaReader& reader, const RestoreOptions& restore) {
+  local_ = true;
+  Result<std::unique_ptr<TargetFile>> file = TargetFile::Create(output_, options_.force);
+  if (!file.ok()) return file.status();
+  FilePageStore store((*file)->fd(), (*file)->temporary());
+  Result<RestoreOutcome> outcome = RestoreInto(reader, restore, &store);
+  local_ = outcome.status().code() == Code::kIo || outcome.status().code() == Code::kCancelled;
+  if (!outcome.ok()) return outcome.status();
+  BACKSTAY_TRY(CheckIntegrity((*file)->temporary(), options_.integrity));
+  local_ = true;
+  BACKSTAY_TRY((*file)->Install());
+  WriteState(reader, *outcome);
+  PrintDone(reader, outcome->plan);
+  return Status::Ok();
+}
+
+// Tells a replica that does not exist from one that cannot be read, and both from one without a
+// fitting restore point.
+Status RestoreCommand::Check(const ReplicaReader& reader) {
+  Result<Catalogue> catalogue = LoadCatalogue(reader, options_.parallelism);
+  missing_ = catalogue.status().code() == Code::kNotFound;
+  if (!catalogue.ok()) return catalogue.status();
+  missing_ = catalogue->NothingToRestoreYet();
+  if (!missing_) return Status::Ok();
+  return {Code::kNotFound,
+          reader.Describe() + ": nothing to restore yet: its first snapshot was never finished"};
+}
+
+Status RestoreCommand::FromReplica(ReplicaClient* client) {
+  interrupt_.Watch(client);
+  ReplicaReader reader(client);
+  missing_ = false;
+  local_ = false;
+  BACKSTAY_TRY(Check(reader));
+  RestoreOptions restore = MakeOptions();
+  if (!options_.dry_run) return Fetch(reader, restore);
+  Result<RestorePlan> plan = PlanFromReplica(reader, restore.target, restore.plan);
+  if (!plan.ok()) return plan.status();
+  BACKSTAY_TRY(restore.planned(*plan));
+  PrintDone(reader, *plan);
+  return Status::Ok();
+}
+
+int RestoreCommand::Fail(const Status& status) const {
+  PrintError("restore: " + status.message());
+  // What concerns the target is no finding about the replica.
+  return local_ ? kExitFailed : ExitCodeOf(status);
+}
+
+int RestoreCommand::TryReplicas(const Source& source) {
+  Status failed;
+  bool all_missing = true;
+  for (size_t i = 0; i < source.replicas.size(); ++i) {
+    Status done = FromReplica(source.replicas[i].get());
+    if (done.ok()) return kExitDone;
+    all_missing = all_missing && missing_;
+    // The failure to report is the first that is more than "not there".
+    const bool first = failed.ok() || (failed.code() == Code::kNotFound && !missing_);
+    if (first) failed = done;
+    if (local_) return Fail(done);
+    if (i + 1 < source.replicas.size()) {
+      PrintError("warning: " + done.message() + "; trying the next replica");
+    }
+  }
+  if (all_missing && options_.if_replica_exists) return NothingToDo(failed.message());
+  return Fail(failed);
+}
+
+int RestoreCommand::Run() {
+  Status read = ReadTarget();
+  if (!read.ok()) {
+    PrintError("restore: " + read.message());
+    return kExitUsage;
+  }
+  local_ = true;
+  Result<bool> exists = Exists(output_);
+  if (!exists.ok()) return Fail(exists.status());
+  if (*exists && options_.if_db_not_exists) return NothingToDo(output_ + " exists");
+  if (!options_.dry_run) {
+    // What would stop it in the end stops it before the first request.
+    Result<std::unique_ptr<TargetFile>> file = TargetFile::Create(output_, options_.force);
+    if (!file.ok()) return Fail(file.status());
+  }
+  local_ = false;
+  Result<Source> source = OpenSource(options_.from, options_.config, NameOf(output_));
+  if (!source.ok()) return Fail(source.status());
+  return TryReplicas(*source);
+}
+
+}  // namespace
+
+int RunRestore(const std::vector<std::string>& arguments) {
+  Options options;
+  CLI::App app("Rebuilds a database from its replica.", "restore");
+  Bind(&app, &options);
+  int exit_code = kExitDone;
+  if (!ParseArguments(&app, arguments, &exit_code)) return exit_code;
+  return RestoreCommand(options).Run();
+}
+
+}  // namespace backstay

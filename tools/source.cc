@@ -1,0 +1,61 @@
+#include "tools/source.h"
+
+#include <filesystem>
+
+#include "uploader/settings/settings.h"
+#include "uploader/storage/client_factory.h"
+
+namespace backstay {
+namespace {
+
+Result<std::vector<ReplicaSettings>> ReplicasOf(const std::string& database,
+                                                const std::string& config) {
+  SettingsSources sources = ProcessSources();
+  sources.config_file = config;
+  Result<Settings> settings = LoadSettings(sources);
+  if (!settings.ok()) return settings.status();
+  Result<DatabaseSettings> selected = SettingsFor(*settings, sources, database, "", {});
+  const bool nothing = !selected.ok() && selected.status().code() == Code::kNotFound;
+  if (nothing || (selected.ok() && selected->replicas.empty())) {
+    return Status(Code::kInvalid,
+                  "no replica is configured for " + database +
+                      "; set BACKSTAY_REPLICA_URL, name it in the file given with -config, or give "
+                      "the replica's URL in place of the database");
+  }
+  if (!selected.ok()) return selected.status();
+  return selected->replicas;
+}
+
+Result<std::vector<ReplicaSettings>> ReplicaAt(const std::string& url, const std::string& name) {
+  Result<ReplicaSettings> replica = ParseReplicaUrl(url, name);
+  if (!replica.ok()) return replica.status();
+  FillCredentials(ProcessSources(), &*replica);
+  return std::vector<ReplicaSettings>{*replica};
+}
+
+}  // namespace
+
+bool IsUrl(const std::string& argument) { return argument.find("://") != std::string::npos; }
+
+std::string AbsolutePath(const std::string& path) {
+  std::error_code error;
+  std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  return error ? path : absolute.lexically_normal().string();
+}
+
+Result<Source> OpenSource(const std::string& argument, const std::string& config,
+                          const std::string& name) {
+  Source source;
+  if (!IsUrl(argument)) source.database = AbsolutePath(argument);
+  Result<std::vector<ReplicaSettings>> replicas =
+      IsUrl(argument) ? ReplicaAt(argument, name) : ReplicasOf(source.database, config);
+  if (!replicas.ok()) return replicas.status();
+  for (const ReplicaSettings& settings : *replicas) {
+    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(settings);
+    if (!client.ok()) return client.status();
+    source.replicas.push_back(std::move(*client));
+  }
+  return source;
+}
+
+}  // namespace backstay

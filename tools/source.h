@@ -1,0 +1,32 @@
+// Where a command reads from: `DB|URL` on its command line, made into replicas.
+//
+// Main thread. A URL stands for itself; a database path is looked up in the settings (file and
+// environment). Nothing is contacted. kInvalid, with the remedy, when nothing is configured.
+
+#ifndef BACKSTAY_TOOLS_SOURCE_H_
+#define BACKSTAY_TOOLS_SOURCE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "uploader/base/status.h"
+#include "uploader/storage/replica_client.h"
+
+namespace backstay {
+
+struct Source {
+  std::string database;                                  // absolute path; empty for a URL
+  std::vector<std::unique_ptr<ReplicaClient>> replicas;  // to be tried in this order
+};
+
+bool IsUrl(const std::string& argument);
+// Without `.` and `..`; symbolic links stay.
+std::string AbsolutePath(const std::string& path);
+// `name` stands for {name} in a URL that has no database.
+Result<Source> OpenSource(const std::string& argument, const std::string& config,
+                          const std::string& name);
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_TOOLS_SOURCE_H_

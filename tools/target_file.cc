@@ -1,0 +1,181 @@
+#include "tools/target_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+
+#include "tools/database_lock.h"
+#include "uploader/state/restored.h"
+
+namespace backstay {
+namespace {
+
+constexpr const char* kTemporary = ".backstay-restore";
+// Files beside the target that belong to its old content; kept aside until the rename is done.
+constexpr const char* kBeside[] = {"-wal", "-journal"};
+
+// Of a local file: never to be taken for "no replica".
+Status Local(const std::string& context, int errnum) {
+  Status status = Status::Errno(context, errnum);
+  return status.code() == Code::kNotFound ? Status(Code::kIo, status.message()) : status;
+}
+
+std::string Resolve(const std::string& path) {
+  char* real = realpath(path.c_str(), nullptr);
+  std::string resolved = real != nullptr ? real : path;
+  free(real);
+  return resolved;
+}
+
+mode_t Umask() {
+  const mode_t mask = umask(022);
+  umask(mask);
+  return mask;
+}
+
+}  // namespace
+
+Result<bool> Exists(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) == 0) return true;
+  if (errno == ENOENT) return false;
+  return Local("stat " + path, errno);
+}
+
+TargetFile::TargetFile(std::string target, bool force)
+    : target_(std::move(target)), temporary_(target_ + kTemporary), force_(force) {}
+
+TargetFile::~TargetFile() {
+  if (fd_.valid()) unlink(temporary_.c_str());
+}
+
+Result<std::unique_ptr<TargetFile>> TargetFile::Create(const std::string& target, bool force) {
+  std::unique_ptr<TargetFile> file(new TargetFile(Resolve(target), force));
+  BACKSTAY_TRY(file->CheckTarget());
+  BACKSTAY_TRY(file->OpenTemporary());
+  BACKSTAY_TRY(file->SetOwner());
+  return file;
+}
+
+Status TargetFile::CheckTarget() {
+  struct stat folder {};
+  const std::string folder_path = FolderOf(target_);
+  if (stat(folder_path.c_str(), &folder) != 0 || !S_ISDIR(folder.st_mode)) {
+    return {Code::kIo, "the folder " + folder_path +
+                           " does not exist; create it, or mount the volume it is on"};
+  }
+  struct stat info {};
+  if (stat(target_.c_str(), &info) != 0) {
+    return errno == ENOENT ? Status::Ok() : Local("stat " + target_, errno);
+  }
+  if (!S_ISREG(info.st_mode)) return {Code::kExists, target_ + ": exists and is not a file"};
+  if (!force_) {
+    return {Code::kExists, target_ + ": exists; -force replaces it, -o restores to another file"};
+  }
+  old_ = info;
+  return DatabaseLock::Take(target_).status();
+}
+
+Status TargetFile::OpenTemporary() {
+  struct stat before {};
+  const bool existed = lstat(temporary_.c_str(), &before) == 0;
+  Fd fd(open(temporary_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd.valid()) return Local("create " + temporary_, errno);
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return {Code::kExists, target_ + ": another restore to it is under way"};
+  }
+  // Between the open and the lock the other restore may have finished, and renamed this file.
+  struct stat mine {};
+  struct stat named {};
+  if (fstat(fd.get(), &mine) != 0 || lstat(temporary_.c_str(), &named) != 0 ||
+      mine.st_ino != named.st_ino || mine.st_dev != named.st_dev) {
+    return {Code::kExists, target_ + ": another restore to it has just ended"};
+  }
+  fd_ = std::move(fd);
+  FinishInterrupted(existed);
+  if (ftruncate(fd_.get(), 0) != 0) return Local("empty " + temporary_, errno);
+  return Status::Ok();
+}
+
+// A restore that was killed between MoveAside and Rename left its temporary file: the target is the
+// old one and gets its files back. Behind the rename they are rubbish.
+void TargetFile::FinishInterrupted(bool temporary_existed) {
+  if (temporary_existed && old_) {
+    MoveBack();
+    return;
+  }
+  for (const char* suffix : kBeside) unlink((temporary_ + suffix).c_str());
+}
+
+Status TargetFile::SetOwner() {
+  struct stat folder {};
+  if (stat(FolderOf(target_).c_str(), &folder) != 0) return Local("stat " + target_, errno);
+  const mode_t mode = old_ ? old_->st_mode & 07777 : 0644 & ~Umask();
+  const struct stat& owner = old_ ? *old_ : folder;
+  // Root restores for the user whose folder it is; others cannot give files away.
+  if (geteuid() == 0 && fchown(fd_.get(), owner.st_uid, owner.st_gid) != 0) {
+    return Local("chown " + temporary_, errno);
+  }
+  if (fchmod(fd_.get(), mode) != 0) return Local("chmod " + temporary_, errno);
+  return Status::Ok();
+}
+
+Status TargetFile::MoveAside() {
+  for (const char* suffix : kBeside) {
+    const std::string path = target_ + suffix;
+    if (rename(path.c_str(), (temporary_ + suffix).c_str()) != 0 && errno != ENOENT) {
+      return Local("rename " + path, errno);
+    }
+  }
+  if (unlink((target_ + "-shm").c_str()) != 0 && errno != ENOENT) {
+    return Local("remove " + target_ + "-shm", errno);
+  }
+  return Status::Ok();
+}
+
+void TargetFile::MoveBack() {
+  for (const char* suffix : kBeside) {
+    const std::string path = target_ + suffix;
+    if (access(path.c_str(), F_OK) != 0) rename((temporary_ + suffix).c_str(), path.c_str());
+  }
+}
+
+Status TargetFile::Rename() {
+  const unsigned flags = force_ ? 0 : RENAME_NOREPLACE;
+  if (renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), flags) == 0) {
+    return Status::Ok();
+  }
+  if (errno == EEXIST) return {Code::kExists, target_ + ": appeared while it was being restored"};
+  // File systems without RENAME_NOREPLACE: the check and the rename, one after the other.
+  const bool unsupported = errno == EINVAL || errno == ENOSYS;
+  if (unsupported && access(target_.c_str(), F_OK) != 0 &&
+      rename(temporary_.c_str(), target_.c_str()) == 0) {
+    return Status::Ok();
+  }
+  return Local("rename " + temporary_, errno);
+}
+
+Status TargetFile::Install() {
+  if (fsync(fd_.get()) != 0) return Local("fsync " + temporary_, errno);
+  Result<DatabaseLock> lock = DatabaseLock::Take(target_);
+  if (!lock.ok()) return lock.status();
+  BACKSTAY_TRY(RemoveState(target_));
+  // A database beside the WAL of another is a broken one: what belongs to the old goes first.
+  Status moved = MoveAside();
+  if (moved.ok()) moved = Rename();
+  if (!moved.ok()) {
+    MoveBack();
+    return moved;
+  }
+  fd_.Close();
+  BACKSTAY_TRY(SyncFolder(FolderOf(target_)));
+  for (const char* suffix : kBeside) unlink((temporary_ + suffix).c_str());
+  return Status::Ok();
+}
+
+}  // namespace backstay

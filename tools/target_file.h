@@ -1,0 +1,60 @@
+// TargetFile: the database that a restore makes, first under a temporary name beside it.
+//
+// One thread. Until Install() returns the target is as it was; the destructor removes the temporary
+// file. A restore that was killed leaves `<target>.backstay-restore`, which the next one takes over
+// and removes. Two restores to one target exclude each other. Errors: kExists (the target exists,
+// is open, or is being restored), kIo and kDenied with the path and the remedy.
+
+#ifndef BACKSTAY_TOOLS_TARGET_FILE_H_
+#define BACKSTAY_TOOLS_TARGET_FILE_H_
+
+#include <sys/stat.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "uploader/base/file.h"
+#include "uploader/base/status.h"
+
+namespace backstay {
+
+// Is there anything at `path`? Errors are those that leave it open.
+Result<bool> Exists(const std::string& path);
+
+class TargetFile {
+ public:
+  // `force`: an existing target may be replaced, unless it is open.
+  static Result<std::unique_ptr<TargetFile>> Create(const std::string& target, bool force);
+  ~TargetFile();
+  TargetFile(const TargetFile&) = delete;
+  TargetFile& operator=(const TargetFile&) = delete;
+
+  const Fd& fd() const { return fd_; }
+  const std::string& temporary() const { return temporary_; }
+  const std::string& target() const { return target_; }  // symbolic links resolved
+  // Makes it durable, removes what stands beside the target from an earlier life (-wal, -shm,
+  // -journal, the state folder) and gives it its name.
+  Status Install();
+
+ private:
+  TargetFile(std::string target, bool force);
+
+  Status CheckTarget();
+  Status OpenTemporary();
+  Status SetOwner();
+  void FinishInterrupted(bool temporary_existed);
+  Status MoveAside();
+  void MoveBack();
+  Status Rename();
+
+  const std::string target_;
+  const std::string temporary_;
+  const bool force_;
+  std::optional<struct stat> old_;  // the target's, if it exists
+  Fd fd_;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_TOOLS_TARGET_FILE_H_
