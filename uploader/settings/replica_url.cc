@@ -220,7 +220,7 @@ Result<ReplicaSettings> Parse(const std::string& url) {
                    kForms);
   }
   if (url.find('#') != std::string::npos) return Invalid("it holds a '#'; write %23");
-  std::string_view rest = std::string_view(url).substr(colon + 3);
+  std::string_view rest = std::string_view{url}.substr(colon + 3);
   size_t question = std::min(rest.find('?'), rest.size());
   ReplicaSettings replica;
   std::string_view place = rest.substr(0, question);

@@ -107,7 +107,7 @@ std::string SettingsTable() {
     for (const char* name : setting.variables) {
       variables += (variables.empty() ? "`" : ", `") + std::string(name) + "`";
     }
-    auto code = [](std::string text) { return text.empty() ? text : "`" + text + "`"; };
+    auto code = [](const std::string& text) { return text.empty() ? text : "`" + text + "`"; };
     out += "| " + JsonPlace(setting) + " | " + variables + " | " + code(setting.parameter) + " | " +
            code(setting.standard) + " | " + setting.help + " |\n";
   }
