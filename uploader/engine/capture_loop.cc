@@ -125,7 +125,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   }
   if (relocate_ && !to) return core_->board.DoneFinish(ticket);
   if (relocate_) RelocateLocked(*to);
-  if (to) AdvanceLocked(*to);
+  if (to) AdvanceAllLocked(*to);
   if (retry_at_ms_ != 0) return;
   if (gone && core_->repair == RepairNeed::kNone) {
     core_->capture->AnnounceRestart();
@@ -134,6 +134,22 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   }
   bool whole = core_->repair == RepairNeed::kNone || RepairLocked(&lock);
   AfterLocked(ticket, whole);
+}
+
+// The wal-index may tell of the next WAL already while the file still holds the frames of the last
+// one.
+void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
+  auto in_our_wal = [this](const std::optional<WalTarget>& target) {
+    const WalMark& mark = core_->capture->wal_mark();
+    return target && target->salt1 == mark.salt1 && target->salt2 == mark.salt2;
+  };
+  std::optional<WalTarget> before = core_->board.TakeBefore();
+  std::optional<WalTarget> latest = core_->board.Latest();
+  if (!in_our_wal(to)) {
+    if (in_our_wal(before)) AdvanceLocked(*before);
+    if (in_our_wal(latest) && retry_at_ms_ == 0) AdvanceLocked(*latest);
+  }
+  if (retry_at_ms_ == 0) AdvanceLocked(to);
 }
 
 void CaptureLoop::AdvanceLocked(const WalTarget& to) {

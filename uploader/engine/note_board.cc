@@ -17,6 +17,9 @@ void NoteBoard::Committed(const WalTarget& target) {
   int64_t now = clock_->WallMs();
   std::lock_guard<std::mutex> lock(mutex_);
   if (!active_) return;
+  // A WAL that begins anew is noted (empty) before its old frames are overwritten.
+  if (latest_ && (latest_->salt1 != target.salt1 || latest_->salt2 != target.salt2))
+    before_ = latest_;
   latest_ = target;
   commits_[next_commit_] = {target.salt1, target.max_frame, now};
   next_commit_ = (next_commit_ + 1) % commits_.size();
@@ -107,6 +110,11 @@ void NoteBoard::WalGone(const FileStamp& stamp) {
   latest_.reset();
   poked_ = true;
   work_.notify_one();
+}
+
+std::optional<WalTarget> NoteBoard::TakeBefore() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(before_, std::nullopt);
 }
 
 std::optional<FileStamp> NoteBoard::TakeGone() {

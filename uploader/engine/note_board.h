@@ -49,6 +49,9 @@ class NoteBoard {
   // The commits noted so far are being taken care of.
   void TakeCommits();
   std::optional<WalTarget> Latest();
+  // The last one noted in the WAL before that of Latest(), once: its frames are there until
+  // finish_wal() returns.
+  std::optional<WalTarget> TakeBefore();
   // The stamp of the last WalGone(), once.
   std::optional<FileStamp> TakeGone();
   // The pass for these tickets caught up and its last segment has this number.
@@ -81,6 +84,7 @@ class NoteBoard {
   std::condition_variable done_;  // waited on by application threads
   // All guarded by mutex_.
   std::optional<WalTarget> latest_;
+  std::optional<WalTarget> before_;
   std::array<Commit, 1024> commits_{};
   size_t next_commit_ = 0;
   bool noted_ = false;
