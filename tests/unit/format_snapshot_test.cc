@@ -181,6 +181,23 @@ TEST_CASE("a snapshot frame that breaks a rule under a valid hash is refused") {
   CHECK(FrameCode(newer.Encode()) == Code::kNewer);
 }
 
+TEST_CASE("a lock-byte page that holds something is refused") {
+  auto frame = [](char byte) {
+    ByteWriter out;
+    out.Raw("BKSF");
+    out.U8(1);
+    out.U8(9);
+    out.Varint(LockBytePage(512));
+    out.Varint(1);
+    out.U64(0);
+    out.Raw(Forged::Zstd(std::string(512, byte)));
+    out.U64(Hash(out.bytes()));
+    return out.Take();
+  };
+  CHECK(FrameCode(frame('\0')) == Code::kOk);
+  CHECK(FrameCode(frame('x')) == Code::kCorrupt);
+}
+
 TEST_CASE("a snapshot manifest comes back") {
   const SnapshotManifest want = SomeManifest();
   Result<std::string> bytes = EncodeSnapshotManifest(want);
