@@ -18,17 +18,17 @@ enum Word { kVersion = 0, kChange = 2, kFlags = 3, kMaxFrame = 4, kPages = 5, kS
 
 uint32_t Load(const volatile void* shm, size_t word) noexcept {
   auto* words = static_cast<const uint32_t*>(const_cast<const void*>(shm));
-  return __atomic_load_n(words + word, __ATOMIC_RELAXED);
+  return __atomic_load_n(words + word, __ATOMIC_ACQUIRE);
 }
 
 uint32_t Salt(const uint32_t& word) noexcept {
   return LoadBigEndian32(reinterpret_cast<const uint8_t*>(&word));
 }
 
-// SQLite writes the second copy, then a barrier, then the first: the reader goes the other way.
+// SQLite writes the second copy, then a barrier, then the first: the reader goes the other way, and
+// no load passes an earlier one.
 bool Agree(const volatile void* shm, Header* header) noexcept {
   for (size_t i = 0; i < kHeaderWords; i++) (*header)[i] = Load(shm, i);
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
   for (size_t i = 0; i < kHeaderWords; i++) {
     if ((*header)[i] != Load(shm, kHeaderWords + i)) return false;
   }
