@@ -127,6 +127,16 @@ TEST_CASE("a restore never stops inside a transaction", "[replica]") {
   REQUIRE_FALSE(restored.outcome.plan.at_end);
 }
 
+TEST_CASE("a step inside a segment of several frames can be the last", "[replica]") {
+  // 16 pages of 64 KiB fill a frame: later frames have bases that the restore leaves out.
+  Folder folder;
+  ReplicaBuilder builder(folder.client.get(), 65536, 12, 8);
+  builder.Snapshot();
+  for (int i = 0; i < 20; ++i) builder.Commit(8);
+  builder.ShipMerged(1);
+  CheckEveryPoint(builder);
+}
+
 TEST_CASE("restore points outside the history are refused, with the range", "[replica]") {
   Folder folder;
   ReplicaBuilder builder(folder.client.get(), 512, 10, 5);

@@ -1,0 +1,359 @@
+#!/usr/bin/python3
+"""The tool as a user runs it: restore, list, status, version, on replicas of real databases."""
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import tempfile
+import unittest
+
+BUILD = os.environ["BUILD_DIR"]
+TOOL = os.path.join(BUILD, "backstay")
+MAKER = os.path.join(BUILD, "tests", "replica_maker")
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(path, content):
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+class RestoreTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        """Three states of a WAL-mode database: 100, 200 and 300 rows."""
+        cls.shared = tempfile.mkdtemp(prefix="backstay-restore-")
+        cls.states = []
+        path = os.path.join(cls.shared, "work.db")
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=wal")
+        connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, text)")
+        for state in range(3):
+            connection.execute("BEGIN")
+            for i in range(100):
+                connection.execute("INSERT INTO t(text) VALUES(hex(randomblob(300)))")
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cls.states.append(os.path.join(cls.shared, "state%d.db" % state))
+            shutil.copy(path, cls.states[-1])
+        connection.close()
+        cls.master = os.path.join(cls.shared, "replica")
+        cls.make(cls.master, cls.states)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.shared)
+
+    @staticmethod
+    def make(replica, states, **environment):
+        subprocess.run([MAKER], check=True, stdout=subprocess.DEVNULL, env={
+            **os.environ, "MAKER_REPLICA": replica, "MAKER_DATABASES": ":".join(states),
+            **environment})
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="backstay-restore-")
+        self.replica = os.path.join(self.folder, "replica")
+        shutil.copytree(self.master, self.replica)
+        self.url = "file://" + self.replica
+        self.data = os.path.join(self.folder, "data")
+        os.mkdir(self.data)
+        self.db = os.path.join(self.data, "app.db")
+
+    def tearDown(self):
+        shutil.rmtree(self.folder)
+
+    def run_tool(self, *arguments, code=0, url=True, before=None, **environment):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("BACKSTAY_")}
+        if url is True:
+            environment["BACKSTAY_REPLICA_URL"] = self.url
+        done = subprocess.run([TOOL, *arguments], env={**clean, **environment}, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=before)
+        self.assertEqual(done.returncode, code, done.stderr + done.stdout)
+        return done
+
+    def assert_nothing_left(self, *names):
+        self.assertEqual(sorted(os.listdir(self.data)), sorted(names))
+
+    def assert_restored(self, state, path=None):
+        path = path or self.db
+        self.assertEqual(read(path), read(self.states[state]))
+        connection = sqlite3.connect(path)
+        self.assertEqual(connection.execute("PRAGMA integrity_check").fetchone(), ("ok",))
+        self.assertEqual(connection.execute("SELECT count(*) FROM t").fetchone(),
+                         (100 * (state + 1),))
+        connection.close()
+
+    def damage(self, *keys):
+        for key in keys:
+            path = os.path.join(self.replica, key)
+            content = bytearray(read(path))
+            content[len(content) // 2] ^= 1
+            write(path, bytes(content))
+
+    # What is restored.
+
+    def test_latest(self):
+        done = self.run_tool("restore", self.db)
+        self.assertIn("transaction 3", done.stdout)
+        self.assert_nothing_left("app.db", "app.db-backstay")
+        self.assert_restored(2)
+
+    def test_txid_and_time(self):
+        result = json.loads(self.run_tool("restore", "-txid", "2", "-json", self.db).stdout)
+        self.assertEqual((result["txid"], result["latest"], result["restored"]), (2, False, True))
+        self.assert_restored(1)
+        other = os.path.join(self.data, "other.db")
+        self.run_tool("restore", "-o", other, "--timestamp=" + result["time"], self.url, url=False)
+        self.assert_restored(1, other)
+        self.run_tool("restore", "-o", other + "2", "-txid", "1", self.url, "-integrity-check",
+                      "full", url=False)
+        self.assert_restored(0, other + "2")
+
+    def test_packed(self):
+        packed = os.path.join(self.folder, "packed")
+        self.make(packed, self.states, MAKER_PACK="1")
+        self.run_tool("restore", "-o", self.db, "file://" + packed, url=False)
+        self.assert_restored(2)
+
+    def test_options_anywhere_and_either_way(self):
+        self.run_tool("restore", self.db, "--integrity-check=quick", "-parallelism", "1")
+        self.assert_restored(2)
+
+    def test_dry_run_changes_nothing(self):
+        result = json.loads(self.run_tool("restore", "-dry-run", "-json", self.db).stdout)
+        self.assertEqual((result["txid"], result["restored"]), (3, False))
+        self.assertGreater(result["snapshot-bytes"], 0)
+        self.assert_nothing_left()
+
+    # Init containers.
+
+    def test_if_db_not_exists(self):
+        write(self.db, b"anything")
+        self.run_tool("restore", "-if-db-not-exists", "-if-replica-exists", self.db)
+        self.assertEqual(read(self.db), b"anything")
+        # Nothing is requested, so an unreachable replica does not matter.
+        self.run_tool("restore", "-if-db-not-exists", self.db, url=False,
+                      BACKSTAY_REPLICA_URL="s3://bucket/p?endpoint=http://127.0.0.1:1")
+        self.assert_nothing_left("app.db")
+
+    def test_if_replica_exists(self):
+        missing = {"BACKSTAY_REPLICA_URL": "file://" + self.folder + "/none"}
+        self.run_tool("restore", self.db, code=3, url=False, **missing)
+        self.run_tool("restore", "-if-replica-exists", self.db, url=False, **missing)
+        self.assert_nothing_left()
+
+    def test_replica_that_cannot_be_read_is_not_missing(self):
+        unreachable = "s3://bucket/p?endpoint=http://127.0.0.1:1"
+        self.run_tool("restore", "-if-replica-exists", self.db, code=1, url=False,
+                      BACKSTAY_REPLICA_URL=unreachable, AWS_ACCESS_KEY_ID="a",
+                      AWS_SECRET_ACCESS_KEY="b")
+        os.remove(os.path.join(self.replica, "backstay.json"))
+        self.run_tool("restore", "-if-replica-exists", self.db, code=4)
+        self.assert_nothing_left()
+
+    def test_first_snapshot_never_finished(self):
+        shutil.rmtree(os.path.join(self.replica, "snapshot"))
+        self.run_tool("restore", self.db, code=3)
+        self.run_tool("restore", "-if-replica-exists", self.db)
+        self.assert_nothing_left()
+
+    # Refusals leave everything as it was.
+
+    def test_usage(self):
+        for arguments in (["restore"], ["restore", "-nonsense", self.db], ["nonsense"], [],
+                          ["restore", "-txid", "x", self.db], ["restore", self.url],
+                          ["restore", "-timestamp", "2026-02-30T00:00:00Z", self.db],
+                          ["restore", "-timestamp", "2026-02-03T00:00:00Z", "-txid", "1", self.db],
+                          ["restore", "-config", self.folder + "/none.json", self.db]):
+            done = self.run_tool(*arguments, code=2)
+            self.assertTrue(done.stderr, arguments)
+        self.assertIn("BACKSTAY_REPLICA_URL",
+                      self.run_tool("restore", self.db, code=2, url=False).stderr)
+        self.assert_nothing_left()
+
+    def test_no_restore_point_that_fits(self):
+        self.run_tool("restore", "-txid", "9", self.db, code=3)
+        self.run_tool("restore", "-timestamp", "2001-01-01T00:00:00+01:00", self.db, code=3)
+        self.assert_nothing_left()
+
+    def test_damage(self):
+        logs = sorted(os.listdir(os.path.join(self.replica, "log")))
+        self.damage("log/" + logs[-1])
+        done = self.run_tool("restore", self.db, code=4)
+        self.assertIn("-txid 2", done.stderr)
+        self.assert_nothing_left()
+        self.run_tool("restore", "-txid", "2", self.db)
+        self.assert_restored(1)
+
+    def test_target_exists(self):
+        write(self.db, b"precious")
+        self.run_tool("restore", self.db, code=1)
+        self.assertEqual(read(self.db), b"precious")
+        self.assert_nothing_left("app.db")
+
+    def test_folder_missing(self):
+        done = self.run_tool("restore", self.data + "/none/app.db", code=1)
+        self.assertIn(self.data + "/none", done.stderr)
+
+    def test_another_restore_is_under_way(self):
+        import fcntl
+        with open(self.db + ".backstay-restore", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.run_tool("restore", self.db, code=1)
+            self.assert_nothing_left("app.db.backstay-restore")
+
+    def test_no_space(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
+        done = self.run_tool("restore", self.db, code=1, before=limit)
+        self.assertIn("File too large", done.stderr)
+        self.assert_nothing_left()
+        write(self.db, b"precious")
+        self.run_tool("restore", "-force", self.db, code=1, before=limit)
+        self.assertEqual(read(self.db), b"precious")
+        self.assert_nothing_left("app.db")
+
+    # -force.
+
+    def test_force_replaces_and_clears_what_is_stale(self):
+        shutil.copy(self.states[0], self.db)
+        os.chmod(self.db, 0o640)
+        old = sqlite3.connect(self.db, isolation_level=None)
+        old.execute("INSERT INTO t(text) VALUES('only in the WAL')")
+        wal = read(self.db + "-wal")
+        old.close()
+        write(self.db + "-wal", wal)
+        write(self.db + "-shm", b"\0" * 32768)
+        write(self.db + "-journal", b"stale")
+        os.mkdir(self.db + "-backstay")
+        write(self.db + "-backstay/outbox", b"stale")
+        self.run_tool("restore", "-force", self.db)
+        self.assertEqual(stat.S_IMODE(os.stat(self.db).st_mode), 0o640)
+        self.assert_nothing_left("app.db", "app.db-backstay")
+        self.assertFalse(os.path.exists(self.db + "-backstay/outbox") and
+                         read(self.db + "-backstay/outbox") == b"stale")
+        self.assert_restored(2)
+
+    def test_stale_wal_without_a_database(self):
+        write(self.db + "-wal", b"stale")
+        self.run_tool("restore", self.db)
+        self.assert_nothing_left("app.db", "app.db-backstay")
+        self.assert_restored(2)
+
+    def test_force_refuses_an_open_database(self):
+        for mode in ("wal", "delete"):
+            shutil.copy(self.states[0], self.db)
+            held = sqlite3.connect(self.db, isolation_level=None)
+            held.execute("PRAGMA journal_mode=" + mode)
+            held.execute("SELECT count(*) FROM t").fetchall()
+            before = read(self.db)
+            done = self.run_tool("restore", "-force", self.db, code=1)
+            self.assertIn("open", done.stderr)
+            self.assertIn(str(os.getpid()), done.stderr)
+            self.assertEqual(read(self.db), before)
+            self.assertEqual(held.execute("SELECT count(*) FROM t").fetchone(), (100,))
+            held.close()
+            self.run_tool("restore", "-force", self.db)
+            self.assert_restored(2)
+
+    def test_killed_restore_is_taken_over(self):
+        write(self.db + ".backstay-restore", b"half" * 100000)
+        self.run_tool("restore", self.db)
+        self.assert_nothing_left("app.db", "app.db-backstay")
+        self.assert_restored(2)
+
+    def test_killed_between_moving_the_wal_and_the_rename(self):
+        shutil.copy(self.states[0], self.db)
+        write(self.db + ".backstay-restore", b"whole")
+        write(self.db + ".backstay-restore-wal", b"its wal")
+        self.damage("backstay.json")
+        self.run_tool("restore", "-force", self.db, code=4)
+        self.assertEqual(read(self.db + "-wal"), b"its wal")
+        self.assert_nothing_left("app.db", "app.db-wal")
+
+    def test_killed_anywhere_leaves_the_old_or_the_new(self):
+        for seed in range(40):
+            shutil.copy(self.states[0], self.db)
+            process = subprocess.Popen([TOOL, "restore", "-force", "-o", self.db, self.url],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                process.wait(timeout=random.Random(seed).random() * 0.03)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            self.assertIn(read(self.db), (read(self.states[0]), read(self.states[2])))
+        self.run_tool("restore", "-force", self.db)
+        self.assert_nothing_left("app.db", "app.db-backstay")
+        self.assert_restored(2)
+
+    def test_signal_ends_it_in_good_order(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            process = subprocess.Popen(
+                [TOOL, "restore", "-o", self.db,
+                 "s3://bucket/p?endpoint=http://127.0.0.1:%d" % silent.getsockname()[1]],
+                stderr=subprocess.PIPE, text=True,
+                env={**os.environ, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+            connection, _ = silent.accept()
+            connection.recv(1)
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=20)
+            connection.close()
+        self.assertEqual(process.returncode, 1, errors)
+        self.assertIn("restore:", errors)
+        self.assert_nothing_left()
+
+    # Several replicas, other commands.
+
+    def test_next_replica_when_the_first_fails(self):
+        config = os.path.join(self.folder, "config.json")
+        broken = os.path.join(self.folder, "broken")
+        shutil.copytree(self.replica, broken)
+        os.remove(os.path.join(broken, "backstay.json"))
+        with open(config, "w") as file:
+            json.dump({"dbs": [{"path": self.db, "replicas": [
+                {"url": "file://" + broken}, {"url": self.url}]}]}, file)
+        done = self.run_tool("restore", "-config", config, self.db, url=False)
+        self.assertIn("trying the next replica", done.stderr)
+        self.assert_restored(2)
+
+    def test_list(self):
+        result = json.loads(self.run_tool("list", "-json", self.db).stdout)["replicas"][0]
+        self.assertEqual([(r["first-txid"], r["last-txid"], r["damage"]) for r in result["ranges"]],
+                         [(1, 3, None)])
+        self.assertEqual(result["snapshots"][0]["pages"] * 4096, os.path.getsize(self.states[0]))
+        self.assertIn("transactions 1 to 3", self.run_tool("list", self.url, url=False).stdout)
+        self.damage("log/" + sorted(os.listdir(os.path.join(self.replica, "log")))[-1])
+        self.assertIn("DAMAGED", self.run_tool("list", self.db, code=4).stdout)
+        self.run_tool("list", self.url + "-none", code=3, url=False)
+
+    def test_status(self):
+        self.assertIn("status.json", self.run_tool("status", self.db, code=1).stderr)
+        os.mkdir(self.db + "-backstay")
+        write(self.db + "-backstay/status.json", b'{"state":"error","replicas":[{"lag":3}]}')
+        self.assertIn("state: error", self.run_tool("status", self.db).stdout)
+        self.assertEqual(json.loads(self.run_tool("status", "-json", self.db).stdout)["state"],
+                         "error")
+        write(self.db + "-backstay/status.json", b"{")
+        self.run_tool("status", self.db, code=1)
+
+    def test_version(self):
+        self.assertEqual(json.loads(self.run_tool("version", "-json").stdout)["format"], 1)
+        self.assertTrue(self.run_tool("version").stdout.startswith("backstay "))
+
+    def test_help(self):
+        for arguments in (["-h"], ["help"], ["restore", "-help"], ["restore", "-h"]):
+            self.assertIn("sage", self.run_tool(*arguments).stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
