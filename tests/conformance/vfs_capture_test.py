@@ -219,6 +219,7 @@ class Destruction(ShimCase):
             assert finish["wal"] == size and gone["wal"] == 0, (finish, gone)
             c.execute("INSERT INTO t VALUES(1)")
             assert len(calls("finish_wal")) == 1, "an empty WAL has nothing to finish"
+            assert all(call["max_frame"] > 0 for call in calls("committed")), "not a commit"
         """)
         self.check()
 
@@ -247,6 +248,9 @@ class Destruction(ShimCase):
             a.close()
             assert not calls("close", "finish_wal")
             b.close()
+            files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
+                     if os.path.exists(f"/proc/self/fd/{fd}")]
+            assert db not in files, "the engine's handle stayed open"
         """)
         names = self.names()
         self.assertEqual(names[-5:], ["finish_wal", "wal_gone", "close", "released", "drain"])

@@ -90,6 +90,11 @@ $c->do("PRAGMA journal_mode=WAL"); $c->do("CREATE TABLE t(x)"); $c->do("INSERT I
         self.run_program(HOST, self.db)
         self.assert_replicated()
 
+    def test_a_library_that_writes_while_it_is_loaded(self):
+        self.env["VFS_PLUGIN_WRITES"] = self.db
+        self.run_program(sys.executable, "-c", "import ctypes,sys;ctypes.CDLL(sys.argv[1])", PLUGIN)
+        self.assert_replicated()
+
     def test_two_copies_in_one_process(self):
         second = os.path.join(self.folder, "second.db")
         self.env["BACKSTAY_DB"] = self.folder + "/*.db"

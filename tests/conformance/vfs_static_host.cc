@@ -40,6 +40,12 @@ extern "C" __attribute__((visibility("default"))) int plugin_write(const char* p
   return Write(path);
 }
 
+// For a library that uses SQLite while it is being loaded.
+__attribute__((constructor)) static void WriteAtLoad() {
+  const char* path = getenv("VFS_PLUGIN_WRITES");
+  if (path != nullptr && Write(path) != 0) abort();
+}
+
 // A call that a preloaded plugin passes on: goes wrong if dlsym() forgets who asks.
 extern "C" __attribute__((visibility("default"))) int getppid() {
   static int depth = 0;
