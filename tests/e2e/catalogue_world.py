@@ -141,9 +141,14 @@ class World:
         lines = [json.loads(line) for line in self.log_text().splitlines()]
         return [line for line in lines if line["level"] in levels]
 
-    def uploaded(self):
-        """Bytes in the replica (a folder), or nullopt when it is not ours to count."""
+    def stored(self):
+        """Bytes of the replica, if it is a folder, else 0."""
         if not self.url.startswith("file://"):
-            return None
+            return 0
         paths = glob.glob(self.url[len("file://"):] + "/**", recursive=True)
         return sum(os.path.getsize(p) for p in paths if os.path.isfile(p))
+
+    def sent(self):
+        """Bytes that the last application process sent to its replica."""
+        with open(self.database + "-backstay/status.json", encoding="utf-8") as file:
+            return sum(replica["bytes_sent"] for replica in json.load(file)["replicas"])
