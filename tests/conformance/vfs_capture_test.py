@@ -18,6 +18,7 @@ class Commits(ShimCase):
                 frames = calls("committed")[-1]["max_frame"]
                 c.execute("INSERT INTO t VALUES(?)", (i,))
                 assert calls("committed")[-1]["max_frame"] == frames + 1, calls()
+                assert calls("committed")[-1]["write_locked"], "told too late"
             before = len(calls("committed"))
             c.execute("SELECT * FROM t").fetchall()
             assert len(calls("committed")) == before

@@ -3,9 +3,10 @@
 //
 // RECORDING_ENGINE_LOG names the file; each call appends one JSON object a line with one write(2),
 // with what the test needs to judge the moment of the call: the size of the WAL on disk, and at
-// finish_wal() the salts in its header. RECORDING_ENGINE_FAIL makes open() fail with that message;
-// RECORDING_ENGINE_SYNC=1 means durability=sync. status() describes the file through the host's
-// callbacks. Any thread; the state of a database is guarded by one mutex.
+// finish_wal() the salts in its header, at committed() whether the WAL write lock is held.
+// RECORDING_ENGINE_FAIL makes open() fail with that message; RECORDING_ENGINE_SYNC=1 means
+// durability=sync. status() describes the file through the host's callbacks. Any thread; the state
+// of a database is guarded by one mutex.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -56,6 +58,22 @@ std::string WalSalts(const std::string& path) {
   snprintf(text, sizeof text, "%02x%02x%02x%02x-%02x%02x%02x%02x", header[16], header[17],
            header[18], header[19], header[20], header[21], header[22], header[23]);
   return text;
+}
+
+// Whether this process holds the WAL write lock: byte 120 of the -shm file. By way of /proc, since
+// a descriptor of our own on that file would drop the lock when it closes.
+bool WriteLocked(const std::string& path) {
+  struct stat info;
+  if (stat((path + "-shm").c_str(), &info) != 0) return false;
+  std::ifstream locks("/proc/locks");
+  std::string number, kind, how, mode, file;
+  long pid, start;
+  std::string end;
+  while (locks >> number >> kind >> how >> mode >> pid >> file >> start >> end) {
+    const bool here = file.ends_with(":" + std::to_string(info.st_ino)) && pid == getpid();
+    if (here && mode == "WRITE" && start <= 120 && std::atol(end.c_str()) >= 120) return true;
+  }
+  return false;
 }
 
 Json Call(const char* name, const BackstayDb* db) {
@@ -103,6 +121,7 @@ void Close(BackstayDb* db) {
 void Committed(BackstayDb* db, const BackstayWalPosition* pos) {
   Json line = Call("committed", db);
   line.update(Position(*pos));
+  line["write_locked"] = WriteLocked(db->path);
   Record(line);
 }
 
