@@ -27,7 +27,7 @@ bool StartsWith(std::string_view text, std::string_view start) {
 Status Passing(const std::string& message) { return {Code::kUnavailable, message, true}; }
 
 // What is not the caller's fault or a matter of rights may pass: a full disk, a stale mount.
-Status Classify(Status status) {
+Status Classify(const Status& status) {
   return status.code() == Code::kIo ? Passing(status.message()) : status;
 }
 
@@ -42,7 +42,7 @@ Status FileError(const std::string& context, int errnum) {
     case EPERM:
     case EROFS:
       return {Code::kDenied, status.message() + "; give this user access, or name another folder"};
-    default: return Classify(std::move(status));
+    default: return Classify(status);
   }
 }
 
@@ -50,7 +50,7 @@ Status CheckKey(const std::string& key) {
   size_t at = 0;
   while (true) {
     size_t end = std::min(key.find('/', at), key.size());
-    std::string_view name = std::string_view(key).substr(at, end - at);
+    std::string_view name(key.data() + at, end - at);
     bool bad = name.empty() || name == "." || name == ".." || name.size() > kMaxName ||
                StartsWith(name, kTemporary) || name.find('\0') != std::string_view::npos;
     if (bad) return {Code::kInvalid, "key `" + key + "`: no path of a file below the root"};

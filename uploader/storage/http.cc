@@ -62,6 +62,7 @@ struct HeaderList {
   curl_slist* list = nullptr;
   ~HeaderList() { curl_slist_free_all(list); }
   void Add(const std::string& line) { list = curl_slist_append(list, line.c_str()); }
+  void Add(std::string name, const std::string& value) { Add(name.append(": ").append(value)); }
 };
 
 std::string LowerCase(std::string text) {
@@ -312,7 +313,7 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   if (handle == nullptr) return Status(Code::kCancelled, "cancelled");
   CURL* easy = handle->easy;
   HeaderList headers;
-  for (const auto& [name, value] : request.headers) headers.Add(name + ": " + value);
+  for (const auto& [name, value] : request.headers) headers.Add(name, value);
   // What curl would add by itself: neither is part of the signature.
   headers.Add("Expect:");
   headers.Add("Content-Type:");
