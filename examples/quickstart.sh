@@ -74,7 +74,7 @@ SQL
 }
 
 lose_disk_and_restore() {
-  rm -rf "$disk"
+  rm -rf "$disk" && mkdir "$disk"
   echo "kill -9, and the disk is gone: $disk"
   "${backstay[@]}" restore -o "$disk/app.db" "$url" || fail "restore failed"
   "${sqlite[@]}" -batch "$disk/app.db" .dump >"$scratch/restored.sql"

@@ -22,3 +22,12 @@ if(BACKSTAY_CLANG_TIDY)
   # The longest of all: first, and on every core.
   set_tests_properties(style_tidy PROPERTIES COST 1000 PROCESSORS 2 TIMEOUT 1500)
 endif()
+
+backstay_check(exports tests/exports.sh)
+backstay_check(install tests/install_test.sh)
+backstay_check(readme tests/readme_test.sh)
+backstay_check(quickstart_file examples/quickstart.sh)
+backstay_check(quickstart_s3 examples/quickstart.sh --s3)
+foreach(example shell python)
+  backstay_check(example_${example} examples/${example}/run.sh)
+endforeach()

@@ -10,7 +10,7 @@ mkdir "$scratch/disk" "$scratch/bucket"
 export BACKSTAY_REPLICA_URL=file://$scratch/bucket BACKSTAY_LOG_FILE=$scratch/log
 
 /usr/bin/python3 "$here/app.py" "$build" "$scratch/disk/app.db"
-rm -rf "$scratch/disk"
+rm -rf "$scratch/disk" && mkdir "$scratch/disk"
 "$build/backstay" restore -o "$scratch/disk/app.db" "$BACKSTAY_REPLICA_URL"
 result=$(/usr/bin/python3 "$here/app.py" "$build" "$scratch/disk/app.db")
 echo "$result"
