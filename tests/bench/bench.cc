@@ -74,15 +74,19 @@ void Bytes(int batch, int transactions) {
   App app(60, Environment("BENCH_EXTENSION"));
   Batches(&app, batch, 50 * batch);
   auto before = ReplicaStatus(app.db);
+  uint64_t bound = app.work.bound_bytes();
   Batches(&app, batch, transactions);
   auto after = ReplicaStatus(app.db);
+  bound = app.work.bound_bytes() - bound;
   auto delta = [&](const char* key) {
     return after[key].get<double>() - before[key].get<double>();
   };
   printf(
-      "bytes per transaction, %d a PUT: %.1f (%.1f requests per batch, %.2f pages per transaction, "
+      "bytes per transaction, %d a PUT: %.1f; bound values %.1f, ratio %.2f (%.1f requests per "
+      "batch, %.2f pages per transaction, "
       "%.1f%% based)\n",
-      batch, delta("bytes_sent") / transactions, delta("requests") * batch / transactions,
+      batch, delta("bytes_sent") / transactions, static_cast<double>(bound) / transactions,
+      delta("bytes_sent") / static_cast<double>(bound), delta("requests") * batch / transactions,
       delta("pages_encoded") / transactions, 100 * delta("pages_based") / delta("pages_encoded"));
 }
 

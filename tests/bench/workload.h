@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <random>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace backstay {
@@ -28,6 +29,8 @@ class Workload {
   void Transaction(sqlite3* db);
   // Forget prepared statements before their connection is closed.
   void Finalize();
+  // Bytes of all values bound so far: what the application had to say.
+  uint64_t bound_bytes() const { return bound_bytes_; }
 
  private:
   struct Statement {
@@ -43,9 +46,11 @@ class Workload {
   std::string Number(uint64_t below) { return std::to_string(random_() % below); }
 
   std::mt19937_64 random_;
-  std::vector<std::string> vocabulary_;
+  std::vector<std::string> words_;
+  std::unordered_map<std::string, std::vector<std::string>> next_;
   std::vector<Statement> statements_;
   uint64_t clock_ = 1700000000;
+  uint64_t bound_bytes_ = 0;
 };
 
 void Exec(sqlite3* db, const std::string& sql);

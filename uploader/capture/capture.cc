@@ -37,6 +37,12 @@ uint32_t Capture::PagesAt(const WalTarget& to) const {
   return static_cast<uint32_t>(std::max<int64_t>(0, options_.file_size()) / options_.page_size);
 }
 
+bool Capture::Holds(const WalTarget& target) {
+  Result<bool> exists = wal_.Refresh();
+  return exists.ok() && *exists && wal_.Start().salt1 == target.salt1 &&
+         wal_.Start().salt2 == target.salt2;
+}
+
 Result<bool> Capture::Locate(const WalTarget& to) {
   Result<bool> exists = wal_.Refresh();
   if (!exists.ok()) return exists;

@@ -84,6 +84,8 @@ class Capture {
   const WalMark& wal_mark() const { return mark_; }
   const FileStamp& stamp() const { return stamp_; }
   std::shared_ptr<Fd> wal_sync_handle() const { return wal_.SyncHandle(); }
+  // The WAL file is (still) the one of `target`.
+  bool Holds(const WalTarget& target);
   // Frames between the encoded place and `to`.
   uint32_t Behind(const WalTarget& to) const;
 

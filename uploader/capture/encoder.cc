@@ -1,5 +1,6 @@
 #include "uploader/capture/encoder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "uploader/base/hash.h"
@@ -11,6 +12,8 @@ Encoder::Encoder(const Options& options)
 
 const uint8_t* Encoder::BaseOf(uint32_t pgno) {
   uint64_t hash = options_.index->Get(pgno);
+  // A reader fetches bases before it applies the segment: the page must have been there all along.
+  if (pgno > least_pages_) return nullptr;
   if (hash == 0 || (snapshot_ && !Touched(pgno))) return nullptr;
   if (const uint8_t* cached = cache_.Get(pgno, hash)) return cached;
   return options_.source->Find(pgno, hash, base_.data()) ? base_.data() : nullptr;
@@ -39,12 +42,14 @@ Status Encoder::EncodeStep(const EncoderStep& step, EncodedSegment* encoded) {
   for (const PageImage& page : step.images) BACKSTAY_TRY(EncodePage(page, encoded));
   writer_.EndStep(step.pages);
   options_.index->Resize(step.pages);
+  least_pages_ = std::min(least_pages_, step.pages);
   return Status::Ok();
 }
 
 Status Encoder::Encode(const std::vector<EncoderStep>& steps, bool repair, const WalMark& wal) {
   EncodedSegment encoded;
   writer_.Begin(options_.page_size);
+  least_pages_ = options_.index->pages();
   Result<std::string> segment = [&]() -> Result<std::string> {
     for (const EncoderStep& step : steps) {
       if (Status status = EncodeStep(step, &encoded); !status.ok()) return status;

@@ -79,6 +79,7 @@ class Encoder {
   PageCache cache_;
   std::vector<uint8_t> base_;
   LogHead head_;
+  uint32_t least_pages_ = 0;  // smallest database size since the segment began
   bool snapshot_ = false;
   bool first_snapshot_ = false;
   std::vector<bool> touched_;

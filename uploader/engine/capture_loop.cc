@@ -139,15 +139,9 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
 // The wal-index may tell of the next WAL already while the file still holds the frames of the last
 // one.
 void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
-  auto in_our_wal = [this](const std::optional<WalTarget>& target) {
-    const WalMark& mark = core_->capture->wal_mark();
-    return target && target->salt1 == mark.salt1 && target->salt2 == mark.salt2;
-  };
-  std::optional<WalTarget> before = core_->board.TakeBefore();
-  std::optional<WalTarget> latest = core_->board.Latest();
-  if (!in_our_wal(to)) {
-    if (in_our_wal(before)) AdvanceLocked(*before);
-    if (in_our_wal(latest) && retry_at_ms_ == 0) AdvanceLocked(*latest);
+  for (const auto& noted : {core_->board.Before(), core_->board.Latest()}) {
+    if (!noted || (noted->salt1 == to.salt1 && noted->salt2 == to.salt2)) continue;
+    if (retry_at_ms_ == 0 && core_->capture->Holds(*noted)) AdvanceLocked(*noted);
   }
   if (retry_at_ms_ == 0) AdvanceLocked(to);
 }

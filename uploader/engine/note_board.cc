@@ -112,9 +112,9 @@ void NoteBoard::WalGone(const FileStamp& stamp) {
   work_.notify_one();
 }
 
-std::optional<WalTarget> NoteBoard::TakeBefore() {
+std::optional<WalTarget> NoteBoard::Before() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return std::exchange(before_, std::nullopt);
+  return before_;
 }
 
 std::optional<FileStamp> NoteBoard::TakeGone() {

@@ -49,9 +49,9 @@ class NoteBoard {
   // The commits noted so far are being taken care of.
   void TakeCommits();
   std::optional<WalTarget> Latest();
-  // The last one noted in the WAL before that of Latest(), once: its frames are there until
-  // finish_wal() returns.
-  std::optional<WalTarget> TakeBefore();
+  // The last one noted in the WAL before that of Latest(): its frames are there until finish_wal()
+  // returns.
+  std::optional<WalTarget> Before();
   // The stamp of the last WalGone(), once.
   std::optional<FileStamp> TakeGone();
   // The pass for these tickets caught up and its last segment has this number.
