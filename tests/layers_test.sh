@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# tests/layers.sh against a copy of the sources in which each rule is broken once: every one must be reported.
+# tests/layers.sh against a small tree in which each rule is broken once: every one must be reported.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-cp -r "$top"/{vfs,uploader,tools,tests} "$copy"
+mkdir -p "$copy"/{vfs,uploader/base,tools,tests}
+cp "$top/uploader/engine_api.h" "$copy/uploader"
 
 cd "$copy"
 printf '// x\n#include "tools/x.h"\n#include "bytes.h"\n' >uploader/base/broken.h
