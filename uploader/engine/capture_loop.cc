@@ -20,6 +20,7 @@ constexpr int64_t kLocalRetryMs = 1000;
 
 void CaptureLoop::HostOpened(const FileStamp& stamp) {
   std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->board.Opened();
   open_stamp_ = stamp;
   relocate_ = true;
 }
@@ -115,7 +116,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   core_->board.TakeCommits();
   std::unique_lock<std::mutex> lock(core_->mutex);
   if (!core_->stopped.ok()) return;
-  std::optional<FileStamp> gone = core_->board.TakeGone();
+  std::optional<NoteBoard::Gone> gone = core_->board.TakeGone();
   std::optional<WalTarget> to = Fresh();
   if (!core_->ReadyLocked() && !(to && OpenLocked(*to))) {
     // Opening compares with the files, so nothing that the WAL holds now has to be waited for.
@@ -123,17 +124,27 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
     if (to) retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
     return;
   }
+  if (gone) WalGoneLocked(*gone);
   if (relocate_ && !to) return core_->board.DoneFinish(ticket);
   if (relocate_) RelocateLocked(*to);
   if (to) AdvanceAllLocked(*to);
   if (retry_at_ms_ != 0) return;
-  if (gone && core_->repair == RepairNeed::kNone) {
-    core_->capture->AnnounceRestart();
-    core_->capture->WalGone(*gone);
-    if (Status s = core_->outbox->AppendStamp(*gone); !s.ok()) Failed(s);
-  }
   bool whole = core_->repair == RepairNeed::kNone || RepairLocked(&lock);
   AfterLocked(ticket, whole);
+}
+
+// The database file alone is the database now: its stamp tells later whether anybody changed it.
+void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
+  Capture* capture = core_->capture.get();
+  if (relocate_ && !gone.opened_since) {
+    // Opened, read at most, and closed, between two passes.
+    relocate_ = false;
+    if (gone.last || open_stamp_ != capture->stamp()) core_->NeedRepairLocked(RepairNeed::kAll);
+  }
+  if (core_->repair != RepairNeed::kNone || (gone.last && capture->Behind(*gone.last) > 0)) return;
+  capture->AnnounceRestart();
+  capture->WalGone(gone.stamp);
+  if (Status kept = core_->outbox->AppendStamp(gone.stamp); !kept.ok()) Failed(kept);
 }
 
 // The wal-index may tell of the next WAL already while the file still holds the frames of the last

@@ -39,6 +39,7 @@ class CaptureLoop {
   void ApplyRedoLocked(const EncodedSegment& encoded);
   void MakeCaptureLocked(uint32_t page_size);
   void RelocateLocked(const WalTarget& to);
+  void WalGoneLocked(const NoteBoard::Gone& gone);
   void AdvanceAllLocked(const WalTarget& to);
   void AdvanceLocked(const WalTarget& to);
   bool RepairLocked(std::unique_lock<std::mutex>* lock);

@@ -105,7 +105,7 @@ void NoteBoard::DoneFinish(uint64_t ticket) {
 
 void NoteBoard::WalGone(const FileStamp& stamp) {
   std::lock_guard<std::mutex> lock(mutex_);
-  gone_ = stamp;
+  gone_ = Gone{stamp, latest_};
   // The frames of a WAL that is gone are history: what follows starts from the database file.
   latest_.reset();
   poked_ = true;
@@ -117,7 +117,12 @@ std::optional<WalTarget> NoteBoard::Before() {
   return before_;
 }
 
-std::optional<FileStamp> NoteBoard::TakeGone() {
+void NoteBoard::Opened() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (gone_) gone_->opened_since = true;
+}
+
+std::optional<NoteBoard::Gone> NoteBoard::TakeGone() {
   std::lock_guard<std::mutex> lock(mutex_);
   return std::exchange(gone_, std::nullopt);
 }

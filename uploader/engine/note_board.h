@@ -32,6 +32,8 @@ class NoteBoard {
 
   // The WAL was truncated or deleted; the database file had this stamp then.
   void WalGone(const FileStamp& stamp);
+  // The host opened the database (again).
+  void Opened();
 
   // Capture thread. What it should do now.
   struct Work {
@@ -52,8 +54,13 @@ class NoteBoard {
   // The last one noted in the WAL before that of Latest(): its frames are there until finish_wal()
   // returns.
   std::optional<WalTarget> Before();
-  // The stamp of the last WalGone(), once.
-  std::optional<FileStamp> TakeGone();
+  struct Gone {
+    FileStamp stamp;
+    std::optional<WalTarget> last;  // noted in the WAL that is gone
+    bool opened_since = false;
+  };
+  // The last WalGone(), once.
+  std::optional<Gone> TakeGone();
   // The pass for these tickets caught up and its last segment has this number.
   void Done(uint64_t ticket, uint64_t segment_number);
   // Likewise for Finish() only: what the WAL held is safe to lose.
@@ -97,7 +104,7 @@ class NoteBoard {
   uint64_t asked_ = 0;
   uint64_t done_ticket_ = 0;
   uint64_t finish_ticket_ = 0;
-  std::optional<FileStamp> gone_;
+  std::optional<Gone> gone_;
   uint64_t done_segment_ = 0;
   uint64_t shipped_segment_ = 0;
   bool restorable_ = false;
