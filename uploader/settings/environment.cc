@@ -1,5 +1,6 @@
 #include "uploader/settings/environment.h"
 
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -13,9 +14,19 @@ namespace {
 
 constexpr char kPrefix[] = "BACKSTAY_";
 
+// A library that is loaded with RTLD_DEEPBIND sees libc's `environ`, which stays null in a program
+// that has a copy of it (CPython): the program's own is the right one.
+char** Environment() {
+  void* program = dlopen(nullptr, RTLD_NOW);
+  if (program == nullptr) return environ;
+  void* found = dlsym(program, "environ");
+  dlclose(program);
+  return found != nullptr ? *static_cast<char***>(found) : environ;
+}
+
 std::vector<std::string> OwnNames() {
   std::vector<std::string> names;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+  for (char** entry = Environment(); entry != nullptr && *entry != nullptr; ++entry) {
     const char* equals = std::strchr(*entry, '=');
     if (equals == nullptr || std::strncmp(*entry, kPrefix, sizeof(kPrefix) - 1) != 0) continue;
     names.emplace_back(*entry, equals - *entry);
