@@ -198,13 +198,15 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   }
   if (core_->UnhealthyLocked()) return false;
   bool all = core_->repair == RepairNeed::kAll;
+  repair_run_ = core_->collapses;
   LogHead before = core_->capture->encoder()->head();
   Status repaired = core_->capture->Repair(all, fresh, [this, lock] { return YieldRepair(lock); });
   const LogHead& after = core_->capture->encoder()->head();
   if (!repaired.ok()) {
     core_->NeedRepairLocked(RepairNeed::kAll);
-    retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
-    if (repaired.code() != Code::kCancelled) Failed(repaired);
+    bool again = repaired.code() == Code::kCancelled;
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + (again ? kRetryMs : kLocalRetryMs);
+    if (!again) Failed(repaired);
     return false;
   }
   core_->repair = RepairNeed::kNone;
@@ -227,7 +229,7 @@ bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock) {
   NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);
   seen_ticket_ = work.ticket;
   lock->lock();
-  return !work.stop && core_->stopped.ok();
+  return !work.stop && core_->stopped.ok() && core_->collapses == repair_run_;
 }
 
 void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {

@@ -37,6 +37,7 @@ class CaptureLoop {
   uint32_t PageSize();
   bool LoadLocked(uint32_t page_size);
   void ApplyRedoLocked(const EncodedSegment& encoded);
+  bool OutboxIsWholeLocked() const;
   void MakeCaptureLocked(uint32_t page_size);
   void RelocateLocked(const WalTarget& to);
   void WalGoneLocked(const NoteBoard::Gone& gone);
@@ -55,6 +56,7 @@ class CaptureLoop {
   int64_t retry_at_ms_ = 0;  // monotonic; 0: nothing to retry
   int stale_tries_ = 0;
   bool redo_trusted_ = true;
+  uint64_t repair_run_ = 0;  // core_->collapses when the repair began
   std::optional<FolderLock> lock_;
   bool relocate_ = false;  // guarded by core_->mutex: the host opened the database again
   FileStamp open_stamp_;   // guarded by core_->mutex

@@ -102,12 +102,27 @@ bool CaptureLoop::LoadLocked(uint32_t page_size) {
   redo.stamp = [core](const FileStamp& stamp) { core->capture->WalGone(stamp); };
   if (Status opened = core->outbox->Open(redo); !opened.ok()) Failed(opened);
   if (!known) core->SaveIndexLocked();
+  if (!OutboxIsWholeLocked()) {
+    core->outbox->DropPending();
+    core->capture->encoder()->set_head(core->ship.shipped);
+    redo_trusted_ = false;
+  }
   if (!redo_trusted_) {
     core->Log(Level::kWarn,
               "state folder: index and outbox do not fit together; comparing all pages");
     core->index->SetAllUnknown();
   }
   return known;
+}
+
+// False: segments between what is shipped and what is encoded are lost, and the log must not skip
+// them.
+bool CaptureLoop::OutboxIsWholeLocked() const {
+  uint64_t number = core_->ship.shipped.segment_number;
+  for (const Outbox::Pending& pending : core_->outbox->pending()) {
+    if (pending.head.segment_number != ++number) return false;
+  }
+  return number == core_->capture->encoder()->head().segment_number;
 }
 
 void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {

@@ -51,6 +51,8 @@ void Core::CollapseLocked(const LogHead& head) {
   }
   outbox->DropPending();
   capture->encoder()->set_head(head);
+  ++collapses;
+  board.Dropped();
   first_unshipped_ms = 0;
   NeedRepairLocked(RepairNeed::kUnknown);
   SaveIndexLocked();

@@ -69,6 +69,7 @@ class Core {
   bool encoding = false;   // a snapshot that segments can be replayed on exists, or is being copied
   bool snapshotting = false;  // a snapshot is being copied
   uint64_t snapshot_run = 0;  // another value: the copy that began with the old one is void
+  uint64_t collapses = 0;     // another value: a repair that began with the old one is void
   bool stopping = false;
   Status stopped;                  // why this pipeline gave up; sticky
   Status last_error;               // of the last try to reach the replica; Ok when it worked

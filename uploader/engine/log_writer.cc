@@ -60,6 +60,7 @@ Status LogWriter::Append() {
   Status put = PutNew(LogKey(batch->number), AsBytes(batch->body));
   if (put.code() == Code::kExists) return Settle(*batch);
   if (!put.ok()) return put;
+  acknowledged_ = true;
   Acknowledge(*batch, batch->heads.size());
   return put;
 }
@@ -67,7 +68,6 @@ Status LogWriter::Append() {
 void LogWriter::Acknowledge(const Batch& batch, size_t segments) {
   Core* core = core_;
   std::lock_guard<std::mutex> lock(core->mutex);
-  acknowledged_ = true;
   ShipState& ship = core->ship;
   int64_t now = core->options.clock->WallMs();
   ship.next_log_number = batch.number + 1;

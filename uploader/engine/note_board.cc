@@ -49,8 +49,17 @@ bool NoteBoard::Sync(int64_t timeout_ms) {
   ++syncs_;
   work_.notify_one();
   uint64_t segment = 0;
+  uint64_t drops = drops_;
   bool captured = false;
   auto reached = [&] {
+    if (drops != drops_) {
+      // The number of a dropped segment may stand for another one by now: only a pass after the
+      // repair tells.
+      drops = drops_;
+      captured = false;
+      ticket = ++asked_;
+      work_.notify_one();
+    }
     if (!captured && done_ticket_ >= ticket) {
       captured = true;
       segment = done_segment_;
@@ -147,6 +156,12 @@ void NoteBoard::Shipped(uint64_t segment_number, bool restorable) {
   std::lock_guard<std::mutex> lock(mutex_);
   shipped_segment_ = segment_number;
   restorable_ = restorable;
+  done_.notify_all();
+}
+
+void NoteBoard::Dropped() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ++drops_;
   done_.notify_all();
 }
 

@@ -71,6 +71,8 @@ class NoteBoard {
 
   // Ship thread: everything up to here is in the bucket, and it can be restored.
   void Shipped(uint64_t segment_number, bool restorable);
+  // Segments that were encoded will not be shipped; their pages will, in others, after a repair.
+  void Dropped();
   // True while a Sync() waits: shipping should not hold back.
   bool SyncWaits();
 
@@ -107,6 +109,7 @@ class NoteBoard {
   std::optional<Gone> gone_;
   uint64_t done_segment_ = 0;
   uint64_t shipped_segment_ = 0;
+  uint64_t drops_ = 0;
   bool restorable_ = false;
   uint32_t syncs_ = 0;
   bool active_ = true;
