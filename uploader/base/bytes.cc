@@ -1,29 +1,6 @@
 #include "uploader/base/bytes.h"
 
-#include <bit>
-#include <cstring>
-
 namespace backstay {
-
-static_assert(std::endian::native == std::endian::little, "the formats are read in place");
-
-uint32_t LoadLe32(const uint8_t* p) {
-  uint32_t v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
-uint64_t LoadLe64(const uint8_t* p) {
-  uint64_t v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
-uint32_t LoadBe32(const uint8_t* p) { return __builtin_bswap32(LoadLe32(p)); }
-
-void StoreLe32(uint8_t* p, uint32_t v) { std::memcpy(p, &v, sizeof v); }
-
-void StoreLe64(uint8_t* p, uint64_t v) { std::memcpy(p, &v, sizeof v); }
 
 void ByteWriter::U32(uint32_t v) {
   uint8_t b[4];

@@ -7,8 +7,10 @@
 #ifndef BACKSTAY_UPLOADER_BASE_BYTES_H_
 #define BACKSTAY_UPLOADER_BASE_BYTES_H_
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,11 +26,21 @@ inline std::string_view AsString(Bytes b) {
   return {reinterpret_cast<const char*>(b.data()), b.size()};
 }
 
-uint32_t LoadLe32(const uint8_t* p);
-uint64_t LoadLe64(const uint8_t* p);
-uint32_t LoadBe32(const uint8_t* p);
-void StoreLe32(uint8_t* p, uint32_t v);
-void StoreLe64(uint8_t* p, uint64_t v);
+static_assert(std::endian::native == std::endian::little, "the formats are read in place");
+
+inline uint32_t LoadLe32(const uint8_t* p) {
+  uint32_t v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline uint64_t LoadLe64(const uint8_t* p) {
+  uint64_t v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline uint32_t LoadBe32(const uint8_t* p) { return __builtin_bswap32(LoadLe32(p)); }
+inline void StoreLe32(uint8_t* p, uint32_t v) { std::memcpy(p, &v, sizeof v); }
+inline void StoreLe64(uint8_t* p, uint64_t v) { std::memcpy(p, &v, sizeof v); }
 
 // Signed to unsigned so that small magnitudes stay small varints.
 inline uint64_t ZigZag(int64_t v) {

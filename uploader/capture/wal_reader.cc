@@ -19,15 +19,19 @@ struct Checksum {
   uint32_t s2 = 0;
 };
 
+// Each sum is ready for the other one addition after it: twice as fast as the order in which the
+// format is usually written down.
 template <bool kBigEndian>
 Checksum Add(Checksum c, const uint8_t* data, size_t n) {
+  uint32_t s1 = c.s1;
+  uint32_t s2 = c.s2;
   for (size_t i = 0; i < n; i += 8) {
     uint32_t a = LoadLe32(data + i);
     uint32_t b = LoadLe32(data + i + 4);
-    c.s1 += (kBigEndian ? __builtin_bswap32(a) : a) + c.s2;
-    c.s2 += (kBigEndian ? __builtin_bswap32(b) : b) + c.s1;
+    s1 = (s1 + (kBigEndian ? __builtin_bswap32(a) : a)) + s2;
+    s2 = (s2 + (kBigEndian ? __builtin_bswap32(b) : b)) + s1;
   }
-  return c;
+  return {s1, s2};
 }
 
 Checksum Sum(bool big_endian, Checksum seed, const uint8_t* data, size_t n) {

@@ -46,7 +46,7 @@ struct DatabaseSettings {
   int64_t min_interval_ms = 250;     // between the starts of two PUTs
   bool sync_wal = true;              // fdatasync the WAL before a PUT
   uint64_t outbox_limit = 64 << 20;  // bytes
-  uint64_t page_cache = 4 << 20;     // bytes
+  uint64_t page_cache = 8 << 20;     // bytes
 };
 
 struct LogSettings {

@@ -176,7 +176,7 @@ std::vector<Setting> SettingRows() {
      "flush the WAL to disk before its content is uploaded", DatabaseSyncWal, 0},
     {db, "outbox-limit", bytes, {"BACKSTAY_OUTBOX_LIMIT"}, "backstay_outbox_limit", "64MiB",
      "most disk that an outage of the replica may use", DatabaseBytes<&D::outbox_limit, 4096, 1ull << 40>, 0},
-    {db, "page-cache", bytes, {"BACKSTAY_PAGE_CACHE"}, "backstay_page_cache", "4MiB",
+    {db, "page-cache", bytes, {"BACKSTAY_PAGE_CACHE"}, "backstay_page_cache", "8MiB",
      "memory for old page images, which make uploads smaller", DatabaseBytes<&D::page_cache, 0, 1ull << 36>, 0},
     {top, "drain-timeout", time, {"BACKSTAY_DRAIN_TIMEOUT"}, "", "5s",
      "longest wait at process exit for what is not yet uploaded", DrainTimeout, 0},

@@ -1,0 +1,48 @@
+#!/bin/bash
+# Every figure of the benchmarks, with the command that made it. Nothing is asserted.
+# usage: tests/bench/run.sh [build folder]      BENCH_BASE: where scratch folders go (default: TMPDIR or /tmp)
+set -u
+build=$(realpath "${1:-build}")
+bench=$build/tests/backstay_bench
+here=$(realpath "$(dirname "$0")")
+base=${BENCH_BASE:-${TMPDIR:-/tmp}}
+[ -x "$bench" ] || { echo "$bench is not there: build first (tests/run.sh --quick)" >&2; exit 2; }
+
+# run ENVIRONMENT… -- ARGUMENTS…: one benchmark in a folder of its own.
+run() {
+  local folder environment=()
+  while [ "$1" != -- ]; do environment+=("$1"); shift; done
+  shift
+  folder=$(mktemp -d "$base/backstay-bench.XXXXXX")
+  env BENCH_FOLDER="$folder" BENCH_EXTENSION="$build/backstay.so" BACKSTAY_LOG_LEVEL=error \
+    BACKSTAY_REPLICA_URL="file://$folder/replica" "${environment[@]}" "$bench" "$@"
+  local status=$?
+  rm -rf "$folder"
+  return $status
+}
+say() { echo "\$ backstay_bench $*"; }
+median() { sort -n | awk '{v[NR]=$1} END {print NR % 2 ? v[(NR+1)/2] : (v[NR/2]+v[NR/2+1])/2}'; }
+
+for batch in 10 1; do
+  say bytes $batch 2000; run BACKSTAY_MIN_INTERVAL=1h -- bytes $batch 2000
+  say engine $batch 2000; run BACKSTAY_MIN_INTERVAL=1h -- engine $batch 2000
+done
+
+say "commit shim|plain 20000, 9 pairs"
+for _ in 1 2 3 4 5 6 7 8 9; do
+  shim=$(run -- commit shim 20000)
+  plain=$(run -- commit plain 20000)
+  awk -v a="$shim" -v b="$plain" 'BEGIN {print a / b}'
+done | median | sed 's/^/CPU of the committing thread, with the shim \/ without, median of 9 pairs: /'
+
+say lag 300 "(radosgw on loopback)"
+"$here/../support/s3server/with-s3.sh" bash -c "
+  $(declare -f run); build='$build' bench='$bench' base='$base'
+  run BACKSTAY_MIN_INTERVAL=0ms BACKSTAY_REPLICA_URL=\"s3://\$BACKSTAY_TEST_S3_BUCKET/x?endpoint=\$BACKSTAY_TEST_S3_ENDPOINT&force-path-style=true\" -- lag 300"
+
+say idle 60; run -- idle 60
+say memory 1024; run -- memory 1024
+say "disk 60 10, with / without"
+with=$(run -- disk 60 10)
+without=$(run BENCH_EXTENSION= -- disk 60 10)
+awk -v a="$with" -v b="$without" 'BEGIN {printf "bytes written: with %d, without %d, by Backstay / by SQLite: %.3f\n", a, b, (a - b) / b}'
