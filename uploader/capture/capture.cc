@@ -32,8 +32,15 @@ uint32_t Capture::Behind(const WalTarget& to) const {
   return to.max_frame - std::min(to.max_frame, mark_.frame);
 }
 
-uint32_t Capture::PagesAt(const WalTarget& to) const {
-  if (to.max_frame > 0 && to.pages > 0) return to.pages;
+uint32_t Capture::PagesAt(const WalTarget& to) {
+  uint32_t pages = to.pages;
+  if (to.max_frame > 0 && pages == 0) {
+    // EXCLUSIVE locking mode: only the commit frame says.
+    Status read = wal_.Headers(to.max_frame, to.max_frame,
+                               [&](const WalFrame& frame) { pages = frame.commit_pages; });
+    if (!read.ok()) pages = 0;
+  }
+  if (to.max_frame > 0 && pages > 0) return pages;
   return static_cast<uint32_t>(std::max<int64_t>(0, options_.file_size()) / options_.page_size);
 }
 

@@ -30,6 +30,10 @@ struct WalTarget {
   uint32_t pages = 0;
   uint32_t change = 0;
   bool exclusive = false;
+
+  bool SameWal(const WalTarget& other) const {
+    return salt1 == other.salt1 && salt2 == other.salt2;
+  }
 };
 
 class Capture {
@@ -77,7 +81,7 @@ class Capture {
   // Pages of a snapshot, 1-based; makes unknown untouched pages known. `out` has count pages.
   Status CopyPages(uint32_t first, uint32_t count, uint8_t* out);
   // Database size at `to`, pages.
-  uint32_t PagesAt(const WalTarget& to) const;
+  uint32_t PagesAt(const WalTarget& to);
 
   Encoder* encoder() { return &encoder_; }
   const Encoder& encoder() const { return encoder_; }

@@ -15,6 +15,7 @@ constexpr uint32_t kMaxHoldFrames = 256;
 constexpr int64_t kRetryMs = 5;  // the WAL is just being restarted
 constexpr int kMaxStaleTries = 50;
 constexpr int64_t kLocalRetryMs = 1000;
+constexpr uint64_t kHealthySlackBytes = 8 << 20;
 
 }  // namespace
 
@@ -151,7 +152,7 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
 // one.
 void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
   for (const auto& noted : {core_->board.Before(), core_->board.Latest()}) {
-    if (!noted || (noted->salt1 == to.salt1 && noted->salt2 == to.salt2)) continue;
+    if (!noted || noted->SameWal(to)) continue;
     if (retry_at_ms_ == 0 && core_->capture->Holds(*noted)) AdvanceLocked(*noted);
   }
   if (retry_at_ms_ == 0) AdvanceLocked(to);
@@ -159,8 +160,7 @@ void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
 
 void CaptureLoop::AdvanceLocked(const WalTarget& to) {
   Capture* capture = core_->capture.get();
-  bool encode =
-      core_->repair == RepairNeed::kNone && (core_->ship.restorable || core_->snapshotting);
+  bool encode = core_->repair == RepairNeed::kNone && core_->encoding;
   Result<bool> advanced = encode ? capture->Advance(to) : capture->Skip(to);
   if (advanced.ok() && *advanced) {
     stale_tries_ = 0;
@@ -235,7 +235,9 @@ bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock) {
 void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   Outbox* outbox = core_->outbox.get();
   uint64_t segment = core_->capture->encoder()->head().segment_number;
-  if (outbox->pending_bytes() > core_->options.settings.outbox_limit) {
+  // What a working replica is about to take is not an outage: one repair must fit.
+  uint64_t slack = core_->UnhealthyLocked() ? 0 : kHealthySlackBytes;
+  if (outbox->pending_bytes() > core_->options.settings.outbox_limit + slack) {
     core_->Log(
         Level::kWarn,
         "the outbox is full: its segments are replaced by one repair when the replica is back");

@@ -1,0 +1,401 @@
+#!/usr/bin/python3
+"""What happens to a database in its life: restarts, kills, restores, other programs, other modes, outages.
+After each of them a restore equals the database."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_world import App, EngineCase, environment  # noqa: E402
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, text)"
+ROWS = ("INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
+        "WHERE i < {}) SELECT hex(randomblob(200)) FROM n")
+
+
+class LifecycleCase(EngineCase):
+    def started(self, rows=1000, **more):
+        """An application whose database has `rows` rows, all of them in the replica."""
+        app = App(self, **more)
+        app.sql(SCHEMA)
+        app.sql(ROWS.format(rows))
+        self.assert_synced(app)
+        return app
+
+    def assert_synced(self, app):
+        self.assertTrue(app.sync(), app.stderr())
+
+    def assert_replicated(self, app, db=None, url=None):
+        self.assert_synced(app)
+        self.assert_restores(db, url)
+
+    def shell(self, *commands, db=None):
+        """Another program's process, without Backstay."""
+        done = subprocess.run(["sqlite3", "-bail", db or self.db], text=True, capture_output=True,
+                              input="\n".join((".timeout 20000",) + commands), env=environment())
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
+
+    def restore_in_place(self):
+        shutil.rmtree(self.disk)
+        os.mkdir(self.disk)
+        self.tool("restore", self.db)
+
+    def log_objects(self):
+        return sorted(os.listdir(os.path.join(self.replica, "log")))
+
+
+class RestartTest(LifecycleCase):
+    def test_only_new_commits_are_uploaded(self):
+        app = self.started(rows=20000)
+        app.close()
+        before = self.stored()
+        app = App(self)
+        app.sql("SELECT count(*) FROM t")
+        self.assert_synced(app)
+        self.assertEqual(self.stored(), before)
+        app.sql(ROWS.format(1))
+        self.assert_synced(app)
+        self.assertLess(self.stored() - before, 8192)
+        self.assert_restores()
+        app.close()
+        self.assert_restores()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+    def test_commits_all_through_the_first_snapshot(self):
+        for _ in range(5):
+            self.doCleanups()
+            self.setUp()
+            app = App(self)
+            app.sql(SCHEMA)
+            app.do(f"""
+while not status()["replicas"][0].get("restorable"): sql({ROWS.format(3)!r})
+""")
+            self.assert_replicated(app)
+            app.close()
+            self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+    def test_killed_while_writing(self):
+        app = self.started()
+        for _ in range(3):
+            app.process.stdin.write(json.dumps({"code": f"""
+for i in range(100000):
+    sql({ROWS.format(20)!r})
+    if i == 5: print("going", flush=True)"""}) + "\n")
+            app.process.stdin.flush()
+            self.assertEqual(app.process.stdout.readline(), "going\n")
+            app.kill()
+            app = App(self)
+            app.sql(ROWS.format(3))
+            self.assert_replicated(app)
+        app.close()
+        self.assert_restores()
+
+    def test_many_short_sessions_in_one_process(self):
+        app = self.started()
+        app.do(f"""
+c.close()
+for i in range(40):
+    c = connect()
+    sql({ROWS.format(5)!r})
+    if i % 3 == 0: sql("DELETE FROM t WHERE id % 11 = 3")
+    if i % 4 == 0:
+        d = connect()
+        d.execute("UPDATE t SET text = 'x' WHERE id % 13 = 1")
+        d.close()
+    c.close()
+c = connect()
+""")
+        app.sql(ROWS.format(1))
+        self.assert_replicated(app)
+        app.close()
+        self.assert_restores()
+
+
+class RestoredTest(LifecycleCase):
+    def test_goes_on_and_uploads_nothing_again(self):
+        app = self.started(rows=20000)
+        app.kill()
+        self.restore_in_place()
+        before = self.stored()
+        objects = self.log_objects()
+        app = App(self)
+        app.sql("SELECT count(*) FROM t")
+        self.assert_synced(app)
+        self.assertLessEqual(self.stored() - before, 4096)
+        [takeover] = self.wait_for("a takeover", lambda: [
+            name for name in self.log_objects() if name not in objects])
+        with open(os.path.join(self.replica, "log", takeover), "rb") as file:
+            self.assertEqual(file.read(6), b"BKST\x01\x02")
+        app.sql(ROWS.format(10))
+        self.assert_replicated(app)
+        self.assertEqual(app.status()["replicas"][0]["epoch"], 2)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+        self.restore_in_place()
+        app = App(self)
+        app.sql(ROWS.format(10))
+        self.assert_replicated(app)
+        app.close()
+
+    def test_old_writer_is_fenced(self):
+        old = self.started()
+        elsewhere = os.path.join(self.folder, "other-host")
+        os.mkdir(elsewhere)
+        copy = os.path.join(elsewhere, "app.db")
+        self.tool("restore", copy, BACKSTAY_DB=copy)
+        new = App(self, db=copy, BACKSTAY_DB=copy)
+        new.sql(ROWS.format(10))
+        self.assert_replicated(new, copy)
+        old.sql(ROWS.format(10))
+        status = self.wait_for_state(old, "fenced")
+        self.assertIn("newer writer", status["replicas"][0]["error"])
+        for _ in range(3):
+            old.sql(ROWS.format(10))
+        self.assertFalse(old.sync(1))
+        self.assertEqual(old.sql("PRAGMA integrity_check"), [["ok"]])
+        old.close()
+        [message] = self.error_lines(old)
+        self.assertIn("newer writer", message)
+        # It stays so, without a request that could do harm.
+        before = self.snapshot_of_replica()
+        old = App(self)
+        old.sql(ROWS.format(10))
+        self.wait_for_state(old, "fenced")
+        old.close()
+        self.assertEqual(self.snapshot_of_replica(), before)
+        new.sql(ROWS.format(10))
+        self.assert_replicated(new, copy)
+        new.close()
+        self.assertEqual(new.lines("ERROR"), [])
+
+
+class OtherProgramTest(LifecycleCase):
+    def test_writes_and_checkpoints_while_open(self):
+        app = self.started()
+        for checkpoint in ("PASSIVE", "RESTART", "TRUNCATE"):
+            self.shell(ROWS.format(300) + ";", f"PRAGMA wal_checkpoint({checkpoint});",
+                       "DELETE FROM t WHERE id % 5 = 0;", "PRAGMA wal_checkpoint(TRUNCATE);")
+            app.sql("SELECT count(*) FROM t")
+            self.assert_replicated(app)
+            app.sql(ROWS.format(10))
+            self.assert_replicated(app)
+        app.close()
+        self.assert_restores()
+        self.assertEqual(app.lines("ERROR"), [])
+
+    def test_writes_while_closed(self):
+        self.started().close()
+        self.shell(ROWS.format(300) + ";", "DELETE FROM t WHERE id % 5 = 0;")
+        app = App(self)
+        app.sql("SELECT count(*) FROM t")
+        self.assert_replicated(app)
+        app.sql(ROWS.format(10))
+        self.assert_replicated(app)
+        app.close()
+        self.assert_restores()
+        self.assertEqual(app.lines("ERROR"), [])
+
+    def test_writes_after_a_kill(self):
+        app = self.started()
+        app.sql(ROWS.format(10))
+        app.kill()
+        self.shell(ROWS.format(300) + ";", "PRAGMA wal_checkpoint(TRUNCATE);", ROWS.format(10) + ";")
+        app = App(self)
+        app.sql(ROWS.format(10))
+        self.assert_replicated(app)
+        app.close()
+
+    def test_second_process_takes_over(self):
+        first = self.started()
+        second = App(self)
+        second.sql(ROWS.format(10))
+        self.wait_for_state(second, "passive")
+        first.sql("SELECT count(*) FROM t")
+        self.assert_replicated(first)
+        second.sql(ROWS.format(10))
+        first.kill()
+        second.sql(ROWS.format(10))
+        self.wait_for_state(second, "replicating")
+        self.assert_replicated(second)
+        second.close()
+        self.assertEqual(second.lines("ERROR"), [])
+        self.assert_restores()
+
+
+class ModeTest(LifecycleCase):
+    def test_journal_mode_there_and_back(self):
+        app = self.started()
+        for mode in ("delete", "wal", "truncate", "wal", "persist", "wal"):
+            self.assertEqual(app.sql(f"PRAGMA journal_mode={mode}"), [[mode]])
+            app.sql(ROWS.format(50))
+            app.sql("UPDATE t SET text = 'y' WHERE id % 17 = 0")
+            if mode == "wal":
+                self.assert_replicated(app)
+        app.close()
+        self.assert_restores()
+        self.assertEqual(app.lines("ERROR"), [])
+
+    def test_vacuum(self):
+        app = self.started(rows=3000)
+        app.sql("DELETE FROM t WHERE id % 3 > 0")
+        app.sql("VACUUM")
+        self.assert_replicated(app)
+        app.sql("DELETE FROM t")
+        app.sql("VACUUM")
+        app.sql(ROWS.format(100))
+        self.assert_replicated(app)
+        app.close()
+
+    def test_checkpoints(self):
+        app = self.started()
+        for mode in ("PASSIVE", "FULL", "RESTART", "TRUNCATE", "TRUNCATE", "RESTART"):
+            app.sql(ROWS.format(100))
+            app.sql(f"PRAGMA wal_checkpoint({mode})")
+            app.sql("UPDATE t SET text = hex(randomblob(100)) WHERE id % 7 = 0")
+            self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+    def test_exclusive_locking(self):
+        app = App(self, open_it=False)
+        app.do("c = connect(); sql('PRAGMA locking_mode=exclusive'); sql('PRAGMA journal_mode=wal')")
+        app.sql(SCHEMA)
+        for i in range(5):
+            app.sql(ROWS.format(500))
+            if i % 2 == 1:
+                app.sql("PRAGMA wal_checkpoint(RESTART)")
+            self.assert_replicated(app)
+        app.sql("PRAGMA locking_mode=normal")
+        app.sql(ROWS.format(10))
+        self.assert_replicated(app)
+        app.close()
+        self.assert_restores()
+        self.assertEqual(app.lines("ERROR"), [])
+
+    def test_page_sizes(self):
+        for page_size in (512, 65536):
+            with self.subTest(page_size=page_size):
+                self.doCleanups()
+                self.setUp()
+                app = App(self, open_it=False)
+                app.do(f"c = connect(); sql('PRAGMA page_size={page_size}'); "
+                       "sql('PRAGMA journal_mode=wal')")
+                app.sql(SCHEMA)
+                app.sql("PRAGMA cache_spill=1")
+                app.sql("PRAGMA cache_size=10")
+                app.sql("BEGIN")
+                app.sql(ROWS.format(3000))
+                app.sql("SAVEPOINT s")
+                app.sql("UPDATE t SET text = 'lost'")
+                app.sql("ROLLBACK TO s")
+                app.sql("COMMIT")
+                self.assert_replicated(app)
+                app.sql("DELETE FROM t WHERE id % 4 > 0")
+                app.sql("VACUUM")
+                self.assert_replicated(app)
+                app.close()
+
+
+class ManyTest(LifecycleCase):
+    def test_two_databases_in_one_process(self):
+        other = os.path.join(self.disk, "other.db")
+        url = "file://" + self.folder + "/replicas/{name}"
+        app = App(self, BACKSTAY_DB=self.disk + "/*.db", BACKSTAY_REPLICA_URL=url)
+        app.do(f"d = connect({other!r}); d.execute('PRAGMA journal_mode=wal'); d.execute({SCHEMA!r})")
+        app.sql(SCHEMA)
+        for _ in range(5):
+            app.sql(ROWS.format(20))
+            app.do(f"d.execute({ROWS.format(30)!r})")
+        self.assert_replicated(app, url=url.replace("{name}", "app.db"))
+        self.assertTrue(app.do("result = d.execute('SELECT backstay_sync(60000)').fetchone()[0]"))
+        self.assert_restores(other, url.replace("{name}", "other.db"))
+        app.do("d.close()")
+        app.close()
+        self.assert_restores(other, url.replace("{name}", "other.db"))
+
+    def test_two_replicas(self):
+        urls = [f"file://{self.folder}/{name}" for name in ("one", "two")]
+        config = os.path.join(self.folder, "backstay.json")
+        with open(config, "w", encoding="utf-8") as file:
+            json.dump({"dbs": [{"path": self.db, "replicas": [{"url": url} for url in urls]}]}, file)
+        env = {"BACKSTAY_CONFIG": config}
+        del self.env["BACKSTAY_DB"], self.env["BACKSTAY_REPLICA_URL"]
+        for _ in range(2):
+            app = App(self, **env)
+            app.sql(SCHEMA)
+            app.sql(ROWS.format(300))
+            for url in urls:
+                self.assert_replicated(app, url=url)
+            # One of them fails; the other goes on.
+            two = os.path.join(self.folder, "two")
+            os.rename(two, two + ".away")
+            open(two, "w", encoding="utf-8").close()
+            app.sql(ROWS.format(300))
+            self.wait_for_state(app, "retrying")
+            self.wait_for("the first replica", lambda: app.status()["replicas"][0][
+                "lag_transactions"] == 0)
+            self.assert_restores(url=urls[0])
+            os.remove(two)
+            os.rename(two + ".away", two)
+            for url in urls:
+                self.assert_replicated(app, url=url)
+            app.close()
+
+
+class OutageTest(LifecycleCase):
+    def outage(self):
+        os.rename(self.replica, self.replica + ".away")
+        open(self.replica, "w", encoding="utf-8").close()
+
+    def over(self):
+        os.remove(self.replica)
+        os.rename(self.replica + ".away", self.replica)
+
+    def test_outbox_collapses(self):
+        app = self.started(BACKSTAY_OUTBOX_LIMIT="100KiB", BACKSTAY_DRAIN_TIMEOUT="0ms")
+        self.outage()
+        for i in range(20):
+            app.sql(ROWS.format(200))
+            if i % 5 == 0:
+                app.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.wait_for("the outbox to collapse",
+                      lambda: any("outbox is full" in l["msg"] for l in app.lines("WARN")))
+        self.wait_for_state(app, "retrying")
+        app.sql(ROWS.format(20))
+        self.over()
+        self.assert_replicated(app)
+        self.outage()
+        app.sql(ROWS.format(2000))
+        app.close()
+        self.over()
+        self.assertEqual(len(app.lines("ERROR")), 2)
+        app = App(self)
+        app.sql(ROWS.format(20))
+        self.assert_replicated(app)
+        app.close()
+
+    def test_killed_in_an_outage(self):
+        for limit in ("4KiB", "64MiB"):
+            with self.subTest(limit=limit):
+                self.doCleanups()
+                self.setUp()
+                app = self.started(BACKSTAY_OUTBOX_LIMIT=limit, BACKSTAY_DRAIN_TIMEOUT="0ms")
+                self.outage()
+                for _ in range(5):
+                    app.sql(ROWS.format(200))
+                self.wait_for_state(app, "retrying")
+                app.kill()
+                self.over()
+                app = App(self)
+                app.sql(ROWS.format(20))
+                self.assert_replicated(app)
+                app.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
