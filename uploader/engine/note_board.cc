@@ -17,9 +17,12 @@ void NoteBoard::Committed(const WalTarget& target) {
   int64_t now = clock_->WallMs();
   std::lock_guard<std::mutex> lock(mutex_);
   if (!active_) return;
-  // A WAL that begins anew is noted (empty) before its old frames are overwritten.
-  if (latest_ && (latest_->salt1 != target.salt1 || latest_->salt2 != target.salt2))
-    before_ = latest_;
+  // A note of a reader may come late, behind commits that it does not know of: a WAL only grows,
+  // and its salts never return.
+  if (before_ && target.SameWal(*before_)) return;
+  if (latest_ && target.SameWal(*latest_) && target.max_frame < latest_->max_frame) return;
+  // A WAL that begins anew is noted before its old frames are overwritten.
+  if (latest_ && !target.SameWal(*latest_)) before_ = latest_;
   latest_ = target;
   commits_[next_commit_] = {target.salt1, target.max_frame, now};
   next_commit_ = (next_commit_ + 1) % commits_.size();
