@@ -31,6 +31,7 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   Batch batch;
   batch.number = core_->ship.next_log_number;
+  batch.collapses = core_->collapses;
   batch.epoch = core_->ship.epoch;
   batch.body = EncodeLogHeader({LogKind::kSegments, batch.epoch, batch.number});
   for (const Outbox::Pending& pending : core_->outbox->pending()) {
@@ -59,15 +60,22 @@ Status LogWriter::Append() {
   if (batch->wal != nullptr) (void)fdatasync(batch->wal->get());
   Status put = PutNew(LogKey(batch->number), AsBytes(batch->body));
   if (put.code() == Code::kExists) return Settle(*batch);
-  if (!put.ok()) return put;
+  if (!put.ok()) {
+    doubtful_.push_back(batch->heads.back().segment_hash);
+    return put;
+  }
   acknowledged_ = true;
-  Acknowledge(*batch, batch->heads.size());
-  return put;
+  if (Acknowledge(*batch, batch->heads.size())) return put;
+  Result<LogObject> object = ParseLogObject(AsBytes(batch->body), batch->number);
+  return object.ok() ? Follow(*object, batch->number) : object.status();
 }
 
-void LogWriter::Acknowledge(const Batch& batch, size_t segments) {
+// False: the outbox collapsed while the PUT was under way; the log has segments that it has not.
+bool LogWriter::Acknowledge(const Batch& batch, size_t segments) {
   Core* core = core_;
   std::lock_guard<std::mutex> lock(core->mutex);
+  if (core->collapses != batch.collapses) return false;
+  doubtful_.clear();
   ShipState& ship = core->ship;
   int64_t now = core->options.clock->WallMs();
   ship.next_log_number = batch.number + 1;
@@ -81,6 +89,7 @@ void LogWriter::Acknowledge(const Batch& batch, size_t segments) {
   core->last_ack_ms = now;
   core->SaveShipLocked();
   core->board.Shipped(ship.shipped.segment_number, ship.restorable);
+  return true;
 }
 
 // The number is taken: by an earlier try of ours, by a newer writer, or by an older one that has
@@ -97,9 +106,13 @@ Status LogWriter::Settle(const Batch& batch) {
     ++same;
   }
   if (same > 0 && same == object->segments.size()) {
-    Acknowledge(batch, same);
-    return Status::Ok();
+    return Acknowledge(batch, same) ? Status::Ok() : Follow(*object, batch.number);
   }
+  // A PUT of ours that seemed to fail, of segments that a collapse has replaced since.
+  bool ours = !object->segments.empty() &&
+              std::find(doubtful_.begin(), doubtful_.end(), object->segments.back().hash()) !=
+                  doubtful_.end();
+  if (ours) return Follow(*object, batch.number);
   return StepOver(*object, batch.number);
 }
 
@@ -131,9 +144,22 @@ Status LogWriter::StepOver(const LogObject& object, uint64_t number) {
 // that took the state with it, or by the writer this database was restored from. Their pages become
 // unknown and are repaired.
 Status LogWriter::CatchUp(const LogObject& object, uint64_t number) {
+  BACKSTAY_TRY(Follow(object, number));
+  if (object.segments.empty()) return Status::Ok();
+  core_->Log(Level::kWarn,
+             "the replica holds transactions " +
+                 std::to_string(object.segments.front().header().first_txid) + " to " +
+                 std::to_string(object.segments.back().last_txid()) +
+                 " that this database does not have; they stay restorable with -txid, "
+                 "and the replica goes on from this database");
+  return Status::Ok();
+}
+
+// Goes on behind an object of the log whose segments the outbox does not hold: a repair makes the
+// difference good.
+Status LogWriter::Follow(const LogObject& object, uint64_t number) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   LogHead head = core_->ship.shipped;
-  uint64_t first = head.txid + 1;
   for (const Segment& segment : object.segments) {
     if (segment.header().number != head.segment_number + 1 ||
         segment.header().previous_hash != head.segment_hash) {
@@ -152,11 +178,7 @@ Status LogWriter::CatchUp(const LogObject& object, uint64_t number) {
   core_->AbortSnapshotLocked();
   core_->CollapseLocked(head);
   core_->board.Shipped(head.segment_number, core_->ship.restorable);
-  core_->Log(Level::kWarn,
-             "the replica holds transactions " + std::to_string(first) + " to " +
-                 std::to_string(head.txid) +
-                 " that this database does not have; they stay restorable with -txid, "
-                 "and the replica goes on from this database");
+  doubtful_.clear();
   return Status::Ok();
 }
 

@@ -37,6 +37,7 @@ class LogWriter {
     std::string body;
     std::vector<LogHead> heads;  // of its segments
     std::shared_ptr<Fd> wal;
+    uint64_t collapses = 0;  // core_->collapses when it was made
   };
 
   Status CheckIdentity(const Identity& found);
@@ -50,13 +51,15 @@ class LogWriter {
   Status Settle(const Batch& batch);
   Status StepOver(const LogObject& object, uint64_t number);
   Status CatchUp(const LogObject& object, uint64_t number);
-  void Acknowledge(const Batch& batch, size_t segments);
+  Status Follow(const LogObject& object, uint64_t number);
+  bool Acknowledge(const Batch& batch, size_t segments);
 
   Core* const core_;
   uint64_t writer_id_ = 0;
   bool acknowledged_ =
       false;  // a PUT of this process succeeded: the log cannot hold unknown segments of ours
-  bool unfenced_ = false;  // the store cannot create conditionally
+  std::vector<uint64_t> doubtful_;  // last segment hashes of PUTs that failed but may have arrived
+  bool unfenced_ = false;           // the store cannot create conditionally
 };
 
 }  // namespace backstay

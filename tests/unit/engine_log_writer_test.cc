@@ -1,0 +1,214 @@
+// The log writer against a folder whose answers lie, while the outbox collapses under it.
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+#include "uploader/base/hash.h"
+#include "uploader/engine/log_writer.h"
+#include "uploader/storage/file_client.h"
+
+namespace backstay {
+namespace {
+
+constexpr uint32_t kPageSize = 512;
+
+// A folder; calls `after` when a new object has arrived, whose status is the answer.
+class LyingClient : public ReplicaClient {
+ public:
+  explicit LyingClient(const std::string& root) : inner_(FileReplicaClient::Make(root).value()) {}
+
+  std::string Describe() const override { return inner_->Describe(); }
+  Status Put(const std::string& key, Bytes body) override { return inner_->Put(key, body); }
+  Status PutIfAbsent(const std::string& key, Bytes body) override {
+    Status put = inner_->PutIfAbsent(key, body);
+    return put.ok() && after ? after() : put;
+  }
+  Result<std::string> Get(const std::string& key, const GetOptions& options = {}) override {
+    return inner_->Get(key, options);
+  }
+  Result<std::vector<ObjectInfo>> List(const ListOptions& options) override {
+    return inner_->List(options);
+  }
+  Status Delete(const std::vector<std::string>& keys) override { return inner_->Delete(keys); }
+  void Cancel() override { inner_->Cancel(); }
+  ClientCounters Counters() const override { return inner_->Counters(); }
+
+  std::function<Status()> after;
+
+ private:
+  const std::unique_ptr<ReplicaClient> inner_;
+};
+
+// A pipeline's core without threads: one database that the test writes to.
+class Bench {
+ public:
+  Bench()
+      : client(folder / "replica"),
+        logger(Quiet()),
+        core(Options(&client, &host, &logger, folder.path())) {
+    core.index = std::make_unique<PageIndex>(LockBytePage(kPageSize));
+    core.outbox = std::make_unique<Outbox>(folder / "outbox");
+    REQUIRE(core.outbox->Open({[](auto&) {}, [](auto&) {}, [](auto&) {}}).ok());
+    Capture::Options capture;
+    capture.database_path = folder / "db";
+    capture.page_size = kPageSize;
+    capture.index = core.index.get();
+    capture.outbox = core.outbox.get();
+    capture.clock = RealClock();
+    capture.file = [](void*, int64_t, int64_t) { return -1; };
+    capture.file_size = [] { return 0; };
+    core.capture = std::make_unique<Capture>(std::move(capture));
+    core.identity.page_size = kPageSize;
+    REQUIRE(log.Connect().ok());
+    core.ship.restorable = true;
+  }
+
+  // Encodes one transaction that writes `pgno`.
+  void Commit(uint32_t pgno) {
+    std::vector<uint8_t> image(kPageSize, static_cast<uint8_t>(++writes_));
+    EncoderStep step;
+    step.pages = std::max(core.index->pages(), pgno);
+    step.time_ms = 1000 + writes_;
+    step.images = {{pgno, image.data()}};
+    REQUIRE(core.capture->encoder()->Encode({step}, false, {}).ok());
+  }
+  void Collapse() {
+    std::lock_guard<std::mutex> lock(core.mutex);
+    core.CollapseLocked(core.ship.shipped);
+  }
+
+  // Every segment of the log follows the one before it.
+  void CheckLog() {
+    uint64_t number = 0;
+    uint64_t hash = 0;
+    for (uint64_t object = 1; object < core.ship.next_log_number; ++object) {
+      Result<std::string> bytes = client.Get(LogKey(object));
+      REQUIRE(bytes.ok());
+      Result<LogObject> parsed = ParseLogObject(AsBytes(*bytes), object);
+      REQUIRE(parsed.ok());
+      for (const Segment& segment : parsed->segments) {
+        REQUIRE(segment.header().number == ++number);
+        REQUIRE(segment.header().previous_hash == hash);
+        hash = segment.hash();
+      }
+    }
+    REQUIRE(number == core.ship.shipped.segment_number);
+    REQUIRE(hash == core.ship.shipped.segment_hash);
+  }
+
+  TempFolder folder;
+  LyingClient client;
+  Host host;
+  Logger logger;
+  Core core;
+  LogWriter log{&core};
+
+ private:
+  static LogOptions Quiet() {
+    LogOptions options;
+    options.sink = [](std::string_view) {};
+    return options;
+  }
+  static CoreOptions Options(ReplicaClient* client, Host* host, Logger* logger,
+                             const std::string& folder) {
+    CoreOptions options;
+    options.replica = client->Describe();
+    options.folder = folder;
+    options.client = client;
+    options.host = host;
+    options.clock = RealClock();
+    options.logger = logger;
+    options.random = [n = uint64_t{1}]() mutable { return n++; };
+    return options;
+  }
+
+  int writes_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("segments are shipped in order", "[log_writer]") {
+  Bench bench;
+  for (uint32_t pgno : {1, 2, 1, 3}) bench.Commit(pgno);
+  REQUIRE(bench.log.Append().ok());
+  bench.Commit(2);
+  REQUIRE(bench.log.Append().ok());
+  REQUIRE(bench.core.ship.shipped.segment_number == 5);
+  REQUIRE(bench.core.outbox->pending().empty());
+  bench.CheckLog();
+}
+
+TEST_CASE("a PUT that arrived although it failed is settled", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  bench.client.after = [] { return Status(Code::kUnavailable, "no answer", true); };
+  REQUIRE(bench.log.Append().code() == Code::kUnavailable);
+  bench.client.after = nullptr;
+  bench.Commit(2);
+  REQUIRE(bench.log.Append().ok());
+  REQUIRE(bench.core.ship.shipped.segment_number == 1);
+  REQUIRE(bench.log.Append().ok());
+  REQUIRE(bench.core.ship.shipped.segment_number == 2);
+  bench.CheckLog();
+}
+
+TEST_CASE("the outbox collapses while a PUT is under way", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  bench.Commit(2);
+  bench.client.after = [&] {
+    bench.Collapse();
+    bench.Commit(3);  // as a repair would
+    return Status::Ok();
+  };
+  REQUIRE(bench.log.Append().ok());
+  bench.client.after = nullptr;
+  // What the log has is where the next segment goes on; the pages are to be repaired.
+  REQUIRE(bench.core.ship.shipped.segment_number == 2);
+  REQUIRE(bench.core.outbox->pending().empty());
+  REQUIRE(bench.core.repair != RepairNeed::kNone);
+  REQUIRE(bench.core.index->Get(2) == 0);
+  REQUIRE(bench.core.index->Get(3) == 0);
+  bench.Commit(2);
+  REQUIRE(bench.log.Append().ok());
+  bench.CheckLog();
+}
+
+TEST_CASE("the outbox collapses after a PUT that arrived although it failed", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());  // from here on an unknown object would be another writer's
+  bench.Commit(2);
+  bench.client.after = [] { return Status(Code::kUnavailable, "no answer", true); };
+  REQUIRE_FALSE(bench.log.Append().ok());
+  bench.client.after = nullptr;
+  bench.Collapse();
+  bench.Commit(3);
+  REQUIRE(bench.log.Append().ok());
+  REQUIRE(bench.core.ship.shipped.segment_number == 2);
+  REQUIRE(bench.core.repair != RepairNeed::kNone);
+  bench.Commit(3);
+  REQUIRE(bench.log.Append().ok());
+  bench.CheckLog();
+}
+
+TEST_CASE("an unknown object of our epoch is another writer's", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  std::string header = EncodeLogHeader({LogKind::kSegments, 1, 2});
+  Result<std::string> first = bench.client.Get(LogKey(1));
+  REQUIRE(first.ok());
+  std::string other = header + first->substr(EncodeLogHeader({LogKind::kSegments, 1, 1}).size());
+  REQUIRE(bench.client.Put(LogKey(2), AsBytes(other)).ok());
+  bench.Commit(2);
+  REQUIRE(bench.log.Append().code() == Code::kFenced);
+}
+
+}  // namespace backstay

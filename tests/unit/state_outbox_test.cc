@@ -1,0 +1,167 @@
+// The outbox: what a later life reads of it, after every kind of end.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+#include "uploader/state/outbox.h"
+
+namespace backstay {
+namespace {
+
+constexpr size_t kMax = 1 << 20;
+
+EncodedSegment Encoded(uint64_t number) {
+  EncodedSegment encoded;
+  encoded.head = {number, number * 1000, number, 5, false};
+  encoded.wal = {1, 2, static_cast<uint32_t>(number), 3, 4};
+  encoded.pages = 9;
+  encoded.checksum = 77;
+  encoded.hashes = {{1, 11}, {static_cast<uint32_t>(number), 12}};
+  return encoded;
+}
+
+std::string BytesOf(uint64_t number) {
+  return std::string(20 + number, static_cast<char>('a' + number));
+}
+
+struct Read {
+  std::vector<uint64_t> segments;
+  std::vector<uint64_t> shipped;
+  int stamps = 0;
+  Status status;
+};
+
+Read Open(Outbox* outbox) {
+  Read read;
+  read.status = outbox->Open(
+      {[&](const EncodedSegment& s) { read.segments.push_back(s.head.segment_number); },
+       [&](const ShipState& s) { read.shipped.push_back(s.shipped.segment_number); },
+       [&](const FileStamp&) { ++read.stamps; }});
+  return read;
+}
+
+// Three segments, the first of them shipped, and a stamp.
+void Fill(Outbox* outbox) {
+  REQUIRE(Open(outbox).status.ok());
+  for (uint64_t number : {1, 2, 3}) {
+    REQUIRE(outbox->AppendSegment(Encoded(number), BytesOf(number)).ok());
+  }
+  ShipState ship;
+  ship.shipped.segment_number = 1;
+  REQUIRE(outbox->AppendShip(ship).ok());
+  REQUIRE(outbox->AppendStamp({4096, 1, 2, 3}).ok());
+  outbox->Shipped(1);
+}
+
+void CheckPending(const Outbox& outbox, std::vector<uint64_t> numbers) {
+  uint64_t bytes = 0;
+  REQUIRE(outbox.pending().size() == numbers.size());
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const Outbox::Pending& pending = outbox.pending()[i];
+    REQUIRE(pending.head.segment_number == numbers[i]);
+    REQUIRE(outbox.ReadSegment(pending).value() == BytesOf(numbers[i]));
+    bytes += BytesOf(numbers[i]).size();
+  }
+  REQUIRE(outbox.pending_bytes() == bytes);
+}
+
+}  // namespace
+
+TEST_CASE("a later life reads what was appended", "[outbox]") {
+  TempFolder folder;
+  {
+    Outbox outbox(folder / "outbox");
+    Fill(&outbox);
+    CheckPending(outbox, {2, 3});
+  }
+  Outbox outbox(folder / "outbox");
+  Read read = Open(&outbox);
+  REQUIRE(read.segments == std::vector<uint64_t>{1, 2, 3});
+  REQUIRE(read.shipped == std::vector<uint64_t>{1});
+  REQUIRE(read.stamps == 1);
+  CheckPending(outbox, {2, 3});
+  REQUIRE(outbox.pending()[1].pages == std::vector<uint32_t>{1, 3});
+}
+
+TEST_CASE("an outbox cut at any byte keeps the records before, and can be appended to",
+          "[outbox]") {
+  TempFolder folder;
+  {
+    Outbox outbox(folder / "outbox");
+    Fill(&outbox);
+  }
+  const std::string whole = ReadFile(folder / "outbox", kMax).value();
+  size_t before = 0;
+  for (size_t n = 0; n <= whole.size(); ++n) {
+    REQUIRE(WriteFileAtomic(folder / "cut", whole.substr(0, n), false).ok());
+    Outbox outbox(folder / "cut");
+    Read read = Open(&outbox);
+    REQUIRE(read.status.ok());
+    const size_t records =
+        read.segments.size() + read.shipped.size() + static_cast<size_t>(read.stamps);
+    REQUIRE(records >= before);
+    before = records;
+    REQUIRE(outbox.AppendSegment(Encoded(8), BytesOf(8)).ok());
+    Outbox again(folder / "cut");
+    REQUIRE(Open(&again).segments.size() == read.segments.size() + 1);
+    REQUIRE(again.ReadSegment(again.pending().back()).value() == BytesOf(8));
+  }
+  REQUIRE(before == 5);
+}
+
+TEST_CASE("a flipped bit ends the outbox before its record", "[outbox]") {
+  TempFolder folder;
+  {
+    Outbox outbox(folder / "outbox");
+    Fill(&outbox);
+  }
+  const std::string whole = ReadFile(folder / "outbox", kMax).value();
+  for (size_t at = 0; at < whole.size(); ++at) {
+    std::string flipped = whole;
+    flipped[at] = static_cast<char>(flipped[at] ^ 0x10);
+    REQUIRE(WriteFileAtomic(folder / "flipped", flipped, false).ok());
+    Outbox outbox(folder / "flipped");
+    Read read = Open(&outbox);
+    REQUIRE(read.status.ok());
+    REQUIRE(read.segments.size() + read.shipped.size() + static_cast<size_t>(read.stamps) < 5);
+    for (size_t i = 0; i < read.segments.size(); ++i) REQUIRE(read.segments[i] == i + 1);
+    for (const Outbox::Pending& pending : outbox.pending()) {
+      REQUIRE(outbox.ReadSegment(pending).value() == BytesOf(pending.head.segment_number));
+    }
+  }
+}
+
+TEST_CASE("compaction keeps what waits and drops the rest", "[outbox]") {
+  TempFolder folder;
+  Outbox outbox(folder / "outbox");
+  Fill(&outbox);
+  const uint64_t before = outbox.file_bytes();
+  REQUIRE(outbox.Compact().ok());
+  REQUIRE(outbox.file_bytes() < before);
+  CheckPending(outbox, {2, 3});
+  {
+    Outbox again(folder / "outbox");
+    REQUIRE(Open(&again).segments == std::vector<uint64_t>{2, 3});
+    CheckPending(again, {2, 3});
+    REQUIRE(again.pending()[1].pages == std::vector<uint32_t>{1, 3});
+  }
+  outbox.Shipped(3);
+  REQUIRE(outbox.Compact().ok());
+  REQUIRE(outbox.file_bytes() == 0);
+  CheckPending(outbox, {});
+}
+
+TEST_CASE("without a disk, segments wait in memory", "[outbox]") {
+  TempFolder folder;
+  Outbox outbox(folder / "nowhere/outbox");
+  REQUIRE_FALSE(Open(&outbox).status.ok());
+  REQUIRE_FALSE(outbox.AppendSegment(Encoded(1), BytesOf(1)).ok());
+  CheckPending(outbox, {1});
+  outbox.DropPending();
+  CheckPending(outbox, {});
+}
+
+}  // namespace backstay
