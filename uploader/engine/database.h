@@ -38,7 +38,8 @@ class Database {
  public:
   // Fails when a replica's client cannot be made. The host is taken only on success.
   static Result<std::unique_ptr<Database>> Open(DatabaseOptions options, const BackstayHost& host);
-  ~Database() { Stop(); }
+  // What it may throw is bad_alloc alone.
+  ~Database() { Stop(); }  // NOLINT(bugprone-exception-escape)
 
   const std::string& path() const { return options_.settings.path; }
   bool sync_commits() const { return options_.settings.durability == Durability::kSync; }

@@ -34,7 +34,7 @@ struct Identity {
   uint32_t page_size = 0;
 };
 std::string EncodeIdentity(const Identity& identity);
-Result<Identity> ParseIdentity(std::string_view json);
+Result<Identity> ParseIdentity(std::string_view text);
 std::string FormatDatabaseId(const DatabaseId& id);  // 32 hex digits
 
 }  // namespace backstay

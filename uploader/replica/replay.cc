@@ -89,7 +89,7 @@ Status Replayer::LoadSnapshot() {
   BACKSTAY_TRY(ParallelOrdered<SnapshotFrame>::Run(
       plan_.snapshot.frame_bytes.size(), options_.parallelism, options_.parallelism,
       [this](size_t i) { return LoadFrame(static_cast<uint32_t>(i)); },
-      [&](size_t, SnapshotFrame frame) {
+      [&](size_t, const SnapshotFrame& frame) {
         for (uint64_t hash : frame.hashes) checksum += hash;
         return image_.WriteRun(frame.first_page, AsBytes(frame.images), frame.hashes);
       }));

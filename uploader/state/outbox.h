@@ -78,7 +78,7 @@ class Outbox {
 
  private:
   Status Append(uint8_t type, std::string_view payload);
-  void Redo(Bytes record, uint8_t type, int64_t payload_offset, const OutboxRedo& redo);
+  void Redo(Bytes payload, uint8_t type, int64_t payload_offset, const OutboxRedo& redo);
   void Push(const EncodedSegment& encoded, uint32_t size, int64_t offset, std::string memory);
 
   const std::string path_;
