@@ -124,12 +124,16 @@ void Engine::Log(Level level, const char* path, const char* message) {
 
 void Engine::Drain() {
   std::vector<Database*> databases;
+  std::thread reaper;
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (drained_) return;
     drained_ = true;
     for (auto& [path, database] : databases_) databases.push_back(database.get());
+    reaper = std::move(reaper_);
   }
   reap_.notify_all();
+  if (reaper.joinable()) reaper.join();
   int64_t timeout = settings_.ok() ? settings_->drain_timeout_ms : kDefaultDrainMs;
   int64_t deadline = RealClock()->MonotonicMs() + timeout;
   for (Database* database : databases) {
