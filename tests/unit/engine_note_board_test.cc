@@ -1,0 +1,144 @@
+// The note board: who waits for what, and that no wake-up is lost.
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "uploader/engine/backoff.h"
+#include "uploader/engine/note_board.h"
+
+namespace backstay {
+namespace {
+
+constexpr int64_t kLong = 60000;  // ms; reached only when a wake-up is lost
+
+int64_t Later() { return RealClock()->MonotonicMs() + kLong; }
+
+WalTarget Target(uint32_t salt, uint32_t frame) {
+  WalTarget target;
+  target.salt1 = salt;
+  target.max_frame = frame;
+  return target;
+}
+
+}  // namespace
+
+TEST_CASE("a commit wakes the capture thread that asked for it", "[note_board]") {
+  NoteBoard board(RealClock());
+  std::thread application([&] { board.Committed(Target(1, 5)); });
+  NoteBoard::Work work = board.Wait(Later(), 0, true, {}, UINT32_MAX);
+  application.join();
+  REQUIRE(work.commits);
+  REQUIRE(board.Latest()->max_frame == 5);
+  board.TakeCommits();
+  REQUIRE_FALSE(board.Wait(0, 0, true, {}, UINT32_MAX).commits);
+}
+
+TEST_CASE("finish and sync end with the pass that was asked for", "[note_board]") {
+  NoteBoard board(RealClock());
+  std::atomic<int> finished{0};
+  std::vector<std::thread> applications;
+  for (int i = 0; i < 8; ++i) {
+    applications.emplace_back([&, i] {
+      for (int n = 0; n < 200; ++n) {
+        bool done = i % 2 == 0 ? board.Finish(kLong) : board.Sync(kLong);
+        finished += done ? 1 : 0;
+      }
+    });
+  }
+  uint64_t segment = 0;
+  for (uint64_t seen = 0; seen < 8 * 200;) {
+    NoteBoard::Work work = board.Wait(Later(), seen, false, {}, UINT32_MAX);
+    REQUIRE(work.ticket > seen);
+    seen = work.ticket;
+    board.Done(seen, ++segment);
+    board.Shipped(segment, true);
+  }
+  for (std::thread& thread : applications) thread.join();
+  REQUIRE(finished == 8 * 200);
+}
+
+TEST_CASE("waits end when their time is over", "[note_board]") {
+  NoteBoard board(RealClock());
+  REQUIRE_FALSE(board.Finish(0));
+  REQUIRE_FALSE(board.Sync(0));
+  REQUIRE_FALSE(board.Sync(-5));
+}
+
+TEST_CASE("sync waits for shipping and for something to restore", "[note_board]") {
+  NoteBoard board(RealClock());
+  board.Done(100, 7);  // passes of later tickets than will be asked for
+  board.Shipped(6, true);
+  REQUIRE_FALSE(board.Sync(0));
+  board.Shipped(7, false);
+  REQUIRE_FALSE(board.Sync(0));
+  board.Shipped(7, true);
+  REQUIRE(board.Sync(0));
+  REQUIRE(board.Finish(0));
+}
+
+TEST_CASE("sync does not take the number of a dropped segment for its own", "[note_board]") {
+  NoteBoard board(RealClock());
+  std::atomic<bool> acknowledged{false};
+  std::atomic<bool> ended{false};
+  std::thread application([&] {
+    acknowledged = board.Sync(kLong);
+    ended = true;
+  });
+  uint64_t ticket = board.Wait(Later(), 0, false, {}, UINT32_MAX).ticket;
+  board.Done(ticket, 5);
+  board.Dropped();
+  board.Shipped(9, true);  // other segments have come to these numbers
+  // The wait asks for a new pass instead of ending.
+  NoteBoard::Work work = board.Wait(Later(), ticket, false, {}, UINT32_MAX);
+  REQUIRE(work.ticket > ticket);
+  REQUIRE_FALSE(ended);
+  board.Done(work.ticket, 10);
+  board.Shipped(10, true);
+  application.join();
+  REQUIRE(acknowledged);
+}
+
+TEST_CASE("the end of capture releases everybody", "[note_board]") {
+  for (bool stop : {false, true}) {
+    NoteBoard board(RealClock());
+    std::atomic<int> finished{0};
+    std::atomic<int> synced{0};
+    std::thread finish([&] { finished = board.Finish(kLong) ? 1 : 2; });
+    std::thread sync([&] { synced = board.Sync(kLong) ? 1 : 2; });
+    board.Wait(Later(), 1, false, {}, UINT32_MAX);  // both have asked
+    stop ? board.Stop() : board.Deactivate();
+    finish.join();
+    sync.join();
+    REQUIRE(finished == 1);
+    REQUIRE(synced == 2);
+    REQUIRE(board.Finish(kLong));
+    REQUIRE_FALSE(board.Sync(kLong));
+  }
+}
+
+TEST_CASE("the time of a commit is found by its frame", "[note_board]") {
+  NoteBoard board(RealClock());
+  int64_t before = RealClock()->WallMs();
+  for (uint32_t frame = 1; frame <= 5000; ++frame) board.Committed(Target(7, frame));
+  REQUIRE(board.CommitTime(7, 5000) >= before);
+  REQUIRE(board.CommitTime(7, 4500) >= before);
+  REQUIRE(board.CommitTime(7, 1) == 0);  // forgotten
+  REQUIRE(board.CommitTime(8, 5000) == 0);
+}
+
+TEST_CASE("the pause grows to its limit and starts over", "[backoff]") {
+  Backoff longest([] { return uint64_t{15000 * 200 - 1}; });
+  std::vector<int64_t> pauses;
+  for (int i = 0; i < 10; ++i) pauses.push_back(longest.Next(0));
+  REQUIRE(pauses.front() <= 220);
+  REQUIRE(pauses.back() <= 15020);
+  REQUIRE(longest.Next(60000) == 60000);
+  longest.Reset();
+  REQUIRE(longest.Next(0) <= 220);
+  Backoff shortest([] { return uint64_t{0}; });
+  REQUIRE(shortest.Next(0) == 20);
+}
+
+}  // namespace backstay
