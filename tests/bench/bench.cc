@@ -185,6 +185,28 @@ void Idle(int seconds) {
       static_cast<unsigned long long>(ReplicaStatus(app.db)["requests"].get<uint64_t>() - before));
 }
 
+void Fill(int megabytes) {
+  App app(megabytes, Environment("BENCH_EXTENSION"));
+  Batches(&app, 1, 3);
+}
+
+void Resume() {
+  sqlite3* db = OpenApp(Environment("BENCH_FOLDER") + "/app.db", Environment("BENCH_EXTENSION"));
+  std::string size =
+      Query(db, "SELECT page_count * page_size / 1048576 FROM pragma_page_count, pragma_page_size");
+  auto start = Clock::now();
+  while (ReplicaStatus(db)["state"] != "replicating" && Seconds(start) < 60) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  auto status = ReplicaStatus(db);
+  printf(
+      "bytes sent between restored and shipping again, %s MiB database: %llu (state %s, epoch "
+      "%d)\n",
+      size.c_str(), status["bytes_sent"].get<unsigned long long>(),
+      status["state"].get<std::string>().c_str(), status["epoch"].get<int>());
+  sqlite3_close(db);
+}
+
 int Main(int argc, char** argv) {
   std::string what = argc > 1 ? argv[1] : "";
   auto number = [&](int i) { return argc > i ? std::atoi(argv[i]) : 0; };
@@ -194,6 +216,8 @@ int Main(int argc, char** argv) {
   if (what == "lag") return Lag(number(2)), 0;
   if (what == "memory") return Memory(number(2)), 0;
   if (what == "disk") return Disk(number(2), number(3)), 0;
+  if (what == "fill") return Fill(number(2)), 0;
+  if (what == "resume") return Resume(), 0;
   if (what == "idle") return Idle(number(2)), 0;
   fprintf(stderr, "usage: bench bytes|engine|commit|lag|memory|disk|idle …\n");
   return 2;

@@ -40,6 +40,15 @@ say lag 300 "(radosgw on loopback)"
   $(declare -f run); build='$build' bench='$bench' base='$base'
   run BACKSTAY_MIN_INTERVAL=0ms BACKSTAY_REPLICA_URL=\"s3://\$BACKSTAY_TEST_S3_BUCKET/x?endpoint=\$BACKSTAY_TEST_S3_ENDPOINT&force-path-style=true\" -- lag 300"
 
+say "fill 100; the folder is lost; backstay restore; backstay_bench resume"
+folder=$(mktemp -d "$base/backstay-bench.XXXXXX")
+mkdir "$folder/disk"
+run BENCH_FOLDER="$folder/disk" BACKSTAY_REPLICA_URL="file://$folder/replica" -- fill 100
+rm -rf "$folder/disk" && mkdir "$folder/disk"
+"$build/backstay" restore -o "$folder/disk/app.db" "file://$folder/replica"
+run BENCH_FOLDER="$folder/disk" BACKSTAY_REPLICA_URL="file://$folder/replica" -- resume
+rm -rf "$folder"
+
 say idle 60; run -- idle 60
 say memory 1024; run -- memory 1024
 say "disk 60 10, with / without"
