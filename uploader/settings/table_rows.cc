@@ -161,7 +161,7 @@ std::vector<Setting> SettingRows() {
     {rep, "skip-verify", yes_no, {}, "", "false",
      "accept any TLS certificate", ReplicaSkipVerify, in_url | global},
     {rep, "access-key-id", text, {"BACKSTAY_ACCESS_KEY_ID", "LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"}, "", "",
-     "without one: profile, web identity, container, instance metadata", ReplicaText<&R::access_key_id>, secret | global},
+     "access key of the bucket; an S3 replica needs one", ReplicaText<&R::access_key_id>, secret | global},
     {rep, "secret-access-key", text, {"BACKSTAY_SECRET_ACCESS_KEY", "LITESTREAM_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"}, "", "",
      "goes with access-key-id", ReplicaText<&R::secret_access_key>, secret | global},
     {rep, "session-token", text, {"BACKSTAY_SESSION_TOKEN", "AWS_SESSION_TOKEN"}, "", "",
