@@ -1,6 +1,7 @@
 // The C boundary of libbackstay_engine.so: engine_api.h. Every function is a firewall; nothing
 // throws through it.
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -12,9 +13,19 @@
 namespace backstay {
 namespace {
 
-// The one engine of this process. Made once, leaked on purpose: threads may run until the very end.
+// The one engine of this process. Made when it is first needed and leaked on purpose: its threads
+// may run until the very end. A forked child starts with none.
+std::atomic<Engine*>& Slot() {
+  static std::atomic<Engine*> slot{nullptr};
+  return slot;
+}
+
 Engine* TheEngine() {
-  static auto* const engine = new Engine(ProcessSources());
+  Engine* engine = Slot().load();
+  if (engine != nullptr) return engine;
+  auto* made = new Engine(ProcessSources());
+  if (Slot().compare_exchange_strong(engine, made)) return made;
+  delete made;  // another thread was first
   return engine;
 }
 
@@ -76,12 +87,13 @@ void Log(int level, const char* path, const char* message) noexcept {
 }
 
 void Drain() noexcept {
-  Guard(0, [&] { return TheEngine()->Drain(), 0; });
+  Engine* engine = Slot().load();
+  if (engine != nullptr) Guard(0, [&] { return engine->Drain(), 0; });
 }
 
-// A child has no thread of ours, and locks may be held for ever: nothing may be touched. The shim
-// stops calling.
-void Forked() noexcept {}
+// A child has none of our threads, and the engine's locks may be held for ever: it is left alone,
+// and what the child opens gets an engine of its own.
+void Forked() noexcept { Slot().store(nullptr); }
 
 constexpr BackstayEngine kTable = {BACKSTAY_ENGINE_API_VERSION,
                                    Open,

@@ -1,0 +1,41 @@
+#!/usr/bin/python3
+"""A forked child replicates what it opens itself, and leaves its parent's databases to its parent."""
+
+import os
+import unittest
+
+from engine_world import EngineCase, App
+
+
+class ForkTest(EngineCase):
+    def test_a_child_gets_an_engine_of_its_own(self):
+        self.env["BACKSTAY_DB"] = os.path.join(self.disk, "*.db")
+        self.env["BACKSTAY_REPLICA_URL"] = self.url + "/{name}"
+        app = App(self)
+        app.sql("CREATE TABLE t(x)")
+        app.sql("INSERT INTO t VALUES('parent')")
+        self.assertTrue(app.sync())
+        other = os.path.join(self.disk, "child.db")
+        code = app.do(f"""
+pid = os.fork()
+if pid == 0:
+    child = connect({other!r})
+    child.execute("PRAGMA journal_mode=wal")
+    child.execute("CREATE TABLE t(x)")
+    synced = child.execute("SELECT backstay_sync(60000)").fetchone() == (1,)
+    shared = connect()
+    shared.execute("INSERT INTO t VALUES('child')")
+    passive = status(shared)["state"] == "passive"
+    child.close(); shared.close()
+    os._exit(0 if synced and passive else 1)
+result = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])""")
+        self.assertEqual(code, 0, app.stderr())
+        app.sql("INSERT INTO t VALUES('parent again')")
+        self.assertTrue(app.sync())
+        self.assert_restores(url=self.url + "/app.db")
+        self.assert_restores(db=other, url=self.url + "/child.db")
+        app.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
