@@ -155,6 +155,9 @@ void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
     if (!noted || noted->SameWal(to)) continue;
     if (retry_at_ms_ == 0 && core_->capture->Holds(*noted)) AdvanceLocked(*noted);
   }
+  // In EXCLUSIVE locking mode nobody counts the commits; but nobody else makes any either.
+  std::optional<WalTarget> before = core_->board.Before();
+  if (before && core_->capture->Behind(*before) == 0) core_->capture->AnnounceRestart();
   if (retry_at_ms_ == 0) AdvanceLocked(to);
 }
 
