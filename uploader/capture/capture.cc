@@ -262,10 +262,20 @@ Status Capture::FlushRepair(std::vector<PageImage>* found) {
   return encoder_.Encode({step}, /*repair=*/true, WalMark{});
 }
 
-Status Capture::Repair(bool all, const std::function<WalTarget()>& fresh,
-                       const std::function<bool()>& yield) {
+// The wal-index may tell of the next WAL while the file still holds the frames of the one before.
+Status Capture::CatchUp(const std::vector<WalTarget>& targets, bool close) {
+  for (size_t i = 0; i + 1 < targets.size(); ++i) {
+    const WalTarget& old = targets[i];
+    bool newer = old.exclusive || static_cast<int32_t>(old.change - change_) > 0;
+    if (newer && Holds(old) && Behind(old) > 0) BACKSTAY_TRY(Merge(old, /*close=*/false));
+  }
+  if (!close && Behind(targets.back()) == 0) return Status::Ok();
+  return Merge(targets.back(), close);
+}
+
+Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<bool()>& yield) {
   constexpr uint32_t kPagesBetweenYields = 64;
-  WalTarget to = fresh();
+  WalTarget to = fresh().back();
   BACKSTAY_TRY(Place(to));
   merged_transactions_ = 0;
   buffer_.resize(static_cast<size_t>(FramePages(options_.page_size)) * options_.page_size);
@@ -276,13 +286,14 @@ Status Capture::Repair(bool all, const std::function<WalTarget()>& fresh,
     if (pgno % kPagesBetweenYields != 0) continue;
     BACKSTAY_TRY(FlushRepair(&found));
     if (!yield()) return {Code::kCancelled, "repair was interrupted", true};
-    to = fresh();
-    if (Behind(to) > 0) BACKSTAY_TRY(Merge(to, /*close=*/false));
-    pages = PagesAt(to);
+    std::vector<WalTarget> targets = fresh();
+    BACKSTAY_TRY(CatchUp(targets, /*close=*/false));
+    pages = PagesAt(targets.back());
   }
   BACKSTAY_TRY(FlushRepair(&found));
-  to = fresh();
-  BACKSTAY_TRY(Merge(to, /*close=*/true));
+  std::vector<WalTarget> targets = fresh();
+  to = targets.back();
+  BACKSTAY_TRY(CatchUp(targets, /*close=*/true));
   // A database that only shrank, with nothing else to ship.
   if (options_.index->pages() != PagesAt(to)) {
     merged_transactions_ = 0;

@@ -73,10 +73,11 @@ class Capture {
   void WalGone(const FileStamp& stamp) { stamp_ = stamp; }
 
   // Ships every page whose image differs from the index (`all`), or that is unknown, as one
-  // transaction. `fresh` gives the committed end; `yield` is called every few pages with the chance
-  // to let others work, and returns false to give up (the rest stays for the next repair).
-  Status Repair(bool all, const std::function<WalTarget()>& fresh,
-                const std::function<bool()>& yield);
+  // transaction. `fresh` gives the committed end, and before it the ends of earlier WALs that the
+  // file may still hold; `yield` is called every few pages with the chance to let others work, and
+  // returns false to give up (the rest stays for the next repair).
+  using FreshTargets = std::function<std::vector<WalTarget>()>;
+  Status Repair(bool all, const FreshTargets& fresh, const std::function<bool()>& yield);
 
   // Pages of a snapshot, 1-based; makes unknown untouched pages known. `out` has count pages.
   Status CopyPages(uint32_t first, uint32_t count, uint8_t* out);
@@ -98,6 +99,7 @@ class Capture {
   Result<bool> SeenAll(const WalTarget& to);
   Status Place(const WalTarget& to);
   Status EncodeChunk(const WalTarget& to);
+  Status CatchUp(const std::vector<WalTarget>& targets, bool close);
   Status Merge(const WalTarget& to, bool close);
   Status ComparePage(uint32_t pgno, bool all, std::vector<PageImage>* found);
   Status FlushRepair(std::vector<PageImage>* found);

@@ -10,6 +10,7 @@ namespace backstay {
 void PageSource::NoteFrame(uint32_t pgno, uint32_t frame) {
   if (pgno > frames_.size()) frames_.resize(pgno, 0);
   if (frames_[pgno - 1] == 0) noted_.push_back(pgno);
+  noted_in_ = wal_->Start();
   frames_[pgno - 1] = frame;
 }
 
@@ -26,7 +27,7 @@ Status PageSource::FromFile(uint32_t pgno, uint8_t* out) {
 }
 
 Status PageSource::Current(uint32_t pgno, uint8_t* out) {
-  if (uint32_t frame = FrameOf(pgno); frame != 0) {
+  if (uint32_t frame = FrameOf(pgno); frame != 0 && SameWal()) {
     Result<bool> found = wal_->Image(frame, pgno, out);
     if (!found.ok()) return found.status();
     // A frame that is gone was checkpointed before the WAL began anew.
@@ -37,7 +38,7 @@ Status PageSource::Current(uint32_t pgno, uint8_t* out) {
 
 bool PageSource::Find(uint32_t pgno, uint64_t hash, uint8_t* out) {
   const size_t n = page_size_;
-  if (uint32_t frame = FrameOf(pgno); frame != 0) {
+  if (uint32_t frame = FrameOf(pgno); frame != 0 && SameWal()) {
     Result<bool> found = wal_->Image(frame, pgno, out);
     if (found.ok() && *found && PageHash(pgno, {out, n}) == hash) return true;
   }

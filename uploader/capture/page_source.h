@@ -27,7 +27,7 @@ class PageSource {
 
   // The page's newest image among the encoded frames is in this frame of the current WAL.
   void NoteFrame(uint32_t pgno, uint32_t frame);
-  // The WAL began anew.
+  // The WAL began anew. Frames noted from here on are of the WAL that the reader stands in.
   void ForgetFrames();
 
   // The image that the database has after the encoded frames, or a later committed one that a
@@ -41,11 +41,16 @@ class PageSource {
   Status FromFile(uint32_t pgno, uint8_t* out);
   uint32_t FrameOf(uint32_t pgno) const { return pgno <= frames_.size() ? frames_[pgno - 1] : 0; }
 
+  // The WAL file is still the one in which the frames were noted: in the next one the same frame
+  // number may hold the same page, not yet committed.
+  bool SameWal() const { return noted_in_.SameWal(wal_->Start()); }
+
   const uint32_t page_size_;
   WalReader* const wal_;
   const FileReader file_;
   std::vector<uint32_t> frames_;  // [pgno - 1]; 0: not in the WAL
   std::vector<uint32_t> noted_;   // pages set in frames_
+  WalMark noted_in_;              // start of their WAL
 };
 
 }  // namespace backstay

@@ -109,6 +109,16 @@ std::optional<WalTarget> CaptureLoop::Fresh() {
   return mapped ? mapped : core_->board.Latest();
 }
 
+std::vector<WalTarget> CaptureLoop::FreshTargets() {
+  WalTarget now = Fresh().value_or(WalTarget{});
+  std::vector<WalTarget> targets;
+  for (const auto& noted : {core_->board.Before(), core_->board.Latest()}) {
+    if (noted && !noted->SameWal(now)) targets.push_back(*noted);
+  }
+  targets.push_back(now);
+  return targets;
+}
+
 void CaptureLoop::Pass(const NoteBoard::Work& work) {
   uint64_t ticket = work.ticket;
   seen_ticket_ = ticket;
@@ -185,10 +195,10 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
 
 bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   core_->AbortSnapshotLocked();
-  auto fresh = [this] { return Fresh().value_or(WalTarget{}); };
+  auto fresh = [this] { return FreshTargets(); };
   if (!core_->ship.restorable) {
     // Nothing can be restored yet, so nothing has to be repaired: the first snapshot starts over.
-    if (Status status = core_->capture->StartFresh(fresh()); !status.ok()) {
+    if (Status status = core_->capture->StartFresh(fresh().back()); !status.ok()) {
       retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
       Failed(status);
       return false;

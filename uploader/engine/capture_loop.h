@@ -12,6 +12,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "uploader/engine/core.h"
 #include "uploader/state/state_folder.h"
@@ -33,6 +34,8 @@ class CaptureLoop {
   int64_t DueAtMs() const;
   void Pass(const NoteBoard::Work& work);
   std::optional<WalTarget> Fresh();
+  // The committed end, last, and before it what was noted in other WALs.
+  std::vector<WalTarget> FreshTargets();
   bool OpenLocked(const WalTarget& to);
   uint32_t PageSize();
   bool LoadLocked(uint32_t page_size);
