@@ -217,7 +217,8 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   const LogHead& after = core_->capture->encoder()->head();
   if (!repaired.ok()) {
     core_->NeedRepairLocked(RepairNeed::kAll);
-    bool again = repaired.code() == Code::kCancelled;
+    // Interrupted, or overtaken by a restart of the WAL: no failure, only once more.
+    bool again = repaired.code() == Code::kCancelled || repaired.code() == Code::kUnavailable;
     retry_at_ms_ = core_->options.clock->MonotonicMs() + (again ? kRetryMs : kLocalRetryMs);
     if (!again) Failed(repaired);
     return false;
