@@ -22,9 +22,9 @@
 ** USE
 **
 ** Say where to: BACKSTAY_REPLICA_URL=s3://bucket/prefix in the environment (with BACKSTAY_DB, a
-** path or glob, to choose databases), a JSON file in BACKSTAY_CONFIG or /etc/backstay.json, or a
-*URI
-** file:app.db?replica=<percent-encoded URL>. The environment is read when the library is loaded.
+** path or glob, to choose databases), a JSON file in BACKSTAY_CONFIG or /etc/backstay.json, or the
+** URI file:app.db?replica=<percent-encoded URL>. The environment is read when the library is
+** loaded.
 ** The database must be in WAL mode: PRAGMA journal_mode=WAL.
 **
 ** VERIFY
