@@ -191,19 +191,21 @@ class EngineCase(unittest.TestCase):
         self.tool("restore", "-force", "-o", out, url or self.url)
         self.assertEqual(self.dump(out), self.dump(db or self.db), "the restored database differs")
 
+    def objects_of_replica(self):
+        """Paths of all objects; a write under way (a file that is about to be renamed) is none yet."""
+        return [os.path.join(folder, name) for folder, _, names in os.walk(self.replica)
+                for name in names if not name.startswith(".backstay-tmp-")]
+
     def stored(self):
         """Bytes in the replica's folder."""
-        return sum(os.path.getsize(os.path.join(folder, name))
-                   for folder, _, names in os.walk(self.replica) for name in names)
+        return sum(os.path.getsize(path) for path in self.objects_of_replica())
 
     def snapshot_of_replica(self):
         """Every object with its content."""
         found = {}
-        for folder, _, names in os.walk(self.replica):
-            for name in names:
-                path = os.path.join(folder, name)
-                with open(path, "rb") as file:
-                    found[path] = file.read()
+        for path in self.objects_of_replica():
+            with open(path, "rb") as file:
+                found[path] = file.read()
         return found
 
     def error_lines(self, app, count=1):
