@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <csignal>
+#include <exception>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -18,7 +19,13 @@ bool StartThread(const char* name, std::function<void()> body, std::thread* thre
   pthread_sigmask(SIG_SETMASK, &all, &before);
   bool started = true;
   try {
-    *thread = std::thread(std::move(body));
+    // Out of memory ends our thread, never the host: what it leaves undone shows as lag.
+    *thread = std::thread([body = std::move(body)] {
+      try {
+        body();
+      } catch (const std::exception&) {
+      }
+    });
     pthread_setname_np(thread->native_handle(), std::string(name).substr(0, 15).c_str());
   } catch (const std::system_error&) {
     started = false;
