@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+"""Every fault of a bucket against every kind of request, in the whole life of a replica.
+
+  with-s3.sh hostile_bucket_test.py [--long]     --long: three times as many faults, real stalls
+
+One life per fault: a new replica, commits, a lasting fault, a second snapshot, packs, a restore
+under faults, a takeover. Nothing is lost, a restore is right or leaves nothing, requests and memory
+stay bounded, the log says what is wrong, and all is well again without help.
+"""
+
+import concurrent.futures
+import os
+import shutil
+import sys
+import time
+import traceback
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fault_world import ENDPOINT, ROWS, FaultCase, FaultProxy  # noqa: E402
+from fault_proxy import FAULTS  # noqa: E402
+
+LONG = "--long" in sys.argv
+HITS = 3 if LONG else 1
+STALL = None if LONG else 1.0  # seconds
+LASTING = 12.0 if LONG else 3.0  # seconds
+# A try is followed by 20 ms and a random time below a doubling limit (backoff.h): in the time of a
+# lasting fault that is a dozen at the very most, each with a GET to settle it.
+MOST_REQUESTS = 40
+MOST_MEMORY_KIB = 32 << 10
+WRITES = ("put-identity", "put-log", "put-frame", "put-manifest", "put-pack", "delete")
+# The faults that a client sees as failures; the others it copes with at once.
+FAILING = set(FAULTS) - {"delayed", "duplicate", "stale-list"}
+
+
+class Life(FaultCase):
+    def run_fault(self, proxy, fault):
+        self.fault = fault
+        self.use(proxy, "life-" + fault)
+        proxy.clear(self.prefix)
+        self.arm(*WRITES, "get", "list")
+        self.app = self.start()
+        self.app.sql(ROWS.format(50))
+        self.assert_synced(self.app)
+        self.lasting_fault()
+        self.second_snapshot_and_pack()
+        self.restore_under_fault()
+        self.take_over()
+        return sorted({kind for (folder, kind, _), n in proxy.hits.items()
+                       if folder == self.prefix and n})
+
+    def arm(self, *kinds, times=HITS):
+        for kind in kinds:
+            self.proxy.add(self.fault, (kind,), times, self.prefix + "/", STALL
+                           if self.fault == "stall" else 0.3)
+
+    def lasting_fault(self):
+        """PUTs of the log fail for seconds while the application goes on."""
+        before = self.proxy.count(self.prefix)
+        memory = self.memory_kib(self.app)
+        self.arm("put-log", times=None)
+        end = time.monotonic() + LASTING
+        commits = 0
+        while time.monotonic() < end:
+            self.app.sql(ROWS.format(3))
+            commits += 1
+            time.sleep(0.05)
+        if self.fault in FAILING:
+            self.assertLess(self.proxy.count(self.prefix) - before, MOST_REQUESTS)
+        if self.fault in FAILING - {"applied-500", "reset-after", "truncated"}:
+            status = self.wait_for_state(self.app, "retrying")
+            self.assertTrue(status["replicas"][0]["error"])
+            self.assertFalse(self.app.sync(1))
+        self.proxy.clear(self.prefix)
+        self.arm("put-frame", "put-manifest", "put-pack", "get", "delete")
+        self.assert_synced(self.app)
+        self.assertLess(self.memory_kib(self.app) - memory, MOST_MEMORY_KIB)
+        self.assertLess(self.proxy.count(self.prefix) - before, MOST_REQUESTS + 2 * commits)
+        self.wait_for_state(self.app, "replicating")
+        self.assert_restored()
+
+    def second_snapshot_and_pack(self):
+        """More log than the first snapshot, and more than a pack waits for."""
+        for _ in range(5):
+            self.app.do("sql('INSERT INTO t(text) VALUES(randomblob(1000000))')")
+            self.app.sync()
+        self.wait_for("a pack", lambda: self.proxy.count(self.prefix, "delete") > 0)
+        self.wait_for("a second snapshot", lambda: self.app.status()["replicas"][0][
+            "snapshot_number"] > 1)
+        self.assert_synced(self.app)
+        self.assert_restored()
+
+    def restore_under_fault(self):
+        """A restore gives the right database, or says that it failed and leaves nothing."""
+        folder = os.path.join(self.folder, "under-fault")
+        out = os.path.join(folder, "app.db")
+        for kinds in (("get",), ("list",), ("get", "list")):
+            for times in (1, None):
+                self.proxy.clear(self.prefix)
+                self.arm(*kinds, times=times)
+                shutil.rmtree(folder, ignore_errors=True)
+                os.mkdir(folder)
+                if self.restore(out, self.url) == 0:
+                    self.assertEqual(self.dump(out), self.dump(self.db))
+                else:
+                    self.assertEqual(os.listdir(folder), [])
+        self.proxy.clear(self.prefix)
+
+    def take_over(self):
+        """The disk is lost; the next application goes on from a restored copy."""
+        self.app.kill()
+        self.check_log(self.app)
+        shutil.rmtree(self.disk)
+        os.mkdir(self.disk)
+        self.tool("restore", "-o", self.db, self.direct, **self.app_env())
+        self.arm("put-takeover", "get", "put-log")
+        self.app = self.start()
+        self.app.sql(ROWS.format(5))
+        self.assert_synced(self.app)
+        self.app.close()
+        self.check_log(self.app)
+        self.assert_restored()
+
+    def check_log(self, app):
+        """Said once, and once that it is over; never a secret."""
+        self.assert_no_secret(app)
+        if self.fault not in FAILING:
+            self.assertEqual(app.lines("ERROR"), [])
+        problems = [l["msg"] for l in app.lines("ERROR")]
+        over = [l["msg"] for l in app.lines("INFO") if "reachable again" in l["msg"]]
+        self.assertLessEqual(abs(len(problems) - len(over)), 1, app.stderr())
+        self.assertLessEqual(len(problems), 2 + LASTING / 30 + 5 * LONG, app.stderr())
+
+
+def live(proxy, fault):
+    life = Life()
+    life.setUp()
+    try:
+        start = time.monotonic()
+        kinds = life.run_fault(proxy, fault)
+        return fault, kinds, time.monotonic() - start, None
+    except BaseException:  # noqa: B902: reported by the test
+        tail = "".join(app.stderr() for app in life.apps)[-6000:]
+        return fault, [], 0, traceback.format_exc() + tail
+    finally:
+        proxy.clear(life.prefix)
+        life.doCleanups()
+
+
+class HostileBucketTest(unittest.TestCase):
+    def test_every_fault(self):
+        faults = [a for a in sys.argv[1:] if a in FAULTS] or FAULTS
+        with FaultProxy(ENDPOINT) as proxy, concurrent.futures.ThreadPoolExecutor(6) as pool:
+            results = list(pool.map(lambda fault: live(proxy, fault), faults))
+        for fault, kinds, seconds, trouble in results:
+            print(f"{fault}: {seconds:.1f} s, hit {' '.join(kinds)}", file=sys.stderr)
+        self.assertFalse("\n".join(f"{r[0]}:\n{r[3]}" for r in results if r[3]))
+        expected = set(WRITES) | {"put-takeover", "get", "list"}
+        for fault, kinds, _, _ in results:
+            wanted = {"list"} if fault == "stale-list" else expected
+            self.assertEqual(wanted - set(kinds), set(), fault)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
