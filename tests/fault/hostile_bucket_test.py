@@ -1,8 +1,6 @@
 #!/usr/bin/python3
 """Every fault of a bucket against every kind of request, in the whole life of a replica.
 
-  with-s3.sh hostile_bucket_test.py [--long]     --long: three times as many faults, real stalls
-
 One life per fault: a new replica, commits, a lasting fault, a second snapshot, packs, a restore
 under faults, a takeover. Nothing is lost, a restore is right or leaves nothing, requests and memory
 stay bounded, the log says what is wrong, and all is well again without help.
@@ -14,60 +12,59 @@ import shutil
 import sys
 import time
 import traceback
-import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fault_world import ENDPOINT, ROWS, FaultCase, FaultProxy  # noqa: E402
-from fault_proxy import FAULTS  # noqa: E402
+from fault_world import FaultCase, main  # noqa: E402
+from bucket_world import (ENDPOINT, FAULTS, ROWS, BucketCase, FaultProxy,  # noqa: E402
+                          with_server)
 
-LONG = "--long" in sys.argv
-HITS = 3 if LONG else 1
-STALL = None if LONG else 1.0  # seconds
-LASTING = 12.0 if LONG else 3.0  # seconds
 # A try is followed by 20 ms and a random time below a doubling limit (backoff.h): in the time of a
 # lasting fault that is a dozen at the very most, each with a GET to settle it.
 MOST_REQUESTS = 40
 MOST_MEMORY_KIB = 32 << 10
 WRITES = ("put-identity", "put-log", "put-frame", "put-manifest", "put-pack", "delete")
-# The faults that a client sees as failures; the others it copes with at once.
-FAILING = set(FAULTS) - {"delayed", "duplicate", "stale-list"}
+# Faults that a client does not see as failures at all, and those that it sees as such for as long
+# as they last; the others come and go with each try.
+QUIET = {"delayed", "duplicate", "stale-list"}
+STEADY = {"500", "slow-down", "403", "expired", "skewed", "reset-before", "stall"}
 
 
-class Life(FaultCase):
+class Life(BucketCase):
+    def seconds(self, short, long):
+        return long if self.long else short
+
     def run_fault(self, proxy, fault):
         self.fault = fault
-        self.use(proxy, "life-" + fault)
+        self.use(proxy, f"life-{fault}-{self.seed}")
         proxy.clear(self.prefix)
         self.arm(*WRITES, "get", "list")
         self.app = self.start()
         self.app.sql(ROWS.format(50))
         self.assert_synced(self.app)
-        self.lasting_fault()
-        self.second_snapshot_and_pack()
-        self.restore_under_fault()
-        self.take_over()
+        for step in (self.lasting_fault, self.second_snapshot_and_pack, self.restore_under_fault,
+                     self.take_over):
+            step()
         return sorted({kind for (folder, kind, _), n in proxy.hits.items()
                        if folder == self.prefix and n})
 
-    def arm(self, *kinds, times=HITS):
+    def arm(self, *kinds, times=1):
+        seconds = self.seconds(1, 45) if self.fault == "stall" else 0.3
         for kind in kinds:
-            self.proxy.add(self.fault, (kind,), times, self.prefix + "/", STALL
-                           if self.fault == "stall" else 0.3)
+            self.proxy.add(self.fault, (kind,), times, self.prefix + "/", seconds)
 
     def lasting_fault(self):
         """PUTs of the log fail for seconds while the application goes on."""
         before = self.proxy.count(self.prefix)
         memory = self.memory_kib(self.app)
         self.arm("put-log", times=None)
-        end = time.monotonic() + LASTING
+        end = time.monotonic() + self.seconds(3, 12)
         commits = 0
         while time.monotonic() < end:
             self.app.sql(ROWS.format(3))
             commits += 1
             time.sleep(0.05)
-        if self.fault in FAILING:
+        if self.fault in STEADY:
             self.assertLess(self.proxy.count(self.prefix) - before, MOST_REQUESTS)
-        if self.fault in FAILING - {"applied-500", "reset-after", "truncated"}:
             status = self.wait_for_state(self.app, "retrying")
             self.assertTrue(status["replicas"][0]["error"])
             self.assertFalse(self.app.sync(1))
@@ -75,7 +72,7 @@ class Life(FaultCase):
         self.arm("put-frame", "put-manifest", "put-pack", "get", "delete")
         self.assert_synced(self.app)
         self.assertLess(self.memory_kib(self.app) - memory, MOST_MEMORY_KIB)
-        self.assertLess(self.proxy.count(self.prefix) - before, MOST_REQUESTS + 2 * commits)
+        self.assertLess(self.proxy.count(self.prefix) - before, MOST_REQUESTS + 4 * commits)
         self.wait_for_state(self.app, "replicating")
         self.assert_restored()
 
@@ -94,16 +91,18 @@ class Life(FaultCase):
         """A restore gives the right database, or says that it failed and leaves nothing."""
         folder = os.path.join(self.folder, "under-fault")
         out = os.path.join(folder, "app.db")
-        for kinds in (("get",), ("list",), ("get", "list")):
-            for times in (1, None):
-                self.proxy.clear(self.prefix)
-                self.arm(*kinds, times=times)
-                shutil.rmtree(folder, ignore_errors=True)
-                os.mkdir(folder)
-                if self.restore(out, self.url) == 0:
-                    self.assertEqual(self.dump(out), self.dump(self.db))
-                else:
-                    self.assertEqual(os.listdir(folder), [])
+        tries = [(("get", "list"), 1), (("get",), None)]
+        if self.long:
+            tries += [(("list",), 1), (("list",), None), (("get", "list"), None)]
+        for kinds, times in tries:
+            self.proxy.clear(self.prefix)
+            self.arm(*kinds, times=times)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.mkdir(folder)
+            if self.try_restore(out, self.url) == 0:
+                self.assertEqual(self.dump(out), self.dump(self.db))
+            else:
+                self.assertEqual(os.listdir(folder), [])
         self.proxy.clear(self.prefix)
 
     def take_over(self):
@@ -112,7 +111,7 @@ class Life(FaultCase):
         self.check_log(self.app)
         shutil.rmtree(self.disk)
         os.mkdir(self.disk)
-        self.tool("restore", "-o", self.db, self.direct, **self.app_env())
+        self.restore_direct(self.db)
         self.arm("put-takeover", "get", "put-log")
         self.app = self.start()
         self.app.sql(ROWS.format(5))
@@ -124,42 +123,42 @@ class Life(FaultCase):
     def check_log(self, app):
         """Said once, and once that it is over; never a secret."""
         self.assert_no_secret(app)
-        if self.fault not in FAILING:
+        if self.fault in QUIET:
             self.assertEqual(app.lines("ERROR"), [])
         problems = [l["msg"] for l in app.lines("ERROR")]
         over = [l["msg"] for l in app.lines("INFO") if "reachable again" in l["msg"]]
         self.assertLessEqual(abs(len(problems) - len(over)), 1, app.stderr())
-        self.assertLessEqual(len(problems), 2 + LASTING / 30 + 5 * LONG, app.stderr())
+        self.assertLessEqual(len(problems), 2 + 5 * self.long, app.stderr())
 
 
 def live(proxy, fault):
     life = Life()
     life.setUp()
     try:
-        start = time.monotonic()
-        kinds = life.run_fault(proxy, fault)
-        return fault, kinds, time.monotonic() - start, None
+        return fault, life.run_fault(proxy, fault), None
     except BaseException:  # noqa: B902: reported by the test
         tail = "".join(app.stderr() for app in life.apps)[-6000:]
-        return fault, [], 0, traceback.format_exc() + tail
+        return fault, [], traceback.format_exc() + tail
     finally:
         proxy.clear(life.prefix)
         life.doCleanups()
 
 
-class HostileBucketTest(unittest.TestCase):
+class HostileBucketTest(FaultCase):
     def test_every_fault(self):
-        faults = [a for a in sys.argv[1:] if a in FAULTS] or FAULTS
-        with FaultProxy(ENDPOINT) as proxy, concurrent.futures.ThreadPoolExecutor(6) as pool:
-            results = list(pool.map(lambda fault: live(proxy, fault), faults))
-        for fault, kinds, seconds, trouble in results:
-            print(f"{fault}: {seconds:.1f} s, hit {' '.join(kinds)}", file=sys.stderr)
-        self.assertFalse("\n".join(f"{r[0]}:\n{r[3]}" for r in results if r[3]))
-        expected = set(WRITES) | {"put-takeover", "get", "list"}
-        for fault, kinds, _, _ in results:
-            wanted = {"list"} if fault == "stale-list" else expected
+        with FaultProxy(ENDPOINT) as proxy, \
+                concurrent.futures.ThreadPoolExecutor(len(FAULTS)) as pool:
+            results = list(pool.map(lambda fault: live(proxy, fault), FAULTS))
+            self.tally.faults += sum(proxy.hits.values())
+        self.tally.kills += len(results)
+        troubles = "\n".join(f"{r[0]}:\n{r[2]}" for r in results if r[2])
+        if troubles:
+            self.fail(troubles)
+        for fault, kinds, _ in results:
+            wanted = {"list"} if fault == "stale-list" else {*WRITES, "put-takeover", "get", "list"}
             self.assertEqual(wanted - set(kinds), set(), fault)
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    with_server()
+    main("hostile_bucket", HostileBucketTest)

@@ -241,9 +241,7 @@ class _Connection:
     async def answer(self, request, rule):
         """False: the connection is to be closed."""
         fault = rule.fault if rule else None
-        if fault in REFUSALS:
-            if fault == "applied-500":
-                await self.forward(request)
+        if fault in REFUSALS and fault != "applied-500":
             return await self.send(self.refusal(request, fault))
         if fault == "stall":
             await self.pause(rule)
@@ -254,8 +252,11 @@ class _Connection:
             answer = await self.forward(request)
         if fault == "delayed":
             await self.pause(rule)
-        if fault == "reset-after":
+        applied = answer.first.split(" ")[1].startswith("2")
+        if fault == "reset-after" and applied:
             return self.reset()
+        if fault == "applied-500" and applied:
+            return await self.send(self.refusal(request, fault))
         if fault == "stale-list":
             answer = self.without_newest(answer)
         if fault == "truncated":

@@ -120,8 +120,23 @@ TEST_CASE("a lasting problem is logged at once, then every 30 s, and when it is 
   problem.Recovered("works again", {});
   REQUIRE(log.lines.size() == 4);
   CHECK(log.lines[3].find("INFO backstay: works again db=\"a\"") != std::string::npos);
+  log.clock.now_ms += 30000;
   problem.Failed("down", {});
   CHECK(log.lines.size() == 5);
+}
+
+TEST_CASE("a problem that comes and goes is not logged more often than one that stays") {
+  Captured log(Level::kDebug, false);
+  LastingProblem problem(&log.logger, &log.clock, Level::kError);
+  for (int i = 0; i < 61; ++i) {
+    problem.Failed("down", {});
+    CHECK(problem.failing());
+    problem.Recovered("works again", {});
+    CHECK_FALSE(problem.failing());
+    log.clock.now_ms += 1000;
+  }
+  REQUIRE(log.lines.size() == 6);
+  CHECK(log.lines[2].find("down (29 more since the last line)") != std::string::npos);
 }
 
 }  // namespace backstay

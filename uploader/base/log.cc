@@ -71,13 +71,14 @@ void LastingProblem::Failed(std::string_view message, std::initializer_list<LogF
   {
     std::lock_guard<std::mutex> lock(mutex_);
     int64_t now = clock_->MonotonicMs();
-    if (failing_ && now - logged_at_ms_ < kRepeatMs) {
+    failing_ = true;
+    if (logged_at_ms_ && now - *logged_at_ms_ < kRepeatMs) {
       ++repeated_;
       return;
     }
     text = message;
     if (repeated_ > 0) text += " (" + std::to_string(repeated_) + " more since the last line)";
-    failing_ = true;
+    told_ = true;
     logged_at_ms_ = now;
     repeated_ = 0;
   }
@@ -87,11 +88,17 @@ void LastingProblem::Failed(std::string_view message, std::initializer_list<LogF
 void LastingProblem::Recovered(std::string_view message, std::initializer_list<LogField> fields) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (!failing_) return;
     failing_ = false;
+    if (!told_) return;
+    told_ = false;
     repeated_ = 0;
   }
   logger_->Log(Level::kInfo, message, fields);
+}
+
+bool LastingProblem::failing() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return failing_;
 }
 
 }  // namespace backstay

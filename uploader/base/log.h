@@ -11,6 +11,7 @@
 #include <functional>
 #include <initializer_list>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -50,24 +51,27 @@ class Logger {
 };
 
 // A problem that lasts: logged when it begins, then at most every 30 s with the number of
-// repetitions, and once, at INFO, when it is over. Thread-safe.
+// repetitions, and once, at INFO, when it is over. One that comes and goes gives no more lines than
+// one that stays: what comes back within 30 s is only counted. Thread-safe.
 class LastingProblem {
  public:
   LastingProblem(Logger* logger, Clock* clock, Level level)
       : logger_(logger), clock_(clock), level_(level) {}
 
   void Failed(std::string_view message, std::initializer_list<LogField> fields);
-  // `message` says what works again; nothing is logged when nothing had failed.
+  // `message` says what works again; nothing is logged when no failure was.
   void Recovered(std::string_view message, std::initializer_list<LogField> fields);
+  bool failing();
 
  private:
   Logger* const logger_;
   Clock* const clock_;
   const Level level_;
   std::mutex mutex_;
-  int64_t logged_at_ms_ = 0;  // guarded by mutex_
-  uint64_t repeated_ = 0;     // guarded by mutex_
-  bool failing_ = false;      // guarded by mutex_
+  std::optional<int64_t> logged_at_ms_;  // guarded by mutex_
+  uint64_t repeated_ = 0;                // guarded by mutex_
+  bool told_ = false;                    // guarded by mutex_; the last line was a failure
+  bool failing_ = false;                 // guarded by mutex_
 };
 
 }  // namespace backstay

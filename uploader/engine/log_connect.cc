@@ -10,20 +10,32 @@ namespace backstay {
 
 Status LogWriter::Probe() {
   Result<std::string> got = core_->options.client->Get(kIdentityKey);
-  return got.ok() ? CheckIdentity(ParseIdentity(*got).value_or(Identity{})) : got.status();
+  if (!got.ok()) return got.status();
+  Result<Identity> found = ParseIdentity(*got);
+  // It was good when this process connected: something on the way answers in its place.
+  if (!found.ok()) {
+    return {Code::kUnavailable, std::string(kIdentityKey) + ": " + found.status().message(), true};
+  }
+  return CheckIdentity(*found);
+}
+
+// Ok: the replica is there and ours. kNotFound: there is none.
+Status LogWriter::FindReplica() {
+  Result<std::string> got = core_->options.client->Get(kIdentityKey);
+  if (!got.ok()) return got.status();
+  Result<Identity> found = ParseIdentity(*got);
+  if (!found.ok()) return found.status().Wrap(core_->options.replica + "/" + kIdentityKey);
+  return CheckIdentity(*found);
 }
 
 Status LogWriter::Connect() {
-  Result<std::string> got = core_->options.client->Get(kIdentityKey);
-  if (got.ok()) {
-    Result<Identity> found = ParseIdentity(*got);
-    if (!found.ok()) return found.status().Wrap(core_->options.replica + "/" + kIdentityKey);
-    BACKSTAY_TRY(CheckIdentity(*found));
-  } else if (got.status().code() != Code::kNotFound) {
-    return got.status();
-  } else {
-    BACKSTAY_TRY(CreateReplica());
+  Status found = FindReplica();
+  if (found.code() == Code::kNotFound) {
+    found = CreateReplica();
+    // Taken between the two, perhaps by a try of ours whose answer was lost.
+    if (found.code() == Code::kExists) found = FindReplica();
   }
+  BACKSTAY_TRY(found);
   ShipState ship;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
@@ -69,11 +81,7 @@ Status LogWriter::CreateReplica() {
     std::lock_guard<std::mutex> lock(core_->mutex);
     identity = EncodeIdentity(core_->identity);
   }
-  Status put = PutNew(kIdentityKey, AsBytes(identity));
-  // Taken between our GET and this PUT, perhaps by an ambiguous try of ours: look again.
-  if (put.code() == Code::kExists)
-    return {Code::kUnavailable, "the replica was just created", true};
-  return put;
+  return PutNew(kIdentityKey, AsBytes(identity));
 }
 
 // The state says there was a replica, the bucket is empty: begin a new one under the same id.

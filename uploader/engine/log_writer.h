@@ -40,7 +40,9 @@ class LogWriter {
     uint64_t collapses = 0;  // core_->collapses when it was made
   };
 
+  Status FindReplica();
   Status CheckIdentity(const Identity& found);
+  // kExists: it was created meanwhile.
   Status CreateReplica();
   Status ForgetVanishedReplica();
   Status TakeOver();

@@ -65,10 +65,10 @@ bool Shipper::WaitForInterval() {
   for (;;) {
     int64_t now = core_->options.clock->MonotonicMs();
     int64_t due = core_->last_put_start_ms.load() + core_->options.settings.min_interval_ms;
-    bool urgent = core_->board.SyncWaits();
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;
-    if (urgent || due <= now) return true;
+    // Asked with the mutex held: a Sync() that comes later is followed by a pass, which wakes us.
+    if (core_->board.SyncWaits() || due <= now) return true;
     core_->ship_work.wait_for(lock, std::chrono::milliseconds(due - now));
   }
 }

@@ -1,0 +1,81 @@
+"""What the tests of a failing bucket share: a database replicated to a real S3 server by a proxy.
+
+Each database has a prefix of its own, so several can live beside each other behind one proxy. The
+server is with-s3.sh's: a script that calls with_server() runs itself under it.
+"""
+
+import os
+import subprocess
+import sys
+
+from fault_world import App, BUILD, FaultCase, environment
+
+SUPPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support")
+sys.path.insert(0, SUPPORT)
+from fault_proxy import FAULTS, FaultProxy  # noqa: E402, F401
+
+ENDPOINT = os.environ.get("BACKSTAY_TEST_S3_ENDPOINT", "")
+BUCKET = os.environ.get("BACKSTAY_TEST_S3_BUCKET", "")
+KEYS = {k: os.environ.get(k, "") for k in
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")}
+SCHEMA = "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, text)"
+ROWS = ("INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
+        "WHERE i < {}) SELECT hex(randomblob(200)) FROM n")
+
+
+def with_server():
+    """Goes on only with an S3 server."""
+    if not ENDPOINT:
+        script = os.path.join(SUPPORT, "s3server/with-s3.sh")
+        os.execv(script, [script, sys.executable, *sys.argv])
+
+
+def s3_url(prefix, endpoint):
+    return f"s3://{BUCKET}/{prefix}?endpoint={endpoint}&force-path-style=true"
+
+
+class BucketCase(FaultCase):
+    """One database behind `proxy` under `prefix`; call use() before the first application."""
+
+    def use(self, proxy, prefix, **settings):
+        self.proxy, self.prefix = proxy, prefix
+        self.url = s3_url(prefix, proxy.url)
+        self.direct = s3_url(prefix, ENDPOINT)
+        self.env = environment(BACKSTAY_DB=self.db, BACKSTAY_REPLICA_URL=self.url,
+                               BACKSTAY_MIN_INTERVAL="0ms", **settings)
+
+    def start(self, **more):
+        app = App(self, **KEYS, **more)
+        app.sql(SCHEMA)
+        return app
+
+    def assert_synced(self, app):
+        self.assertTrue(app.sync(), app.stderr())
+
+    def replica_status(self, app):
+        return app.status()["replicas"][0]
+
+    def try_restore(self, out, url):
+        """Exit status of a restore."""
+        done = subprocess.run([os.path.join(BUILD, "backstay"), "restore", "-o", out, url],
+                              env={**self.env, **KEYS}, capture_output=True, timeout=120)
+        return done.returncode
+
+    def restore_direct(self, out):
+        """A restore from the bucket, without faults."""
+        self.tool("restore", "-force", "-o", out, self.direct, **KEYS)
+
+    def assert_restored(self):
+        out = os.path.join(self.folder, "proof.db")
+        self.restore_direct(out)
+        self.assert_same(out)
+
+    def assert_no_secret(self, app):
+        text = app.stderr()
+        for secret in (KEYS["AWS_SECRET_ACCESS_KEY"], "Signature=", "Credential="):
+            self.assertNotIn(secret, text)
+
+    @staticmethod
+    def memory_kib(app, field="VmRSS"):
+        with open(f"/proc/{app.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(field + ":"))
