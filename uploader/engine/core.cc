@@ -43,7 +43,7 @@ void Core::SaveShipLocked() {
                {{"db", options.settings.path}, {"replica", options.replica}});
 }
 
-void Core::CollapseLocked(const LogHead& head) {
+void Core::CollapseLocked(const LogHead& head, bool save) {
   for (const Outbox::Pending& pending : outbox->pending()) {
     for (uint32_t pgno : pending.pages) {
       if (pgno <= index->pages()) index->Set(pgno, 0);
@@ -55,7 +55,7 @@ void Core::CollapseLocked(const LogHead& head) {
   board.Dropped();
   first_unshipped_ms = 0;
   NeedRepairLocked(RepairNeed::kUnknown);
-  SaveIndexLocked();
+  if (save) SaveIndexLocked();
 }
 
 void Core::NeedRepairLocked(RepairNeed need) {

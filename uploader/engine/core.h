@@ -87,8 +87,8 @@ class Core {
   void SaveIndexLocked();
   void SaveShipLocked();
   // Forgets the segments that wait: their pages become unknown, and `head` is where the log ends. A
-  // repair follows.
-  void CollapseLocked(const LogHead& head);
+  // repair follows. `save`: write the index back at once.
+  void CollapseLocked(const LogHead& head, bool save = true);
   void NeedRepairLocked(RepairNeed need);
   // Gives up the snapshot that is being copied, if any.
   void AbortSnapshotLocked();

@@ -41,7 +41,7 @@ Status LogWriter::Connect() {
     std::lock_guard<std::mutex> lock(core_->mutex);
     ship = core_->ship;
   }
-  if (ship.epoch > 0 && ship.writer_id != 0) return Status::Ok();
+  if (ship.epoch > 0 && ship.writer_id != 0 && !ship.taking_over) return Status::Ok();
   if (ship.epoch > 0) return TakeOver();
   std::lock_guard<std::mutex> lock(core_->mutex);
   core_->ship.epoch = 1;
@@ -99,21 +99,29 @@ Status LogWriter::ForgetVanishedReplica() {
   return Status::Ok();
 }
 
+// A takeover that a crash interrupted goes on under its own writer id: its record may be in the
+// log.
 Status LogWriter::TakeOver() {
-  if (writer_id_ == 0) writer_id_ = core_->options.random() | 1;
+  if (writer_id_ == 0) {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    ShipState& ship = core_->ship;
+    writer_id_ = ship.taking_over ? ship.writer_id : core_->options.random() | 1;
+    ship.writer_id = writer_id_;
+    ship.taking_over = true;
+    core_->SaveIndexLocked();
+  }
   for (bool done = false; !done;) BACKSTAY_TRY(TryTakeOver(&done));
+  SayForeign();
   return Status::Ok();
 }
 
-Status LogWriter::TryTakeOver(bool* done) {
+Status LogWriter::PutTakeover(uint64_t* number, uint64_t* epoch) {
   Takeover record;
-  uint64_t epoch = 0;
-  uint64_t number = 0;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     const ShipState& ship = core_->ship;
-    epoch = ship.epoch + 1;
-    number = ship.next_log_number;
+    *epoch = ship.epoch + 1;
+    *number = ship.next_log_number;
     record = {core_->identity.id,
               writer_id_,
               core_->options.clock->WallMs(),
@@ -121,26 +129,36 @@ Status LogWriter::TryTakeOver(bool* done) {
               ship.shipped.segment_hash,
               ship.shipped.txid};
   }
-  Status put = PutNew(LogKey(number), AsBytes(EncodeTakeover(epoch, number, record)));
+  return PutNew(LogKey(*number), AsBytes(EncodeTakeover(*epoch, *number, record)));
+}
+
+Result<bool> LogWriter::IsOwnTakeover(uint64_t number) {
+  Result<std::string> bytes = core_->options.client->Get(LogKey(number));
+  if (!bytes.ok()) return bytes.status();
+  Result<LogObject> object = ParseLogObject(AsBytes(*bytes), number);
+  if (!object.ok()) return object.status().Wrap(LogKey(number));
+  return IsOwn(object->takeover);
+}
+
+Status LogWriter::TryTakeOver(bool* done) {
+  uint64_t epoch = 0;
+  uint64_t number = 0;
+  Status put = PutTakeover(&number, &epoch);
   if (put.code() == Code::kExists) {
-    Result<std::string> bytes = core_->options.client->Get(LogKey(number));
-    if (!bytes.ok()) return bytes.status();
-    Result<LogObject> object = ParseLogObject(AsBytes(*bytes), number);
-    if (!object.ok()) return object.status().Wrap(LogKey(number));
-    bool ours =
-        object->header.kind == LogKind::kTakeover && object->takeover.writer_id == writer_id_;
-    if (!ours) {
-      if (object->header.epoch + 1 == epoch && object->header.kind == LogKind::kSegments) {
-        return CatchUp(*object, number);
-      }
-      return StepOver(*object, number);
-    }
+    Result<bool> ours = IsOwnTakeover(number);
+    if (!ours.ok()) return ours.status();
+    if (!*ours) return FollowLog();
   } else if (!put.ok()) {
     return put;
   }
+  // The overtaken writer may have packed what this state does not know; then the record is void.
+  Result<bool> packed = NextIsPacked();
+  if (!packed.ok()) return packed.status();
+  if (*packed) return FollowPacks();
   std::lock_guard<std::mutex> lock(core_->mutex);
   core_->ship.epoch = epoch;
-  core_->ship.writer_id = writer_id_;
+  core_->ship.writer_id = std::exchange(writer_id_, 0);
+  core_->ship.taking_over = false;
   core_->ship.next_log_number = number + 1;
   core_->SaveIndexLocked();
   core_->Log(Level::kInfo, "took over the log at object " + std::to_string(number) + ", epoch " +

@@ -52,6 +52,7 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
 }
 
 Status LogWriter::Append() {
+  if (writer_id_ != 0) return TakeOver();  // one that failed halfway
   Result<Batch> batch = NextBatch();
   if (!batch.ok()) return Status::Ok();
   if (batch->heads.empty()) return Status::Ok();
@@ -60,14 +61,15 @@ Status LogWriter::Append() {
   if (batch->wal != nullptr) (void)fdatasync(batch->wal->get());
   Status put = PutNew(LogKey(batch->number), AsBytes(batch->body));
   if (put.code() == Code::kExists) return Settle(*batch);
-  if (!put.ok()) {
+  Result<bool> counts = put.ok() ? CountsInLog() : put;
+  if (!counts.ok()) {
     doubtful_.push_back(batch->heads.back().segment_hash);
-    return put;
+    return counts.status();
   }
-  acknowledged_ = true;
+  if (!*counts) return TakeOver();
   if (Acknowledge(*batch, batch->heads.size())) return put;
   Result<LogObject> object = ParseLogObject(AsBytes(batch->body), batch->number);
-  return object.ok() ? Follow(*object, batch->number) : object.status();
+  return object.ok() ? Follow(*object, batch->number, /*save=*/true) : object.status();
 }
 
 // False: the outbox collapsed while the PUT was under way; the log has segments that it has not.
@@ -106,80 +108,18 @@ Status LogWriter::Settle(const Batch& batch) {
     ++same;
   }
   if (same > 0 && same == object->segments.size()) {
-    return Acknowledge(batch, same) ? Status::Ok() : Follow(*object, batch.number);
+    Result<bool> counts = CountsInLog();
+    if (!counts.ok()) return counts.status();
+    if (!*counts) return TakeOver();
+    if (Acknowledge(batch, same)) return Status::Ok();
+    return Follow(*object, batch.number, /*save=*/true);
   }
   // A PUT of ours that seemed to fail, of segments that a collapse has replaced since.
   bool ours = !object->segments.empty() &&
               std::find(doubtful_.begin(), doubtful_.end(), object->segments.back().hash()) !=
                   doubtful_.end();
-  if (ours) return Follow(*object, batch.number);
+  if (ours) return Follow(*object, batch.number, /*save=*/true);
   return StepOver(*object, batch.number);
-}
-
-Status LogWriter::StepOver(const LogObject& object, uint64_t number) {
-  uint64_t epoch = 0;
-  {
-    std::lock_guard<std::mutex> lock(core_->mutex);
-    epoch = core_->ship.epoch;
-    if (object.header.epoch < epoch) {
-      // Left by a writer that lost the log before we took it over: void.
-      core_->ship.next_log_number = number + 1;
-      return Status::Ok();
-    }
-  }
-  if (object.header.epoch > epoch) {
-    return {Code::kFenced, "a newer writer owns " + core_->options.replica + " since log object " +
-                               std::to_string(number) +
-                               "; restore this database from it before writing again"};
-  }
-  if (acknowledged_) {
-    return {Code::kFenced, "another process writes to " + core_->options.replica +
-                               " with a copy of this database's state folder"};
-  }
-  BACKSTAY_TRY(CatchUp(object, number));
-  return TakeOver();
-}
-
-// The log holds segments of our own epoch that this state does not know: written before a crash
-// that took the state with it, or by the writer this database was restored from. Their pages become
-// unknown and are repaired.
-Status LogWriter::CatchUp(const LogObject& object, uint64_t number) {
-  BACKSTAY_TRY(Follow(object, number));
-  if (object.segments.empty()) return Status::Ok();
-  core_->Log(Level::kWarn,
-             "the replica holds transactions " +
-                 std::to_string(object.segments.front().header().first_txid) + " to " +
-                 std::to_string(object.segments.back().last_txid()) +
-                 " that this database does not have; they stay restorable with -txid, "
-                 "and the replica goes on from this database");
-  return Status::Ok();
-}
-
-// Goes on behind an object of the log whose segments the outbox does not hold: a repair makes the
-// difference good.
-Status LogWriter::Follow(const LogObject& object, uint64_t number) {
-  std::lock_guard<std::mutex> lock(core_->mutex);
-  LogHead head = core_->ship.shipped;
-  for (const Segment& segment : object.segments) {
-    if (segment.header().number != head.segment_number + 1 ||
-        segment.header().previous_hash != head.segment_hash) {
-      return {Code::kCorrupt,
-              LogKey(number) + " does not continue the log as this database knows it"};
-    }
-    for (const SegmentStep& step : segment.steps()) {
-      for (const SegmentEntry& entry : step.entries) core_->index->Set(entry.pgno, 0);
-      core_->index->Resize(step.pages);
-    }
-    head = {segment.header().number, segment.hash(), segment.last_txid(),
-            segment.steps().back().time_ms, segment.more()};
-  }
-  core_->ship.shipped = head;
-  core_->ship.next_log_number = number + 1;
-  core_->AbortSnapshotLocked();
-  core_->CollapseLocked(head);
-  core_->board.Shipped(head.segment_number, core_->ship.restorable);
-  doubtful_.clear();
-  return Status::Ok();
 }
 
 }  // namespace backstay

@@ -46,22 +46,43 @@ class LogWriter {
   Status CreateReplica();
   Status ForgetVanishedReplica();
   Status TakeOver();
-  // One try at `number`; *done when the log is ours.
+  // One try at the next number; *done when the log is ours.
   Status TryTakeOver(bool* done);
+  Status PutTakeover(uint64_t* number, uint64_t* epoch);
+  // What is at `number` is the record of this takeover (whose answer was lost), or not.
+  Result<bool> IsOwnTakeover(uint64_t number);
+  bool IsOwn(const Takeover& record) const {
+    return writer_id_ != 0 && record.writer_id == writer_id_;
+  }
   Status PutNew(const std::string& key, Bytes body);
   Result<Batch> NextBatch();
   Status Settle(const Batch& batch);
-  Status StepOver(const LogObject& object, uint64_t number);
-  Status CatchUp(const LogObject& object, uint64_t number);
-  Status Follow(const LogObject& object, uint64_t number);
   bool Acknowledge(const Batch& batch, size_t segments);
 
+  // Behind objects of the log that this state does not know (log_follow.cc).
+  // Whether a pack covers the next number: its key is free, and what is put there would be void.
+  Result<bool> NextIsPacked();
+  // False: what was just put is void, because this state is older than the packs; its end is known
+  // now, and the log must be taken over there.
+  Result<bool> CountsInLog();
+  Status StepOver(const LogObject& object, uint64_t number);
+  // From the next number to the end of the log, through packs if need be.
+  Status FollowLog();
+  Status FollowPacks();
+  Status FollowOne(const LogObject& object, uint64_t number);
+  // `save`: write the state back at once.
+  Status Follow(const LogObject& object, uint64_t number, bool save);
+  void SayForeign();
+
   Core* const core_;
-  uint64_t writer_id_ = 0;
+  uint64_t writer_id_ = 0;  // of the takeover that is under way; 0: none
   bool acknowledged_ =
       false;  // a PUT of this process succeeded: the log cannot hold unknown segments of ours
   std::vector<uint64_t> doubtful_;  // last segment hashes of PUTs that failed but may have arrived
   bool unfenced_ = false;           // the store cannot create conditionally
+  // Transactions of the log that this database does not have, not yet told of; 0: none.
+  uint64_t foreign_first_ = 0;
+  uint64_t foreign_last_ = 0;
 };
 
 }  // namespace backstay

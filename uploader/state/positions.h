@@ -45,8 +45,9 @@ struct FileStamp {
 
 // Where shipping to one replica stands.
 struct ShipState {
-  uint64_t epoch = 0;      // 0: the log has no writer yet
-  uint64_t writer_id = 0;  // 0: this state came from a restore; take over before shipping
+  uint64_t epoch = 0;        // 0: the log has no writer yet
+  uint64_t writer_id = 0;    // 0: this state came from a restore; take over before shipping
+  bool taking_over = false;  // a takeover of epoch + 1 by writer_id has begun
   uint64_t next_log_number = 1;
   LogHead shipped;
   bool fenced = false;            // a newer writer owns the log

@@ -1,0 +1,175 @@
+// LogWriter, the part that goes on behind log objects that this state does not know: those of an
+// overtaken writer, and our own that were shipped before a crash took the state with it.
+
+#include <algorithm>
+#include <utility>
+
+#include "uploader/engine/log_writer.h"
+#include "uploader/format/keys.h"
+#include "uploader/format/pack.h"
+#include "uploader/replica/log_plan.h"
+
+namespace backstay {
+// Also learns how far the log is packed: a restored state does not know.
+Result<bool> LogWriter::NextIsPacked() {
+  uint64_t next = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    next = core_->ship.next_log_number;
+  }
+  ListOptions list;
+  list.prefix = "pack/";
+  list.start_after = PackKey(next - std::min<uint64_t>(next, kMaxPackObjects), 0);
+  Result<std::vector<ObjectInfo>> packs = core_->options.client->List(list);
+  if (!packs.ok()) return packs.status();
+  uint64_t last = 0;
+  for (const ObjectInfo& info : *packs) {
+    if (auto range = ParsePackKey(info.key)) last = std::max(last, range->second);
+  }
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  ShipState& ship = core_->ship;
+  if (last > ship.packed_through && last < next) ship.packed_through = last;
+  return last >= next;
+}
+
+// Asked once per process: behind an object of ours that counts nobody else packs.
+Result<bool> LogWriter::CountsInLog() {
+  if (!acknowledged_) {
+    Result<bool> packed = NextIsPacked();
+    if (!packed.ok()) return packed;
+    if (*packed) BACKSTAY_TRY(FollowPacks());
+    acknowledged_ = !*packed;
+  }
+  return acknowledged_;
+}
+
+// An object that is not ours lies where the next one should go.
+Status LogWriter::StepOver(const LogObject& object, uint64_t number) {
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (object.header.epoch < core_->ship.epoch) {
+      // Left by a writer that lost the log before we took it over: void.
+      core_->ship.next_log_number = number + 1;
+      return Status::Ok();
+    }
+    if (object.header.epoch == core_->ship.epoch && acknowledged_) {
+      return {Code::kFenced, "another process writes to " + core_->options.replica +
+                                 " with a copy of this database's state folder"};
+    }
+  }
+  BACKSTAY_TRY(FollowOne(object, number));
+  return TakeOver();
+}
+
+Status LogWriter::FollowLog() {
+  for (;;) {
+    uint64_t number = 0;
+    {
+      std::lock_guard<std::mutex> lock(core_->mutex);
+      number = core_->ship.next_log_number;
+    }
+    Result<std::string> bytes = core_->options.client->Get(LogKey(number));
+    if (bytes.status().code() == Code::kNotFound) break;
+    if (!bytes.ok()) return bytes.status();
+    Result<LogObject> object = ParseLogObject(AsBytes(*bytes), number);
+    if (!object.ok()) return object.status().Wrap(LogKey(number));
+    if (IsOwn(object->takeover)) return Status::Ok();
+    BACKSTAY_TRY(FollowOne(*object, number));
+  }
+  Result<bool> packed = NextIsPacked();
+  if (!packed.ok()) return packed.status();
+  if (!*packed) return Status::Ok();
+  BACKSTAY_TRY(FollowPacks());
+  return {Code::kUnavailable, "the log has been packed meanwhile", true};
+}
+
+// Our place in the log is so old that what followed has been packed.
+Status LogWriter::FollowPacks() {
+  RetryOptions once;
+  once.attempts = 1;
+  ReplicaReader reader(core_->options.client, once);
+  LogPlanOptions options;
+  Result<Catalogue> catalogue = LoadCatalogue(reader, options.parallelism);
+  if (!catalogue.ok()) return catalogue.status();
+  LogStart start;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    const ShipState& ship = core_->ship;
+    start = {ship.next_log_number, ship.epoch, ship.shipped.segment_number,
+             ship.shipped.segment_hash};
+  }
+  Result<LogPlan> plan = PlanLog(reader, *catalogue, start, options);
+  if (!plan.ok()) return plan.status();
+  for (const LogEntry& entry : plan->entries) {
+    Result<std::shared_ptr<const std::string>> body = FetchEntry(reader, entry);
+    if (!body.ok()) return body.status();
+    Result<LogObject> object = ParseLogObject(AsBytes(**body), entry.header.number);
+    if (!object.ok()) return object.status();
+    BACKSTAY_TRY(FollowOne(*object, entry.header.number));
+  }
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->ship.next_log_number = std::max(core_->ship.next_log_number, plan->next_number);
+  if (!plan->damage) return Status::Ok();
+  return {Code::kCorrupt, core_->options.replica + ": " + plan->damage->what};
+}
+
+// The log holds segments of our own epoch that this state does not know: written before a crash
+// that took the state with it, or by the writer this database was restored from. Their pages become
+// unknown and are repaired.
+Status LogWriter::FollowOne(const LogObject& object, uint64_t number) {
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (object.header.epoch > core_->ship.epoch) {
+      return {Code::kFenced, "a newer writer owns " + core_->options.replica +
+                                 " since log object " + std::to_string(number) +
+                                 "; restore this database from it before writing again"};
+    }
+    if (object.header.epoch < core_->ship.epoch) {
+      core_->ship.next_log_number = number + 1;
+      return Status::Ok();
+    }
+  }
+  BACKSTAY_TRY(Follow(object, number, /*save=*/false));
+  if (object.segments.empty()) return Status::Ok();
+  if (foreign_first_ == 0) foreign_first_ = object.segments.front().header().first_txid;
+  foreign_last_ = object.segments.back().last_txid();
+  return Status::Ok();
+}
+
+void LogWriter::SayForeign() {
+  if (foreign_first_ == 0) return;
+  core_->Log(Level::kWarn, "the replica holds transactions " + std::to_string(foreign_first_) +
+                               " to " + std::to_string(foreign_last_) +
+                               " that this database does not have; they stay restorable with "
+                               "-txid, and the replica goes on from this database");
+  foreign_first_ = 0;
+}
+
+// Goes on behind an object of the log whose segments the outbox does not hold: a repair makes the
+// difference good.
+Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  LogHead head = core_->ship.shipped;
+  for (const Segment& segment : object.segments) {
+    if (segment.header().number != head.segment_number + 1 ||
+        segment.header().previous_hash != head.segment_hash) {
+      return {Code::kCorrupt,
+              LogKey(number) + " does not continue the log as this database knows it"};
+    }
+    for (const SegmentStep& step : segment.steps()) {
+      for (const SegmentEntry& entry : step.entries) core_->index->Set(entry.pgno, 0);
+      core_->index->Resize(step.pages);
+    }
+    head = {segment.header().number, segment.hash(), segment.last_txid(),
+            segment.steps().back().time_ms, segment.more()};
+  }
+  core_->ship.shipped = head;
+  core_->ship.next_log_number = number + 1;
+  core_->AbortSnapshotLocked();
+  core_->CollapseLocked(head, save);
+  core_->board.Shipped(head.segment_number, core_->ship.restorable);
+  doubtful_.clear();
+  return Status::Ok();
+}
+
+}  // namespace backstay
