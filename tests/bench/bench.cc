@@ -8,6 +8,7 @@
 //   and s3:// alike) bench memory MEGABYTES    peak memory with a first snapshot under way, minus
 //   before bench disk SECONDS RATE   bytes written by this process; with and without Backstay to be
 //   compared bench idle SECONDS        requests while nothing is committed
+//   bench sync WRITERS SECONDS     transactions per second with durability=sync
 //
 // Environment: BENCH_FOLDER (scratch), BENCH_EXTENSION (backstay.so; empty for runs without), and
 // Backstay's own.
@@ -24,6 +25,7 @@
 
 #include "tests/bench/run_app.h"
 #include "tests/bench/workload.h"
+#include "tests/bench/writers.h"
 #include "uploader/settings/settings.h"
 #include "uploader/storage/client_factory.h"
 
@@ -207,6 +209,11 @@ void Resume() {
   sqlite3_close(db);
 }
 
+WriterOptions Writers() {
+  return {Environment("BENCH_FOLDER") + "/app.db", Environment("BENCH_EXTENSION"),
+          Environment("BACKSTAY_REPLICA_URL")};
+}
+
 int Main(int argc, char** argv) {
   std::string what = argc > 1 ? argv[1] : "";
   auto number = [&](int i) { return argc > i ? std::atoi(argv[i]) : 0; };
@@ -219,7 +226,8 @@ int Main(int argc, char** argv) {
   if (what == "fill") return Fill(number(2)), 0;
   if (what == "resume") return Resume(), 0;
   if (what == "idle") return Idle(number(2)), 0;
-  fprintf(stderr, "usage: bench bytes|engine|commit|lag|memory|disk|idle …\n");
+  if (what == "sync") return SyncWriters(Writers(), number(2), number(3)), 0;
+  fprintf(stderr, "usage: bench bytes|engine|commit|lag|memory|disk|idle|sync …\n");
   return 2;
 }
 

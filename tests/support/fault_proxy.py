@@ -11,6 +11,9 @@ apart by kind:
         …
         proxy.clear()
 
+  fault_proxy.py SECONDS COMMAND…    runs the command with a proxy in front of the server of with-s3.sh
+                                     that adds a latency to every request
+
 A rule's fault is one of FAULTS; it hits `times` requests (None: all) whose key begins with the
 prefix. Counts of requests and of hits are kept per prefix and kind.
 """
@@ -18,9 +21,12 @@ prefix. Counts of requests and of hits are kept per prefix and kind.
 import asyncio
 import collections
 import contextlib
+import os
 import re
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import urllib.parse
 
@@ -306,3 +312,14 @@ class _Connection:
         self.writer.close()
         if self.up:
             self.up[1].close()
+
+
+def main(seconds, *command):
+    with FaultProxy(os.environ["BACKSTAY_TEST_S3_ENDPOINT"]) as proxy:
+        proxy.latency = float(seconds)
+        os.environ["BACKSTAY_TEST_S3_ENDPOINT"] = proxy.url
+        return subprocess.run(command).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -50,6 +50,7 @@ bool NoteBoard::Sync(int64_t timeout_ms) {
   if (!active_) return false;
   uint64_t ticket = ++asked_;
   ++syncs_;
+  ++arrivals_;
   work_.notify_one();
   uint64_t segment = 0;
   uint64_t drops = drops_;
@@ -159,6 +160,8 @@ void NoteBoard::Shipped(uint64_t segment_number, bool restorable) {
   std::lock_guard<std::mutex> lock(mutex_);
   shipped_segment_ = segment_number;
   restorable_ = restorable;
+  regrouped_at_ = arrivals_ + group_;
+  group_ = 0;
   done_.notify_all();
 }
 
@@ -171,6 +174,17 @@ void NoteBoard::Dropped() {
 bool NoteBoard::SyncWaits() {
   std::lock_guard<std::mutex> lock(mutex_);
   return syncs_ > 0;
+}
+
+void NoteBoard::Sending() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  group_ += arrivals_ - sent_arrivals_;
+  sent_arrivals_ = arrivals_;
+}
+
+bool NoteBoard::Regrouped() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return arrivals_ >= regrouped_at_ && done_ticket_ >= asked_;
 }
 
 void NoteBoard::Deactivate() {

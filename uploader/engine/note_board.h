@@ -75,6 +75,11 @@ class NoteBoard {
   void Dropped();
   // True while a Sync() waits: shipping should not hold back.
   bool SyncWaits();
+  // What is captured now goes out.
+  void Sending();
+  // As many Sync() calls as were answered by the last Shipped() have come since, and what they wait
+  // for is captured.
+  bool Regrouped();
 
   // Nothing will be captured any more: waiters return (Finish: true, Sync: false).
   void Deactivate();
@@ -111,7 +116,11 @@ class NoteBoard {
   uint64_t shipped_segment_ = 0;
   uint64_t drops_ = 0;
   bool restorable_ = false;
-  uint32_t syncs_ = 0;
+  uint32_t syncs_ = 0;           // Sync() calls that wait
+  uint64_t arrivals_ = 0;        // Sync() calls ever
+  uint64_t sent_arrivals_ = 0;   // at the last Sending()
+  uint64_t group_ = 0;           // between the last two of these
+  uint64_t regrouped_at_ = 0;    // arrivals_ when the group that was answered is back
   bool active_ = true;
   bool stop_ = false;
 };

@@ -6,6 +6,8 @@
 namespace backstay {
 namespace {
 
+constexpr int64_t kGroupShare = 6;   // of a round trip
+constexpr int64_t kMaxGroupMs = 20;
 constexpr auto kJobCheck = std::chrono::milliseconds(1000);
 
 // The status is final: only another configuration or another replica would help.
@@ -73,17 +75,35 @@ bool Shipper::WaitForInterval() {
   }
 }
 
+void Shipper::WaitForGroup() {
+  if (core_->options.settings.durability != Durability::kSync) return;
+  int64_t until = acknowledged_ms_ + std::min(round_trip_ms_ / kGroupShare, kMaxGroupMs);
+  std::unique_lock<std::mutex> lock(core_->mutex);
+  for (;;) {
+    int64_t now = core_->options.clock->MonotonicMs();
+    if (now >= until || OverLocked() || core_->board.Regrouped()) return;
+    core_->ship_work.wait_for(lock, std::chrono::milliseconds(until - now));
+  }
+}
+
 void Shipper::Ship() {
   core_->ship_idle = false;
   if (!WaitForInterval()) return;
+  WaitForGroup();
   bool empty = false;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     empty = core_->outbox->pending().empty();
   }
-  core_->last_put_start_ms = core_->options.clock->MonotonicMs();
+  const int64_t start = core_->options.clock->MonotonicMs();
+  core_->last_put_start_ms = start;
+  core_->board.Sending();
   Status status = empty ? log_.Probe() : log_.Append();
-  if (status.ok()) return Succeeded();
+  if (status.ok()) {
+    acknowledged_ms_ = core_->options.clock->MonotonicMs();
+    round_trip_ms_ = acknowledged_ms_ - start;
+    return Succeeded();
+  }
   if (IsFinal(status)) return core_->Stop(status);
   PauseAfter(status);
 }

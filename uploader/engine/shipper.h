@@ -30,6 +30,9 @@ class Shipper {
   bool WaitForSegments();
   // Waits out the minimum interval, unless somebody waits for the bucket. False: stop.
   bool WaitForInterval();
+  // With durability=sync: those that the last PUT has answered soon commit again, and what goes out
+  // without them makes them wait for a second PUT. Gives them a fraction of a round trip.
+  void WaitForGroup();
   bool PauseAfter(const Status& status);
   void Succeeded();
   bool OverLocked() const { return core_->stopping || !core_->stopped.ok(); }
@@ -38,6 +41,8 @@ class Shipper {
   Jobs* const jobs_;
   LogWriter log_;
   Backoff backoff_;
+  int64_t acknowledged_ms_ = 0;  // monotonic, when the last PUT was
+  int64_t round_trip_ms_ = 0;    // of that PUT
 };
 
 }  // namespace backstay
