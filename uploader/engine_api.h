@@ -23,6 +23,7 @@ extern "C" {
 #endif
 
 #define BACKSTAY_ENGINE_API_VERSION 1
+#define BACKSTAY_SYNC_COMMIT (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
 
 /* The committed end of a WAL. In NORMAL locking mode: the wal-index header
@@ -87,7 +88,8 @@ typedef struct BackstayEngine {
   /* The WAL was truncated to nothing or deleted, after finish_wal(). */
   void (*wal_gone)(BackstayDb *db);
   /* Waits until everything committed before the call is in every replica, at most timeout_ms
-  ** (negative: the configured sync timeout). 1 when it is, else 0. */
+  ** (negative: the configured sync timeout). 1 when it is, else 0. BACKSTAY_SYNC_COMMIT: the
+  ** wait of a commit itself (durability=sync); when it is in vain, log and status say so. */
   int (*sync)(BackstayDb *db, int timeout_ms);
   /* Status as a JSON text, NUL-terminated, to be freed with free_text(). NULL when out of
   ** memory. */

@@ -169,7 +169,9 @@ void Database::CommitDone(const volatile void* shm) noexcept {
     }
   }
   const BackstayEngine* engine = engine_.load();
-  if (engine->is_sync(db()) == 1) static_cast<void>(engine->sync(db(), -1));
+  if (engine->is_sync(db()) == 1) {
+    static_cast<void>(engine->sync(db(), BACKSTAY_SYNC_COMMIT));
+  }
 }
 
 void Database::FinishWal() noexcept {

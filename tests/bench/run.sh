@@ -41,6 +41,13 @@ say lag 300 "(radosgw on loopback)"
   $(declare -f run); build='$build' bench='$bench' base='$base'
   run BACKSTAY_MIN_INTERVAL=0ms BACKSTAY_REPLICA_URL=\"s3://\$BACKSTAY_TEST_S3_BUCKET/x?endpoint=\$BACKSTAY_TEST_S3_ENDPOINT&force-path-style=true\" -- lag 300"
 
+say "sync 1|4|16 20 (radosgw on loopback, 50 ms added to every request)"
+"$here/../support/s3server/with-s3.sh" /usr/bin/python3 "$here/../support/fault_proxy.py" 0.05 bash -c "
+  $(declare -f run); build='$build' bench='$bench' base='$base'
+  for writers in 1 4 16; do
+    run BACKSTAY_DURABILITY=sync BACKSTAY_REPLICA_URL=\"s3://\$BACKSTAY_TEST_S3_BUCKET/\$writers?endpoint=\$BACKSTAY_TEST_S3_ENDPOINT&force-path-style=true\" -- sync \$writers 20
+  done"
+
 say "fill 100; the folder is lost; backstay restore; backstay_bench resume"
 folder=$(mktemp -d "$base/backstay-bench.XXXXXX")
 mkdir "$folder/disk"

@@ -169,7 +169,7 @@ class Commits(ShimCase):
             c.execute("CREATE TABLE t(x)")
             names = [call["call"] for call in calls("committed", "sync")]
             assert names[-2:] == ["committed", "sync"], names
-            assert calls("sync")[-1]["timeout_ms"] == -1
+            assert calls("sync")[-1]["timeout_ms"] == -2
             count = len(calls("sync"))
             c.execute("SELECT * FROM t").fetchall()
             assert len(calls("sync")) == count

@@ -141,4 +141,34 @@ TEST_CASE("the pause grows to its limit and starts over", "[backoff]") {
   REQUIRE(shortest.Next(0) == 20);
 }
 
+TEST_CASE("a group that was answered is back when as many wait again and are captured",
+          "[note_board]") {
+  NoteBoard board(RealClock());
+  REQUIRE_FALSE(board.Sync(0));  // one waits for the first PUT
+  board.Done(1, 1);
+  REQUIRE(board.Regrouped());
+  board.Sending();
+  board.Shipped(1, true);
+  REQUIRE_FALSE(board.Regrouped());
+  REQUIRE_FALSE(board.Sync(0));
+  REQUIRE_FALSE(board.Regrouped());  // its commit is not captured yet
+  board.Done(2, 2);
+  REQUIRE(board.Regrouped());
+}
+
+TEST_CASE("what waited in vain is shipped in the end", "[note_board]") {
+  NoteBoard board(RealClock());
+  REQUIRE_FALSE(board.Sync(0));
+  board.Shipped(0, true);
+  REQUIRE_FALSE(board.AllShipped());
+  board.Done(1, 3);
+  REQUIRE_FALSE(board.AllShipped());
+  board.Shipped(3, false);
+  REQUIRE_FALSE(board.AllShipped());
+  board.Shipped(3, true);
+  REQUIRE(board.AllShipped());
+  board.Deactivate();
+  REQUIRE_FALSE(board.AllShipped());
+}
+
 }  // namespace backstay

@@ -97,13 +97,34 @@ void Database::WalGone() {
 }
 
 bool Database::Sync(int64_t timeout_ms) {
+  const bool commit = timeout_ms == BACKSTAY_SYNC_COMMIT;
   if (timeout_ms < 0) timeout_ms = options_.settings.sync_timeout_ms;
-  int64_t deadline = options_.clock->MonotonicMs() + timeout_ms;
+  const int64_t start = options_.clock->MonotonicMs();
   bool all = true;
   for (auto& pipeline : pipelines_) {
-    all = pipeline->Sync(deadline - options_.clock->MonotonicMs()) && all;
+    all = pipeline->Sync(start + timeout_ms - options_.clock->MonotonicMs()) && all;
+  }
+  if (all) {
+    CommitsAreSafe();
+  } else if (commit) {
+    CommitIsLate(options_.clock->MonotonicMs() - start);
   }
   return all;
+}
+
+void Database::CommitIsLate(int64_t waited_ms) {
+  ++late_commits_;
+  std::string why;
+  for (auto& pipeline : pipelines_) {
+    if (why.empty()) why = pipeline->Problem();
+  }
+  late_.Failed("durability=sync: a commit returned after " + std::to_string(waited_ms) +
+                   " ms and is not in every replica" + (why.empty() ? "" : ": " + why),
+               {{"db", path()}});
+}
+
+void Database::CommitsAreSafe() {
+  late_.Recovered("durability=sync: every commit is in every replica again", {{"db", path()}});
 }
 
 bool Database::Quiet() {
@@ -127,6 +148,10 @@ std::string Database::StatusJson() {
   status["db"] = path();
   status["pid"] = getpid();
   status["durability"] = sync_commits() ? "sync" : "async";
+  if (sync_commits()) {
+    status["late_commits"] = late_commits_.load();
+    status["late"] = late_.failing();
+  }
   nlohmann::ordered_json replicas = nlohmann::ordered_json::array();
   for (auto& pipeline : pipelines_) pipeline->AddStatus(&replicas.emplace_back());
   // The whole is as good as its worst replica, in the order in which somebody should look.
@@ -148,6 +173,11 @@ void Database::Tick() {
     int64_t now = options_.clock->MonotonicMs();
     if (status_at_ms_ != 0 && now - status_at_ms_ < kStatusIntervalMs) return;
     status_at_ms_ = now;
+  }
+  if (late_.failing() && std::all_of(pipelines_.begin(), pipelines_.end(), [](auto& pipeline) {
+        return pipeline->board()->AllShipped();
+      })) {
+    CommitsAreSafe();
   }
   WriteStatusFile();
   if (Quiet()) options_.quiet();

@@ -49,7 +49,7 @@ class Database {
   void Committed(const WalTarget& target);
   bool Finish(int64_t timeout_ms);
   void WalGone();
-  // Negative: the configured sync timeout.
+  // Negative: the configured sync timeout; BACKSTAY_SYNC_COMMIT: likewise, for a commit.
   bool Sync(int64_t timeout_ms);
   // The host closed it and every pipeline is done.
   bool Quiet();
@@ -58,16 +58,21 @@ class Database {
   std::string StatusJson();
 
  private:
-  explicit Database(DatabaseOptions options) : options_(std::move(options)) {}
+  explicit Database(DatabaseOptions options)
+      : options_(std::move(options)), late_(options_.logger, options_.clock, Level::kWarn) {}
 
   Status AddPipelines();
   void Tick();
+  void CommitIsLate(int64_t waited_ms);
+  void CommitsAreSafe();
   void WriteStatusFile();
 
   const DatabaseOptions options_;
   Host host_;
   std::vector<std::unique_ptr<Pipeline>> pipelines_;
   std::atomic<bool> closed_{false};
+  LastingProblem late_;                    // of commits with durability=sync
+  std::atomic<uint64_t> late_commits_{0};  // that returned before every replica had them
   std::mutex status_mutex_;
   int64_t status_at_ms_ = 0;    // guarded by status_mutex_; monotonic
   std::string status_written_;  // guarded by status_mutex_

@@ -75,6 +75,11 @@ bool NoteBoard::Sync(int64_t timeout_ms) {
   return active_ && reached();
 }
 
+bool NoteBoard::AllShipped() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return active_ && done_ticket_ >= asked_ && restorable_ && shipped_segment_ >= done_segment_;
+}
+
 NoteBoard::Work NoteBoard::Wait(int64_t until_ms, uint64_t seen_ticket, bool wake_on_commit,
                                 const WalMark& encoded, uint32_t frames) {
   std::unique_lock<std::mutex> lock(mutex_);

@@ -30,6 +30,9 @@ class NoteBoard {
   // Waits until all that such a pass found is shipped.
   bool Sync(int64_t timeout_ms);
 
+  // What every Sync() so far has waited for, in vain or not, is shipped.
+  bool AllShipped();
+
   // The WAL was truncated or deleted; the database file had this stamp then.
   void WalGone(const FileStamp& stamp);
   // The host opened the database (again).
@@ -116,11 +119,11 @@ class NoteBoard {
   uint64_t shipped_segment_ = 0;
   uint64_t drops_ = 0;
   bool restorable_ = false;
-  uint32_t syncs_ = 0;           // Sync() calls that wait
-  uint64_t arrivals_ = 0;        // Sync() calls ever
-  uint64_t sent_arrivals_ = 0;   // at the last Sending()
-  uint64_t group_ = 0;           // between the last two of these
-  uint64_t regrouped_at_ = 0;    // arrivals_ when the group that was answered is back
+  uint32_t syncs_ = 0;          // Sync() calls that wait
+  uint64_t arrivals_ = 0;       // Sync() calls ever
+  uint64_t sent_arrivals_ = 0;  // at the last Sending()
+  uint64_t group_ = 0;          // between the last two of these
+  uint64_t regrouped_at_ = 0;   // arrivals_ when the group that was answered is back
   bool active_ = true;
   bool stop_ = false;
 };

@@ -51,6 +51,17 @@ bool Pipeline::Quiet() {
          core_.repair == RepairNeed::kNone && !jobs_.running();
 }
 
+std::string Pipeline::Problem() {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  if (core_.passive) return "another process ships this database";
+  return ErrorLocked().message();
+}
+
+const Status& Pipeline::ErrorLocked() const {
+  if (!core_.stopped.ok()) return core_.stopped;
+  return core_.local_error.ok() ? core_.last_error : core_.local_error;
+}
+
 void Pipeline::RequestStop() {
   {
     std::lock_guard<std::mutex> lock(core_.mutex);
@@ -86,9 +97,7 @@ void Pipeline::AddStatus(nlohmann::ordered_json* out) {
   uint64_t outbox = core_.ReadyLocked() ? core_.outbox->pending_bytes() : 0;
   int64_t now = core_.options.clock->WallMs();
   int64_t oldest = core_.first_unshipped_ms;
-  const Status& error = !core_.stopped.ok()       ? core_.stopped
-                        : !core_.local_error.ok() ? core_.local_error
-                                                  : core_.last_error;
+  const Status& error = ErrorLocked();
   j["replica"] = core_.options.replica;
   j["state"] = StateLocked();
   j["error"] =

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <thread>
 
 #include "uploader/engine/capture_loop.h"
@@ -34,6 +35,8 @@ class Pipeline {
   bool Sync(int64_t timeout_ms);
   // Nothing is left to do: all is shipped, no job runs.
   bool Quiet();
+  // Why the replica lags; empty when nothing is known to be wrong.
+  std::string Problem();
   // Asks the threads to end, without waiting.
   void RequestStop();
   void Stop();
@@ -41,6 +44,7 @@ class Pipeline {
 
  private:
   const char* StateLocked() const;
+  const Status& ErrorLocked() const;
 
   std::unique_ptr<ReplicaClient> client_;
   Core core_;

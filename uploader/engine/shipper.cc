@@ -6,7 +6,7 @@
 namespace backstay {
 namespace {
 
-constexpr int64_t kGroupShare = 6;   // of a round trip
+constexpr int64_t kGroupShare = 6;  // of a round trip
 constexpr int64_t kMaxGroupMs = 20;
 constexpr auto kJobCheck = std::chrono::milliseconds(1000);
 
