@@ -9,6 +9,7 @@
 //   before bench disk SECONDS RATE   bytes written by this process; with and without Backstay to be
 //   compared bench idle SECONDS        requests while nothing is committed
 //   bench sync WRITERS SECONDS     transactions per second with durability=sync
+//   bench outage TXNS              commits before, during and after an outage
 //
 // Environment: BENCH_FOLDER (scratch), BENCH_EXTENSION (backstay.so; empty for runs without), and
 // Backstay's own.
@@ -227,7 +228,8 @@ int Main(int argc, char** argv) {
   if (what == "resume") return Resume(), 0;
   if (what == "idle") return Idle(number(2)), 0;
   if (what == "sync") return SyncWriters(Writers(), number(2), number(3)), 0;
-  fprintf(stderr, "usage: bench bytes|engine|commit|lag|memory|disk|idle|sync …\n");
+  if (what == "outage") return Outage(Writers(), number(2)), 0;
+  fprintf(stderr, "usage: bench bytes|engine|commit|lag|memory|disk|idle|sync|outage …\n");
   return 2;
 }
 

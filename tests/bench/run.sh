@@ -48,6 +48,14 @@ say "sync 1|4|16 20 (radosgw on loopback, 50 ms added to every request)"
     run BACKSTAY_DURABILITY=sync BACKSTAY_REPLICA_URL=\"s3://\$BACKSTAY_TEST_S3_BUCKET/\$writers?endpoint=\$BACKSTAY_TEST_S3_ENDPOINT&force-path-style=true\" -- sync \$writers 20
   done"
 
+say "outage 180000, an hour at 50 a second (radosgw on loopback)"
+for limit in 64MiB 1MiB; do
+  echo "outbox limit $limit:"
+  "$here/../support/s3server/with-s3.sh" /usr/bin/python3 "$here/../support/fault_proxy.py" 0 bash -c "
+    $(declare -f run); build='$build' bench='$bench' base='$base'
+    run BACKSTAY_OUTBOX_LIMIT=$limit BACKSTAY_LOG_FILE=/dev/null BACKSTAY_REPLICA_URL=\"s3://\$BACKSTAY_TEST_S3_BUCKET/x?endpoint=\$BACKSTAY_TEST_S3_ENDPOINT&force-path-style=true\" -- outage 180000"
+done
+
 say "fill 100; the folder is lost; backstay restore; backstay_bench resume"
 folder=$(mktemp -d "$base/backstay-bench.XXXXXX")
 mkdir "$folder/disk"

@@ -20,6 +20,11 @@ struct WriterOptions {
 // durability=sync, against writers / round trip.
 void SyncWriters(const WriterOptions& options, int writers, int seconds);
 
+// Commits before, during and after an outage of the replica, `transactions` each: how fast, and
+// what WAL, outbox and memory grow to. Begins and ends it with signals to the proxy
+// (fault_proxy.py).
+void Outage(const WriterOptions& options, int transactions);
+
 }  // namespace backstay
 
 #endif  // BACKSTAY_TESTS_BENCH_WRITERS_H_

@@ -55,10 +55,10 @@ class BucketCase(FaultCase):
     def replica_status(self, app):
         return app.status()["replicas"][0]
 
-    def try_restore(self, out, url):
-        """Exit status of a restore."""
-        done = subprocess.run([os.path.join(BUILD, "backstay"), "restore", "-o", out, url],
-                              env={**self.env, **KEYS}, capture_output=True, timeout=120)
+    def tool_status(self, *arguments):
+        """Exit status of the tool, whatever it is."""
+        done = subprocess.run([os.path.join(BUILD, "backstay"), *arguments], timeout=120,
+                              env={**self.env, **KEYS}, capture_output=True)
         return done.returncode
 
     def restore_direct(self, out):

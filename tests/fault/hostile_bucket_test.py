@@ -99,7 +99,7 @@ class Life(BucketCase):
             self.arm(*kinds, times=times)
             shutil.rmtree(folder, ignore_errors=True)
             os.mkdir(folder)
-            if self.try_restore(out, self.url) == 0:
+            if self.tool_status("restore", "-o", out, self.url) == 0:
                 self.assertEqual(self.dump(out), self.dump(self.db))
             else:
                 self.assertEqual(os.listdir(folder), [])

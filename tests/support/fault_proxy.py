@@ -12,7 +12,8 @@ apart by kind:
         proxy.clear()
 
   fault_proxy.py SECONDS COMMAND…    runs the command with a proxy in front of the server of with-s3.sh
-                                     that adds a latency to every request
+                                     that adds a latency to every request; SIGUSR1 to the process
+                                     FAULT_PROXY_PID begins an outage, SIGUSR2 ends it
 
 A rule's fault is one of FAULTS; it hits `times` requests (None: all) whose key begins with the
 prefix. Counts of requests and of hits are kept per prefix and kind.
@@ -23,6 +24,7 @@ import collections
 import contextlib
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -317,7 +319,10 @@ class _Connection:
 def main(seconds, *command):
     with FaultProxy(os.environ["BACKSTAY_TEST_S3_ENDPOINT"]) as proxy:
         proxy.latency = float(seconds)
+        signal.signal(signal.SIGUSR1, lambda *_: proxy.refuse())
+        signal.signal(signal.SIGUSR2, lambda *_: proxy.serve())
         os.environ["BACKSTAY_TEST_S3_ENDPOINT"] = proxy.url
+        os.environ["FAULT_PROXY_PID"] = str(os.getpid())
         return subprocess.run(command).returncode
 
 
