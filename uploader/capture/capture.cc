@@ -93,7 +93,12 @@ Status Capture::StartFresh(const WalTarget& to) {
   BACKSTAY_TRY(Place(to));
   options_.index->Resize(PagesAt(to));
   options_.index->SetAllUnknown();
-  return Status::Ok();
+  if (!encoder_.open()) return Status::Ok();
+  // A crash cut a transaction off in the log: the copy to come holds it whole.
+  EncoderStep end;
+  end.time_ms = options_.clock->WallMs();
+  end.pages = options_.index->pages();
+  return encoder_.Encode({end}, /*repair=*/true, mark_);
 }
 
 // True when no commit between the encoded place and the start of the WAL of `to` can have been

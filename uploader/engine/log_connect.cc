@@ -25,10 +25,24 @@ Status LogWriter::FindReplica() {
   if (!got.ok()) return got.status();
   Result<Identity> found = ParseIdentity(*got);
   if (!found.ok()) return found.status().Wrap(core_->options.replica + "/" + kIdentityKey);
-  return CheckIdentity(*found);
+  Status fits = CheckIdentity(*found);
+  if (fits.ok() || found->page_size != PageSize()) return fits;
+  return Adopt(*found);
 }
 
+uint32_t LogWriter::PageSize() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->identity.page_size;
+}
+
+// Once per process; on an error that a retry may mend it is called again.
 Status LogWriter::Connect() {
+  BACKSTAY_TRY(OwnLog());
+  Mark();
+  return Status::Ok();
+}
+
+Status LogWriter::OwnLog() {
   Status found = FindReplica();
   if (found.code() == Code::kNotFound) {
     found = CreateReplica();
@@ -53,12 +67,7 @@ Status LogWriter::Connect() {
 Status LogWriter::CheckIdentity(const Identity& found) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   const Identity& own = core_->identity;
-  if (found.id != own.id) {
-    return {Code::kForeign,
-            "the replica " + core_->options.replica + " belongs to another database (id " +
-                FormatDatabaseId(found.id) +
-                "): give this database a prefix of its own, or restore it from there"};
-  }
+  if (found.id != own.id) return Foreign(found.id);
   if (found.page_size != own.page_size) {
     return {Code::kForeign, "the replica " + core_->options.replica + " has page size " +
                                 std::to_string(found.page_size) + ", the database " +

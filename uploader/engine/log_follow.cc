@@ -32,15 +32,13 @@ Result<bool> LogWriter::NextIsPacked() {
   return last >= next;
 }
 
-// Asked once per process: behind an object of ours that counts nobody else packs.
+// Asked until an object of this process counts: behind one, nobody else packs.
 Result<bool> LogWriter::CountsInLog() {
-  if (!acknowledged_) {
-    Result<bool> packed = NextIsPacked();
-    if (!packed.ok()) return packed;
-    if (*packed) BACKSTAY_TRY(FollowPacks());
-    acknowledged_ = !*packed;
-  }
-  return acknowledged_;
+  if (acknowledged_) return true;
+  Result<bool> packed = NextIsPacked();
+  if (!packed.ok()) return packed;
+  if (*packed) BACKSTAY_TRY(FollowPacks());
+  return !*packed;
 }
 
 // An object that is not ours lies where the next one should go.
@@ -117,17 +115,23 @@ Status LogWriter::FollowPacks() {
 // that took the state with it, or by the writer this database was restored from. Their pages become
 // unknown and are repaired.
 Status LogWriter::FollowOne(const LogObject& object, uint64_t number) {
+  Identity own;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (object.header.epoch > core_->ship.epoch) {
-      return {Code::kFenced, "a newer writer owns " + core_->options.replica +
-                                 " since log object " + std::to_string(number) +
-                                 "; restore this database from it before writing again"};
-    }
-    if (object.header.epoch < core_->ship.epoch) {
-      core_->ship.next_log_number = number + 1;
+    ShipState& ship = core_->ship;
+    if (number < ship.next_log_number) return Status::Ok();
+    if (object.header.epoch < ship.epoch) {
+      ship.next_log_number = number + 1;
       return Status::Ok();
     }
+    own = object.header.epoch > ship.epoch ? core_->identity : own;
+  }
+  if (own.page_size != 0) {
+    // The newer writer may be a later life of this database, whose state folder is an old one.
+    if (MarkedEpoch(own.id) >= object.header.epoch) return Adopt(own);
+    return {Code::kFenced, "a newer writer owns " + core_->options.replica + " since log object " +
+                               std::to_string(number) +
+                               "; restore this database from it before writing again"};
   }
   BACKSTAY_TRY(Follow(object, number, /*save=*/false));
   if (object.segments.empty()) return Status::Ok();

@@ -67,6 +67,7 @@ Status LogWriter::Append() {
     return counts.status();
   }
   if (!*counts) return TakeOver();
+  acknowledged_ = true;
   if (Acknowledge(*batch, batch->heads.size())) return put;
   Result<LogObject> object = ParseLogObject(AsBytes(batch->body), batch->number);
   return object.ok() ? Follow(*object, batch->number, /*save=*/true) : object.status();

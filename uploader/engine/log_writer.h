@@ -40,7 +40,9 @@ class LogWriter {
     uint64_t collapses = 0;  // core_->collapses when it was made
   };
 
+  Status OwnLog();
   Status FindReplica();
+  uint32_t PageSize();
   Status CheckIdentity(const Identity& found);
   // kExists: it was created meanwhile.
   Status CreateReplica();
@@ -73,6 +75,20 @@ class LogWriter {
   // `save`: write the state back at once.
   Status Follow(const LogObject& object, uint64_t number, bool save);
   void SayForeign();
+
+  // Without a usable state folder (log_adopt.cc).
+  // Takes the state from the replica `found` when it is this database's own; else kForeign, or
+  // kFenced when another writer has gone on with it.
+  Status Adopt(const Identity& found);
+  Status AdoptBeginning(const Identity& found);
+  void AdoptState(const Identity& found, const ShipState& ship,
+                  const std::vector<uint64_t>& hashes);
+  bool HasPages(uint32_t pages);
+  bool HoldsPages(const std::vector<uint64_t>& hashes);
+  Status Foreign(const DatabaseId& id) const;
+  // Says on the database file that it is the source of this replica, in this epoch.
+  void Mark();
+  uint64_t MarkedEpoch(const DatabaseId& id) const;
 
   Core* const core_;
   uint64_t writer_id_ = 0;  // of the takeover that is under way; 0: none

@@ -1,0 +1,170 @@
+// LogWriter, the part that goes on without a usable state folder: proves that the replica is this
+// database's own, and takes from it what the folder would have said.
+//
+// A replica is this database's own when the file carries its mark with the newest epoch of the log,
+// or when both hold the same pages. That many pages are alike proves nothing: a new database of the
+// same application has the same schema and the same first rows.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "uploader/base/hash.h"
+#include "uploader/engine/log_writer.h"
+#include "uploader/replica/restore.h"
+#include "uploader/state/database_mark.h"
+#include "uploader/state/state_folder.h"
+
+namespace backstay {
+namespace {
+
+RetryOptions Once() {
+  RetryOptions once;
+  once.attempts = 1;
+  return once;
+}
+
+// Of the state that the plan leads to; 0 when no object of the plan says.
+uint32_t PagesOf(const ReplicaReader& reader, const RestorePlan& plan) {
+  for (auto entry = plan.entries.rbegin(); entry != plan.entries.rend(); ++entry) {
+    if (entry->segments.empty()) continue;
+    auto body = FetchEntry(reader, *entry);
+    if (!body.ok()) return 0;
+    Result<LogObject> object = ParseLogObject(AsBytes(**body), entry->header.number);
+    return object.ok() ? object->segments.back().steps().back().pages : 0;
+  }
+  return plan.snapshot.pages;
+}
+
+}  // namespace
+
+uint64_t LogWriter::MarkedEpoch(const DatabaseId& id) const {
+  return ReadMark({core_->options.settings.path, core_->options.folder}, id);
+}
+
+// The mark changes the file's stamp, though nothing of the database.
+void LogWriter::Mark() {
+  const std::string& path = core_->options.settings.path;
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  FileStamp before = StampOf(path);
+  Status marked = WriteMark({path, core_->options.folder}, core_->identity.id, core_->ship.epoch);
+  if (!marked.ok()) core_->Log(Level::kDebug, marked.message());
+  FileStamp after = StampOf(path);
+  if (before == after || core_->capture->stamp() != before) return;
+  core_->capture->WalGone(after);
+  (void)core_->outbox->AppendStamp(after);
+}
+
+Status LogWriter::Foreign(const DatabaseId& id) const {
+  return {Code::kForeign, "the replica " + core_->options.replica +
+                              " belongs to another database (id " + FormatDatabaseId(id) +
+                              "): give this database a prefix of its own, or restore it from "
+                              "there"};
+}
+
+Status LogWriter::Adopt(const Identity& found) {
+  ReplicaReader reader(core_->options.client, Once());
+  const uint64_t marked = MarkedEpoch(found.id);
+  Result<RestorePlan> plan = PlanFromReplica(reader, {}, {});
+  if (plan.status().code() == Code::kNotFound) {
+    return marked > 0 ? AdoptBeginning(found) : Foreign(found.id);
+  }
+  if (!plan.ok()) return plan.status();
+  if (marked > 0 && marked < plan->epoch) {
+    return {Code::kFenced, "a newer writer owns " + core_->options.replica +
+                               "; restore this database from it before writing again"};
+  }
+  if (marked == 0 && !HasPages(PagesOf(reader, *plan))) return Foreign(found.id);
+  const std::string path = core_->options.folder + "/adopt.tmp";
+  Result<Fd> file = OpenFile(path, O_RDWR | O_CREAT | O_TRUNC);
+  if (!file.ok()) return file.status();
+  unlink(path.c_str());
+  FilePageStore store(*file, path);
+  Result<RestoreOutcome> outcome = RestoreInto(reader, {}, &store);
+  if (!outcome.ok()) return outcome.status();
+  const ReplayResult& end = outcome->result;
+  if (marked == 0 && !HoldsPages(end.page_hashes)) return Foreign(found.id);
+  ShipState ship;
+  ship.epoch = outcome->plan.epoch;
+  ship.next_log_number = outcome->plan.next_log_number;
+  ship.shipped = {end.segment_number, end.segment_hash, outcome->plan.txid, outcome->plan.time_ms,
+                  false};
+  ship.restorable = true;
+  AdoptState(found, ship, end.page_hashes);
+  return Status::Ok();
+}
+
+// The first snapshot was never finished: nothing can be restored yet, and only the end of the log
+// counts.
+Status LogWriter::AdoptBeginning(const Identity& found) {
+  ReplicaReader reader(core_->options.client, Once());
+  LogPlanOptions options;
+  Result<Catalogue> catalogue = LoadCatalogue(reader, options.parallelism);
+  if (!catalogue.ok()) return catalogue.status();
+  Result<LogPlan> plan = PlanLog(reader, *catalogue, {}, options);
+  if (!plan.ok()) return plan.status();
+  ShipState ship;
+  ship.epoch = std::max<uint64_t>(plan->epoch, 1);
+  ship.next_log_number = plan->next_number;
+  auto last = std::find_if(plan->entries.rbegin(), plan->entries.rend(),
+                           [](const LogEntry& entry) { return !entry.segments.empty(); });
+  if (last != plan->entries.rend()) {
+    auto body = FetchEntry(reader, *last);
+    if (!body.ok()) return body.status();
+    Result<LogObject> object = ParseLogObject(AsBytes(**body), last->header.number);
+    if (!object.ok()) return object.status();
+    const Segment& end = object->segments.back();
+    ship.shipped = {end.header().number, end.hash(), end.last_txid(), end.steps().back().time_ms,
+                    end.more()};
+  }
+  AdoptState(found, ship, {});
+  return Status::Ok();
+}
+
+bool LogWriter::HasPages(uint32_t pages) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return pages != 0 && core_->index->pages() == pages;
+}
+
+// Whether the database is, page by page, what these hashes say.
+bool LogWriter::HoldsPages(const std::vector<uint64_t>& hashes) {
+  constexpr uint32_t kPagesPerHold = 64;
+  const uint32_t page_size = core_->identity.page_size;
+  const uint32_t lock_page = LockBytePage(page_size);
+  const auto pages = static_cast<uint32_t>(hashes.size());
+  std::vector<uint8_t> images(static_cast<size_t>(kPagesPerHold) * page_size);
+  for (uint32_t first = 1; first <= pages; first += kPagesPerHold) {
+    const uint32_t count = std::min(kPagesPerHold, pages - first + 1);
+    if (!HasPages(pages)) return false;
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (!core_->capture->CopyPages(first, count, images.data()).ok()) return false;
+    for (uint32_t i = 0; i < count; ++i) {
+      Bytes image(images.data() + static_cast<size_t>(i) * page_size, page_size);
+      if (first + i != lock_page && PageHash(first + i, image) != hashes[first + i - 1]) {
+        return false;
+      }
+    }
+  }
+  return HasPages(pages);
+}
+
+void LogWriter::AdoptState(const Identity& found, const ShipState& ship,
+                           const std::vector<uint64_t>& hashes) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->Log(Level::kWarn,
+             "the state folder was lost, damaged or old; the replica is this database's own, and "
+             "the difference is shipped");
+  core_->AbortSnapshotLocked();
+  core_->identity = found;
+  core_->ship = ship;
+  *core_->index = PageIndex(LockBytePage(found.page_size), hashes);
+  core_->encoding = ship.restorable;
+  core_->CollapseLocked(ship.shipped);
+  core_->NeedRepairLocked(RepairNeed::kAll);
+  core_->board.Shipped(ship.shipped.segment_number, ship.restorable);
+}
+
+}  // namespace backstay

@@ -1,0 +1,33 @@
+// The mark of a database file: an extended attribute that says whose replica it is the source of,
+// and up to which epoch it wrote its log. It goes with the file itself, so that it outlives a lost
+// state folder and is not there on a new or foreign database of the same name.
+//
+// Called by engine/, ship thread; no descriptor of the database is opened (that would drop SQLite's
+// locks). On a file system without extended attributes the file `mark` of the state folder takes
+// their place. WriteMark fails with kIo or kDenied; without a mark a lost state folder heals only
+// while database and replica are equal.
+
+#ifndef BACKSTAY_UPLOADER_STATE_DATABASE_MARK_H_
+#define BACKSTAY_UPLOADER_STATE_DATABASE_MARK_H_
+
+#include <cstdint>
+#include <string>
+
+#include "uploader/base/status.h"
+#include "uploader/format/keys.h"
+
+namespace backstay {
+
+struct MarkPlace {
+  std::string database;  // path
+  std::string folder;    // state folder
+};
+
+// The epoch; 0 when the file has no mark for this replica.
+uint64_t ReadMark(const MarkPlace& place, const DatabaseId& id);
+// Writes only what is not there yet.
+Status WriteMark(const MarkPlace& place, const DatabaseId& id, uint64_t epoch);
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_STATE_DATABASE_MARK_H_
