@@ -174,6 +174,10 @@ void Database::CommitDone(const volatile void* shm) noexcept {
   }
 }
 
+void Database::BeforeCheckpoint() noexcept {
+  if (db() != nullptr) engine_.load()->checkpoint(db());
+}
+
 void Database::FinishWal() noexcept {
   if (db() != nullptr) static_cast<void>(engine_.load()->finish_wal(db(), kFinishWalMs));
 }

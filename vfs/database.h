@@ -59,6 +59,8 @@ class Database {
   // The transaction is through. `shm`: the connection's wal-index, NULL in EXCLUSIVE locking mode.
   void CommitDone(const volatile void* shm) noexcept;
 
+  // A checkpoint is about to overwrite pages of the database file; blocks at most 20 ms.
+  void BeforeCheckpoint() noexcept;
   // The WAL's content is about to be destroyed; blocks at most 2 s.
   void FinishWal() noexcept;
   // The same, because a new header is about to start a generation of frames.

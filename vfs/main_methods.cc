@@ -85,6 +85,9 @@ int FileControl(ShimFile* shim, sqlite3_file* pFile, int op, void* pArg) {
     case kQueryControl: return AnswerQuery(shim, static_cast<Query*>(pArg));
     case SQLITE_FCNTL_PRAGMA: return AnswerPragma(shim, pFile, static_cast<char**>(pArg));
     case SQLITE_FCNTL_VFSNAME: return AnswerVfsName(shim, pFile, static_cast<char**>(pArg));
+    case SQLITE_FCNTL_CKPT_START:
+      shim->database->BeforeCheckpoint();
+      return shim->inner->xFileControl(pFile, op, pArg);
     case SQLITE_FCNTL_COMMIT_PHASETWO: {
       const int rc = shim->inner->xFileControl(pFile, op, pArg);
       CommitPhaseTwo(shim, pFile);

@@ -208,6 +208,19 @@ class Destruction(ShimCase):
         """)
         self.check()
 
+    def test_a_checkpoint_asks_before_it_writes(self):
+        self.run_child("""
+            load(connect(":memory:"))
+            c = wal(connect())
+            c.execute("CREATE TABLE t(x)")
+            c.execute("INSERT INTO t VALUES(zeroblob(100000))")
+            before = os.path.getsize(db)
+            c.execute("PRAGMA wal_checkpoint")
+            [asked] = calls("checkpoint")
+            assert asked["size"] == before < os.path.getsize(db), asked
+        """)
+        self.check()
+
     def test_truncating_checkpoint(self):
         self.run_child("""
             load(connect(":memory:"))

@@ -209,7 +209,8 @@ class Forks(ShimCase):
         self.assertEqual(child[0], ("forked", ""))
         self.assertEqual({db for _, db in child[1:]}, {"child.db"})
         self.assertEqual([name for name, _ in child[1:]],
-                         ["open", "committed", "finish_wal", "wal_gone", "close", "released"])
+                         ["open", "committed", "checkpoint", "finish_wal", "wal_gone", "close",
+                          "released"])
         self.assertIn("drain", self.names())
         self.check()
         self.check(os.path.join(self.folder, "child.db"))

@@ -17,8 +17,7 @@ uint64_t NumberIn(Bytes object) {
 size_t FixHeader(std::string* text) {
   ByteReader in(AsBytes(*text));
   in.Raw(6);
-  in.Varint();
-  in.Varint();
+  for (int fields = 0; fields < 3; ++fields) in.Varint();  // epoch, number, segment count
   const size_t hashed = in.position();
   in.U32();
   if (!in.ok()) return text->size();

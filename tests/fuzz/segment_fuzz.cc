@@ -27,7 +27,7 @@ void CheckParsed(const Segment& segment) {
         std::fill_n(out, page_size, static_cast<uint8_t>(pgno));
         return Status::Ok();
       },
-      [&](size_t step, uint32_t, Bytes image) {
+      [&](size_t step, uint32_t, Bytes image, uint64_t) {
         Require(step < segment.steps().size() && image.size() == page_size && sunk < entries);
         ++sunk;
         return Status::Ok();

@@ -133,6 +133,12 @@ int FinishWal(BackstayDb* db, int timeout_ms) {
   return 1;
 }
 
+void Checkpoint(BackstayDb* db) {
+  Json line = Call("checkpoint", db);
+  line["size"] = db->host.size(db->host.ctx);
+  Record(line);
+}
+
 void WalGone(BackstayDb* db) { Record(Call("wal_gone", db)); }
 
 int Sync(BackstayDb* db, int timeout_ms) {
@@ -185,6 +191,7 @@ const BackstayEngine kEngine = {
     Close,
     Committed,
     FinishWal,
+    Checkpoint,
     WalGone,
     Sync,
     Status,

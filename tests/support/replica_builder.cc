@@ -89,8 +89,10 @@ void ReplicaBuilder::AddImages(SegmentWriter* writer,
     const bool known =
         offset < encoded_.size() && !(snapshot_ && snapshot_->unbased.contains(pgno));
     const std::string old = known ? encoded_.substr(offset, page_size_) : "";
-    const auto* base = known ? reinterpret_cast<const uint8_t*>(old.data()) : nullptr;
-    REQUIRE(writer->Add(pgno, reinterpret_cast<const uint8_t*>(image.data()), base).ok());
+    auto version = [pgno = pgno](const std::string& bytes) {
+      return PageVersion{AsBytes(bytes).data(), PageHash(pgno, AsBytes(bytes))};
+    };
+    REQUIRE(writer->Add(pgno, version(image), known ? version(old) : PageVersion{}).ok());
     if (encoded_.size() < offset + page_size_) encoded_.resize(offset + page_size_);
     encoded_.replace(offset, page_size_, image);
     if (snapshot_) snapshot_->unbased.erase(pgno);
@@ -124,7 +126,7 @@ uint64_t ReplicaBuilder::PutSegment(SegmentWriter* writer, uint8_t flags, uint64
   segment_hash_ = parsed->hash();
   last_segments_ = *bytes;
   const uint64_t number = number_++;
-  Write(LogKey(number), EncodeLogHeader({LogKind::kSegments, epoch_, number}) + *bytes);
+  Write(LogKey(number), EncodeLogHeader({LogKind::kSegments, epoch_, number, 1}) + *bytes);
   return number;
 }
 
@@ -257,7 +259,7 @@ void ReplicaBuilder::Takeover() {
 
 void ReplicaBuilder::PutVoid() {
   Write(LogKey(number_),
-        EncodeLogHeader({LogKind::kSegments, epoch_ - 1, number_}) + last_segments_);
+        EncodeLogHeader({LogKind::kSegments, epoch_ - 1, number_, 1}) + last_segments_);
   ++number_;
 }
 

@@ -90,7 +90,7 @@ class Bench {
             std::memcpy(out, image_.data() + (pgno - 1) * size_t{page_size_}, page_size_);
             return Status::Ok();
           },
-          [&](size_t, uint32_t pgno, Bytes page) {
+          [&](size_t, uint32_t pgno, Bytes page, uint64_t) {
             ++pages;
             size_t end = pgno * size_t{page_size_};
             if (image_.size() < end) image_.resize(end);

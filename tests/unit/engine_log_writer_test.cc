@@ -202,10 +202,10 @@ TEST_CASE("an unknown object of our epoch is another writer's", "[log_writer]") 
   Bench bench;
   bench.Commit(1);
   REQUIRE(bench.log.Append().ok());
-  std::string header = EncodeLogHeader({LogKind::kSegments, 1, 2});
+  std::string header = EncodeLogHeader({LogKind::kSegments, 1, 2, 1});
   Result<std::string> first = bench.client.Get(LogKey(1));
   REQUIRE(first.ok());
-  std::string other = header + first->substr(EncodeLogHeader({LogKind::kSegments, 1, 1}).size());
+  std::string other = header + first->substr(EncodeLogHeader({LogKind::kSegments, 1, 1, 1}).size());
   REQUIRE(bench.client.Put(LogKey(2), AsBytes(other)).ok());
   bench.Commit(2);
   REQUIRE(bench.log.Append().code() == Code::kFenced);

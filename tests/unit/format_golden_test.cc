@@ -37,6 +37,7 @@ Page PageOf(uint32_t pgno, uint32_t version) {
   Page page(kPageSize);
   for (uint32_t i = 0; i < kPageSize; ++i) page[i] = static_cast<uint8_t>(i * pgno + i / 7);
   page[100 + version] = static_cast<uint8_t>(version);
+  for (uint32_t i = 200; version >= 4 && i < 400; ++i) page[i] ^= static_cast<uint8_t>(i * 31);
   return page;
 }
 
@@ -47,9 +48,11 @@ struct Write {
   bool based;
 };
 
-// Page 3 is written three times: new, within its frame, and again; page 2 is based.
+// Every kind of entry: page 3 in full, then patched, then in full again; page 1 patched, then based
+// on what it was before.
 const Write kWrites[] = {
-    {0, 2, 1, true}, {0, 3, 1, false}, {1, 1, 1, true}, {1, 3, 2, false}, {2, 3, 3, false},
+    {0, 2, 1, true}, {0, 3, 1, false}, {1, 1, 1, true},
+    {1, 3, 2, true}, {2, 1, 4, true},  {2, 3, 3, false},
 };
 
 std::string WriteSegment() {
@@ -61,7 +64,8 @@ std::string WriteSegment() {
       if (write.step != step) continue;
       const Page old = PageOf(write.pgno, write.version - 1);
       const Page image = PageOf(write.pgno, write.version);
-      REQUIRE(writer.Add(write.pgno, image.data(), write.based ? old.data() : nullptr).ok());
+      const PageVersion known = write.based ? Version(write.pgno, old) : PageVersion{};
+      REQUIRE(writer.Add(write.pgno, Version(write.pgno, image), known).ok());
     }
     writer.EndStep(3 + static_cast<uint32_t>(step));
   }
@@ -84,6 +88,12 @@ void CheckSegment(const Segment& segment) {
   CHECK(segment.header().previous_hash == 0x0123456789abcdef);
   CHECK(segment.header().checksum == 0xfedcba9876543210);
   REQUIRE(segment.steps().size() == 3);
+  std::vector<EntryKind> kinds;
+  for (const SegmentStep& step : segment.steps()) {
+    for (const SegmentEntry& entry : step.entries) kinds.push_back(entry.kind);
+  }
+  using enum EntryKind;
+  CHECK((kinds == std::vector{kPatched, kFull, kPatched, kPatched, kBased, kFull}));
   Pages pages;
   for (uint32_t pgno : {1u, 2u}) pages.pages[pgno] = PageOf(pgno, 0);
   std::vector<AppliedPage> got;
@@ -113,7 +123,7 @@ Takeover SomeTakeover() {
 }
 
 std::string WriteLogObject() {
-  return EncodeLogHeader({LogKind::kSegments, 5, 0x1234}) + WriteSegment();
+  return EncodeLogHeader({LogKind::kSegments, 5, 0x1234, 1}) + WriteSegment();
 }
 
 std::string WritePack() {

@@ -32,9 +32,9 @@ struct Forged {
   uint64_t first_txid = 9;
   uint64_t time = 1000;
   uint64_t checksum = 0;
-  uint64_t base_hash = 0;
   std::string images = std::string(2 * kPageSize, '\0');
-  uint64_t result_hash = 0;  // 0: of images
+  uint64_t pages_hash = 0;  // 0: of images
+  uint64_t patch_bytes = 0;
   uint64_t step_count = 1;
   uint64_t transactions = 1;
   uint64_t passed = 0;
@@ -45,6 +45,14 @@ struct Forged {
   uint64_t frame_length = 0;  // 0: as the frame
   std::string more_steps, tail;
 
+  uint64_t HashOfImages() const {
+    ByteWriter hashes;
+    for (uint32_t i = 0; (i + 1) * kPageSize <= images.size(); ++i) {
+      hashes.U64(PageHash(i + 1, AsBytes(images).subspan(i * kPageSize, kPageSize)));
+    }
+    return Hash(hashes.bytes());
+  }
+
   std::string Encode() const {
     ByteWriter body;
     body.U8(flags);
@@ -54,8 +62,7 @@ struct Forged {
     body.Varint(time);
     body.U64(0);
     body.U64(checksum);
-    body.U64(base_hash);
-    body.U64(result_hash != 0 ? result_hash : Hash(AsBytes(images)));
+    body.U64(pages_hash != 0 ? pages_hash : HashOfImages());
     body.Varint(step_count);
     body.Varint(transactions);
     body.Varint(passed);
@@ -64,6 +71,7 @@ struct Forged {
     for (uint64_t entry : entries) body.Varint(entry);
     body.Raw(more_steps);
     for (const std::string& frame : frames) {
+      body.Varint(patch_bytes);
       body.Varint(frame_length != 0 ? frame_length : frame.size());
       body.Raw(frame);
     }
@@ -87,10 +95,20 @@ Status ApplyStatus(const std::string& bytes, size_t* sunk) {
         std::fill_n(out, kPageSize, uint8_t{0});
         return Status::Ok();
       },
-      [&](size_t, uint32_t, Bytes) {
+      [&](size_t, uint32_t, Bytes, uint64_t) {
         ++*sunk;
         return Status::Ok();
       });
+}
+
+// Page 2 becomes a patch of these numbers and bytes.
+void Patch(Forged* f, std::initializer_list<uint64_t> numbers, const std::string& bytes) {
+  ByteWriter patch;
+  for (uint64_t number : numbers) patch.Varint(number);
+  patch.Raw(bytes);
+  f->entries = {0, 2};
+  f->patch_bytes = patch.size();
+  f->frames = {ZstdFrame(f->images.substr(0, kPageSize) + patch.str())};
 }
 
 struct Lie {
@@ -116,7 +134,7 @@ std::string BasedSegment(Pages* before) {
     writer.BeginStep(1, 5000);
     for (auto& [pgno, page] : before->pages) {
       Page image = ChangedPage(&random, page);
-      REQUIRE(writer.Add(pgno, image.data(), page.data()).ok());
+      REQUIRE(writer.Add(pgno, Version(pgno, image), Version(pgno, page)).ok());
     }
     writer.EndStep(4);
   }
@@ -148,7 +166,6 @@ TEST_CASE("a segment that breaks a rule under a valid hash is refused") {
       {"transaction beyond 2^62", [](Forged* f) { f->first_txid = (1ull << 62) + 1; }},
       {"time beyond int64", [](Forged* f) { f->time = 1ull << 63; }},
       {"checksum without its flag", [](Forged* f) { f->checksum = 1; }},
-      {"base hash without bases", [](Forged* f) { f->base_hash = 1; }},
       {"no steps", [](Forged* f) { f->step_count = 0; }},
       {"steps that are not there", [](Forged* f) { f->step_count = 2; }},
       {"too many steps", [](Forged* f) { f->step_count = 1ull << 40; }},
@@ -175,7 +192,7 @@ TEST_CASE("a segment that breaks a rule under a valid hash is refused") {
       {"entries without end", [](Forged* f) { f->entry_count = ~0ull; }},
       {"page number beyond the last",
        [](Forged* f) {
-         f->entries = {0, 0xfffffffeull * 2};
+         f->entries = {0, 0xfffffffeull * 4};
        }},
       {"page number that wraps",
        [](Forged* f) {
@@ -183,11 +200,10 @@ TEST_CASE("a segment that breaks a rule under a valid hash is refused") {
        }},
       {"the lock-byte page",
        [](Forged* f) {
-         f->entries = {0, ((1ull << 30) / 512 - 1) * 2};
+         f->entries = {0, ((1ull << 30) / 512 - 1) * 4};
        }},
       {"a page based after it was in the frame",
        [](Forged* f) {
-         f->base_hash = 1;
          f->step_count = 2;
          f->entry_count = 1;
          f->entries = {0};
@@ -198,12 +214,26 @@ TEST_CASE("a segment that breaks a rule under a valid hash is refused") {
       {"an empty frame", [](Forged* f) { f->frames = {std::string()}; }},
       {"a frame without end", [](Forged* f) { f->frame_length = 1ull << 50; }},
       {"bytes at the end", [](Forged* f) { f->tail = Varints({0}); }},
-      {"a result hash of nothing",
+      {"a pages hash of nothing",
        [](Forged* f) {
          f->entry_count = 0;
          f->entries = {};
          f->frames = {};
-         f->result_hash = 1;
+         f->pages_hash = 1;
+       }},
+      {"an entry of no kind",
+       [](Forged* f) {
+         f->entries = {0, 3};
+       }},
+      {"patch bytes without a patch", [](Forged* f) { f->patch_bytes = 1; }},
+      {"a patch without bytes",
+       [](Forged* f) {
+         f->entries = {0, 2};
+       }},
+      {"patches longer than their pages",
+       [](Forged* f) {
+         f->entries = {0, 2};
+         f->patch_bytes = kPageSize + 1;
        }},
   };
   for (const Lie& lie : lies) {
@@ -234,11 +264,26 @@ TEST_CASE("frames that do not hold the promised images pass nothing on") {
       {"one byte too few", [](Forged* f) { f->frames = {ZstdFrame(f->images.substr(1))}; }},
       {"no zstd", [](Forged* f) { f->frames = {"not zstd"}; }},
       {"other bytes", [](Forged* f) { f->frames = {ZstdFrame(std::string(1024, 'y'))}; }},
-      {"another result hash", [](Forged* f) { f->result_hash = 1; }},
-      {"another base hash",
+      {"another hash of the pages", [](Forged* f) { f->pages_hash = 1; }},
+      {"an old image that is in no hash",
        [](Forged* f) {
          f->entries = {1, 0};
-         f->base_hash = 1;
+       }},
+      {"a patch that reaches outside its page",
+       [](Forged* f) {
+         Patch(f, {2, 0, 513}, "");
+       }},
+      {"a move that reaches outside its page",
+       [](Forged* f) {
+         Patch(f, {1, 500, 0, 100}, "");
+       }},
+      {"a patch cut off",
+       [](Forged* f) {
+         Patch(f, {2, 0, 4}, "abc");
+       }},
+      {"bytes after a patch",
+       [](Forged* f) {
+         Patch(f, {2, 0, 2}, "abc");
        }},
   };
   for (const Lie& lie : lies) {
@@ -287,7 +332,7 @@ TEST_CASE("an error of the base or of the sink ends Apply and comes back") {
         std::copy(good.pages[pgno].begin(), good.pages[pgno].end(), out);
         return Status::Ok();
       },
-      [](size_t, uint32_t, Bytes) { return Status(Code::kIo, "disk full"); });
+      [](size_t, uint32_t, Bytes, uint64_t) { return Status(Code::kIo, "disk full"); });
   CHECK(sink.code() == Code::kIo);
 }
 

@@ -77,14 +77,14 @@ class Generator {
   SegmentEntry Entry(size_t index, uint32_t pgno) {
     auto known = now_.find(pgno);
     const bool offered = known != now_.end() && Pick(&random_, 8) != 0;
-    const bool based = offered && !writer_.InFrame(pgno);
     Page image = known != now_.end() ? ChangedPage(&random_, known->second)
                                      : RandomPage(&random_, scenario_.header.page_size);
-    Status added = writer_.Add(pgno, image.data(), offered ? known->second.data() : nullptr);
+    Status added = writer_.Add(pgno, Version(pgno, image),
+                               offered ? Version(pgno, known->second) : PageVersion{});
     REQUIRE(added.ToString() == "OK");
     scenario_.images.push_back({index, pgno, image});
     now_[pgno] = std::move(image);
-    return {pgno, based};
+    return {pgno};
   }
 
   Random random_;
@@ -113,7 +113,6 @@ void CheckSame(const Segment& segment, const Scenario& scenario) {
     REQUIRE(got.entries.size() == want.entries.size());
     for (size_t e = 0; e < want.entries.size(); ++e) {
       CHECK(got.entries[e].pgno == want.entries[e].pgno);
-      CHECK(got.entries[e].based == want.entries[e].based);
     }
     transactions += want.transactions;
   }

@@ -20,7 +20,7 @@ SegmentHeader Header(uint32_t page_size) {
 const Page kZeros(65536);
 
 Status AddZeros(SegmentWriter* writer, uint32_t pgno) {
-  return writer->Add(pgno, kZeros.data(), nullptr);
+  return writer->Add(pgno, {kZeros.data(), PageHash(pgno, Bytes(kZeros).first(512))}, {});
 }
 
 }  // namespace
@@ -102,7 +102,7 @@ TEST_CASE("the segment writer tells its room, and takes exactly that") {
   CHECK(room == 256);
   for (uint32_t i = 0; i < room; ++i) {
     REQUIRE(writer.Room() == room - i);
-    REQUIRE(AddZeros(&writer, i + 1).ok());
+    REQUIRE(writer.Add(i + 1, Version(i + 1, kZeros), {}).ok());
     CHECK(writer.InFrame(i + 1) == (i % 16 != 15));
     CHECK(writer.InFrame(1) == (i < 15));
   }
@@ -156,7 +156,7 @@ TEST_CASE("a changed page costs its changes: the old page is found at full dista
       for (uint8_t& byte : old) byte = static_cast<uint8_t>(random());
       Page image = old;
       for (size_t place : {100u, 2000u, 4000u}) image[place] ^= 0x55;
-      REQUIRE(writer.Add(pgno, image.data(), old.data()).ok());
+      REQUIRE(writer.Add(pgno, Version(pgno, image), Version(pgno, old)).ok());
     }
     writer.EndStep(count);
     const size_t size = writer.Finish(Header(4096)).value().size();
@@ -174,7 +174,7 @@ TEST_CASE("a page changed twice in one frame costs its second change") {
   for (int step = 0; step < 20; ++step) {
     writer.BeginStep(1, step);
     page[200] ^= 0x11;
-    REQUIRE(writer.Add(9, page.data(), nullptr).ok());
+    REQUIRE(writer.Add(9, Version(9, page), {}).ok());
     writer.EndStep(9);
   }
   CHECK(writer.Finish(Header(4096)).value().size() < 4096 + 20 * 40);
@@ -189,7 +189,7 @@ TEST_CASE("a prefix that looks like a trained dictionary is plain bytes") {
   SegmentWriter writer;
   writer.Begin(512);
   writer.BeginStep(1, 1);
-  REQUIRE(writer.Add(1, image.data(), old.data()).ok());
+  REQUIRE(writer.Add(1, Version(1, image), Version(1, old)).ok());
   writer.EndStep(1);
   const std::string bytes = writer.Finish(Header(512)).value();
   Pages pages;
@@ -206,7 +206,7 @@ TEST_CASE("one decoder serves segments of any size in turn") {
     uint32_t sunk = 0;
     Status applied = Parsed(bytes).Apply(
         nullptr,
-        [&](size_t, uint32_t pgno, Bytes) {
+        [&](size_t, uint32_t pgno, Bytes, uint64_t) {
           CHECK(pgno == ++sunk);
           return Status::Ok();
         },

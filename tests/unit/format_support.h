@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "uploader/base/bytes.h"
+#include "uploader/base/hash.h"
 #include "uploader/format/log_object.h"
 #include "uploader/format/segment.h"
 
@@ -38,6 +39,10 @@ inline Page ChangedPage(Random* random, Page page) {
   return page;
 }
 
+inline PageVersion Version(uint32_t pgno, const Page& page) {
+  return {page.data(), PageHash(pgno, page)};
+}
+
 struct AppliedPage {
   size_t step;
   uint32_t pgno;
@@ -59,7 +64,8 @@ struct Pages {
           std::copy(page->second.begin(), page->second.end(), out);
           return page->second.size() == page_size ? Status::Ok() : Status(Code::kInvalid, "size");
         },
-        [&](size_t step, uint32_t pgno, Bytes image) {
+        [&](size_t step, uint32_t pgno, Bytes image, uint64_t hash) {
+          if (hash != PageHash(pgno, image)) return Status(Code::kInvalid, "hash");
           Page copy(image.begin(), image.end());
           if (log != nullptr) log->push_back({step, pgno, copy});
           pages[pgno] = std::move(copy);
@@ -83,7 +89,7 @@ inline std::string SmallSegment(uint64_t number, uint64_t txid, uint64_t previou
   writer.BeginStep(1, 1000 + static_cast<int64_t>(number));
   for (uint32_t pgno = 1; pgno <= count; ++pgno) {
     Page page = RandomPage(&random, page_size);
-    (void)writer.Add(pgno, page.data(), nullptr);
+    (void)writer.Add(pgno, Version(pgno, page), {});
   }
   writer.EndStep(count);
   SegmentHeader header;
@@ -97,7 +103,7 @@ inline std::string SmallSegment(uint64_t number, uint64_t txid, uint64_t previou
 // A log object of `count` segments that follow each other; *hash is the last one's.
 inline std::string SmallLogObject(uint64_t epoch, uint64_t number, uint64_t first_segment,
                                   size_t count, uint64_t* hash) {
-  std::string object = EncodeLogHeader({LogKind::kSegments, epoch, number});
+  std::string object = EncodeLogHeader({LogKind::kSegments, epoch, number, count});
   for (size_t i = 0; i < count; ++i) {
     const std::string bytes = SmallSegment(first_segment + i, first_segment + i, *hash);
     *hash = LoadLe64(AsBytes(bytes).data() + bytes.size() - 8);

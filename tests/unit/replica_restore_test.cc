@@ -220,13 +220,14 @@ TEST_CASE("the lock-byte page is neither expected nor summed", "[replica]") {
   MemoryPageStore store;
   DatabaseImage image(&store, kPageSize);
   const std::string page(kPageSize, 'x');
-  REQUIRE(image.WritePage(lock_page, AsBytes(page)).code() == Code::kCorrupt);
-  REQUIRE(image.WritePage(lock_page - 1, AsBytes(page)).ok());
+  REQUIRE(image.WritePage(lock_page, AsBytes(page), 1).code() == Code::kCorrupt);
+  REQUIRE(image.WritePage(lock_page - 1, AsBytes(page), 1).ok());
   const uint64_t before = image.Checksum();
   REQUIRE(image.Resize(lock_page).ok());
   REQUIRE(image.Checksum() == before);
-  REQUIRE(image.WritePage(lock_page + 1, AsBytes(page)).ok());
-  REQUIRE(image.Checksum() == before + PageHash(lock_page + 1, AsBytes(page)));
+  const uint64_t hash = PageHash(lock_page + 1, AsBytes(page));
+  REQUIRE(image.WritePage(lock_page + 1, AsBytes(page), hash).ok());
+  REQUIRE(image.Checksum() == before + hash);
   REQUIRE(image.Resize(lock_page).ok());
   REQUIRE(image.Checksum() == before);
   REQUIRE(image.TakeHashes()[lock_page - 1] == 0);

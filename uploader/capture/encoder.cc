@@ -10,28 +10,32 @@ namespace backstay {
 Encoder::Encoder(const Options& options)
     : options_(options), cache_(options.cache_bytes, options.page_size), base_(options.page_size) {}
 
-const uint8_t* Encoder::BaseOf(uint32_t pgno) {
+PageVersion Encoder::OldOf(uint32_t pgno) {
   uint64_t hash = options_.index->Get(pgno);
-  // A reader fetches bases before it applies the segment: the page must have been there all along.
-  if (pgno > least_pages_) return nullptr;
-  if (hash == 0 || (snapshot_ && !Touched(pgno))) return nullptr;
-  if (const uint8_t* cached = cache_.Get(pgno, hash)) return cached;
-  return options_.source->Find(pgno, hash, base_.data()) ? base_.data() : nullptr;
+  // A reader fetches the pages that a frame leans on before it applies the frame: they must have
+  // been there all along.
+  const bool in_frame = writer_.InFrame(pgno);
+  if (pgno > least_pages_ && !in_frame) return {};
+  if (hash == 0 || (snapshot_ && !Touched(pgno))) return {};
+  if (const uint8_t* cached = cache_.Get(pgno, hash)) return {cached, hash};
+  if (in_frame) return {};  // not in any file yet
+  if (!options_.source->Find(pgno, hash, base_.data())) return {};
+  return {base_.data(), hash};
 }
 
 Status Encoder::EncodePage(const PageImage& page, EncodedSegment* encoded) {
-  const uint8_t* base = writer_.InFrame(page.pgno) ? nullptr : BaseOf(page.pgno);
-  BACKSTAY_TRY(writer_.Add(page.pgno, page.image, base));
-  uint64_t hash = PageHash(page.pgno, {page.image, options_.page_size});
+  const PageVersion old = OldOf(page.pgno);
+  const PageVersion now{page.image, PageHash(page.pgno, {page.image, options_.page_size})};
+  BACKSTAY_TRY(writer_.Add(page.pgno, now, old));
   encoded->hashes.emplace_back(page.pgno, 0);
-  options_.index->Set(page.pgno, hash);
-  cache_.Put(page.pgno, hash, page.image);
+  options_.index->Set(page.pgno, now.hash);
+  cache_.Put(page.pgno, now.hash, page.image);
   if (snapshot_) {
     if (page.pgno > touched_.size()) touched_.resize(page.pgno, false);
     touched_[page.pgno - 1] = true;
   }
   ++pages_encoded_;
-  pages_based_ += base != nullptr ? 1 : 0;
+  pages_based_ += old.image != nullptr ? 1 : 0;
   return Status::Ok();
 }
 

@@ -71,7 +71,8 @@ class Encoder {
  private:
   Status EncodeStep(const EncoderStep& step, EncodedSegment* encoded);
   Status EncodePage(const PageImage& page, EncodedSegment* encoded);
-  const uint8_t* BaseOf(uint32_t pgno);
+  // The page as a reader knows it before the entry that comes; null: the whole image must go.
+  PageVersion OldOf(uint32_t pgno);
   void MakeUnknown(const std::vector<EncoderStep>& steps);
 
   const Options options_;

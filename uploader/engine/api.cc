@@ -61,6 +61,12 @@ void Committed(BackstayDb* db, const BackstayWalPosition* pos) noexcept {
   Guard(0, [&] { return FromHandle(db)->Committed(ToTarget(*pos)), 0; });
 }
 
+// A page that the capture thread has not compared before it is overwritten goes out in full.
+void Checkpoint(BackstayDb* db) noexcept {
+  constexpr int kTimeoutMs = 20;
+  Guard(0, [&] { return FromHandle(db)->Finish(kTimeoutMs) ? 1 : 0; });
+}
+
 int FinishWal(BackstayDb* db, int timeout_ms) noexcept {
   return Guard(0, [&] { return FromHandle(db)->Finish(timeout_ms) ? 1 : 0; });
 }
@@ -100,6 +106,7 @@ constexpr BackstayEngine kTable = {BACKSTAY_ENGINE_API_VERSION,
                                    Close,
                                    Committed,
                                    FinishWal,
+                                   Checkpoint,
                                    WalGone,
                                    Sync,
                                    StatusText,

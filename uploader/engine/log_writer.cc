@@ -33,9 +33,9 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
   batch.number = core_->ship.next_log_number;
   batch.collapses = core_->collapses;
   batch.epoch = core_->ship.epoch;
-  batch.body = EncodeLogHeader({LogKind::kSegments, batch.epoch, batch.number});
+  std::string segments;
   for (const Outbox::Pending& pending : core_->outbox->pending()) {
-    if (!batch.heads.empty() && batch.body.size() + pending.size > kMaxBatchBytes) break;
+    if (!batch.heads.empty() && segments.size() + pending.size > kMaxBatchBytes) break;
     Result<std::string> segment = core_->outbox->ReadSegment(pending);
     if (!segment.ok()) {
       // Cut off or unreadable from outside: ship these pages from the database instead.
@@ -44,9 +44,12 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
       core_->CollapseLocked(core_->ship.shipped);
       return segment.status();
     }
-    batch.body += *segment;
+    segments += *segment;
     batch.heads.push_back(pending.head);
   }
+  batch.body =
+      EncodeLogHeader({LogKind::kSegments, batch.epoch, batch.number, batch.heads.size()}) +
+      segments;
   if (core_->options.settings.sync_wal) batch.wal = core_->capture->wal_sync_handle();
   return batch;
 }

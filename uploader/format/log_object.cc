@@ -23,7 +23,6 @@ Status CheckFollows(const Segment& before, const Segment& segment) {
 }
 
 Status ParseSegments(Bytes data, std::vector<Segment>* segments) {
-  if (data.empty()) return Corrupt(kWhat, "no segments");
   while (!data.empty()) {
     size_t consumed = 0;
     Result<Segment> segment = Segment::Parse(data, &consumed);
@@ -60,13 +59,14 @@ std::string EncodeLogHeader(const LogHeader& header) {
   out.U8(static_cast<uint8_t>(header.kind));
   out.Varint(header.epoch);
   out.Varint(header.number);
+  out.Varint(header.segments);
   out.U32(static_cast<uint32_t>(Hash(out.bytes())));
   return out.Take();
 }
 
 std::string EncodeTakeover(uint64_t epoch, uint64_t number, const Takeover& takeover) {
   ByteWriter out;
-  out.Raw(EncodeLogHeader({LogKind::kTakeover, epoch, number}));
+  out.Raw(EncodeLogHeader({LogKind::kTakeover, epoch, number, 0}));
   out.Raw(Bytes(takeover.database_id));
   out.U64(takeover.writer_id);
   out.Varint(static_cast<uint64_t>(std::max<int64_t>(takeover.time_ms, 0)));
@@ -88,6 +88,7 @@ Result<LogHeader> ParseLogHeader(Bytes data, size_t* consumed) {
   LogHeader header;
   header.epoch = in.Varint();
   header.number = in.Varint();
+  header.segments = in.Varint();
   size_t hashed = in.position();
   uint32_t hash = in.U32();
   if (!in.ok() || hash != static_cast<uint32_t>(Hash(data.first(hashed)))) {
@@ -98,6 +99,9 @@ Result<LogHeader> ParseLogHeader(Bytes data, size_t* consumed) {
     return Corrupt(kWhat, "unknown kind " + std::to_string(kind));
   }
   if (header.number == 0) return Corrupt(kWhat, "number 0");
+  if ((header.segments == 0) != (header.kind == LogKind::kTakeover)) {
+    return Corrupt(kWhat, "kind and segment count disagree");
+  }
   *consumed = in.position();
   return header;
 }
@@ -114,7 +118,8 @@ Result<LogObject> ParseLogObject(Bytes data, uint64_t number) {
   object.header = *header;
   if (header->kind == LogKind::kSegments) {
     BACKSTAY_TRY(ParseSegments(data.subspan(consumed), &object.segments));
-    return object;
+    if (object.segments.size() == header->segments) return object;
+    return Corrupt(kWhat, "has other segments than its header says");
   }
   Result<Takeover> takeover = ParseTakeover(data, consumed);
   if (!takeover.ok()) return takeover.status();

@@ -27,6 +27,7 @@ struct LogHeader {
   LogKind kind = LogKind::kSegments;
   uint64_t epoch = 0;
   uint64_t number = 0;
+  uint64_t segments = 0;  // how many follow; 0 with a takeover
 };
 
 struct Takeover {

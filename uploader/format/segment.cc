@@ -5,7 +5,6 @@
 
 #include "uploader/base/hash.h"
 #include "uploader/format/checks.h"
-#include "uploader/format/frame_codec.h"
 
 namespace backstay {
 namespace {
@@ -36,17 +35,17 @@ struct Segment::Parser {
   Status Header();
   Status Steps();
   Status Entries(SegmentStep* step, uint64_t count);
-  Status AddEntry(SegmentStep* step, uint32_t pgno, bool based);
+  Status AddEntry(SegmentStep* step, uint32_t pgno, EntryKind kind);
+  Status ReadFrame(Frame* frame);
   Status Frames();
 
   ByteReader in;
   Segment* out;
   uint64_t step_count = 0;
   int64_t time_ms = 0;
-  uint64_t txid = 0;     // after the steps so far
-  uint64_t entries = 0;  // so far
-  bool any_base = false;
-  std::vector<uint32_t> frame_pages;  // of the frame that the next entry belongs to
+  uint64_t txid = 0;                  // after the steps so far
+  uint64_t entries = 0;               // so far
+  std::vector<uint32_t> whole_pages;  // with a whole image in the frame of the next entry
 };
 
 Status Segment::Parser::Header() {
@@ -58,8 +57,7 @@ Status Segment::Parser::Header() {
   time_ms = ReadTime(&in);
   header.previous_hash = in.U64();
   header.checksum = in.U64();
-  out->base_hash_ = in.U64();
-  out->result_hash_ = in.U64();
+  out->pages_hash_ = in.U64();
   step_count = in.VarintMax(kMaxSegmentSteps);
   if (!in.ok()) return Bad("bad header");
   if ((header.flags & ~kAllFlags) != 0) return Bad("unknown flags");
@@ -71,15 +69,23 @@ Status Segment::Parser::Header() {
   return Status::Ok();
 }
 
-Status Segment::Parser::AddEntry(SegmentStep* step, uint32_t pgno, bool based) {
+Status Segment::Parser::AddEntry(SegmentStep* step, uint32_t pgno, EntryKind kind) {
   if (pgno == LockBytePage(out->header_.page_size)) return Bad("holds the lock-byte page");
-  if (based && std::find(frame_pages.begin(), frame_pages.end(), pgno) != frame_pages.end()) {
+  if (out->frames_.empty() || out->frames_.back().entries == FramePages(out->header_.page_size)) {
+    out->frames_.emplace_back();
+    whole_pages.clear();
+  }
+  Frame* frame = &out->frames_.back();
+  const bool again = std::find(whole_pages.begin(), whole_pages.end(), pgno) != whole_pages.end();
+  if (kind == EntryKind::kBased && again) {
     return Bad("a page is based twice on one frame");
   }
-  step->entries.push_back({pgno, based});
-  frame_pages.push_back(pgno);
-  if (frame_pages.size() == FramePages(out->header_.page_size)) frame_pages.clear();
-  any_base = any_base || based;
+  if (kind != EntryKind::kPatched) {
+    whole_pages.push_back(pgno);
+    ++frame->images;
+  }
+  ++frame->entries;
+  step->entries.push_back({pgno, kind});
   return Status::Ok();
 }
 
@@ -91,10 +97,10 @@ Status Segment::Parser::Entries(SegmentStep* step, uint64_t count) {
   step->entries.reserve(count);
   uint64_t pgno = 0;
   for (uint64_t i = 0; i < count; ++i) {
-    uint64_t entry = in.VarintMax(uint64_t{kMaxPageNumber} * 2);
-    pgno += entry / 2 + 1;
-    if (!in.ok() || pgno > kMaxPageNumber) return Bad("bad entry");
-    BACKSTAY_TRY(AddEntry(step, static_cast<uint32_t>(pgno), entry % 2 == 1));
+    uint64_t entry = in.VarintMax(uint64_t{kMaxPageNumber} * 4);
+    pgno += entry / 4 + 1;
+    if (!in.ok() || pgno > kMaxPageNumber || entry % 4 == 3) return Bad("bad entry");
+    BACKSTAY_TRY(AddEntry(step, static_cast<uint32_t>(pgno), static_cast<EntryKind>(entry % 4)));
   }
   return Status::Ok();
 }
@@ -120,17 +126,18 @@ Status Segment::Parser::Steps() {
   return Status::Ok();
 }
 
+Status Segment::Parser::ReadFrame(Frame* frame) {
+  const uint64_t patched = frame->entries - frame->images;
+  frame->patch_bytes = in.VarintMax(patched * out->header_.page_size);
+  frame->zstd = in.Raw(in.Varint());
+  if (!in.ok() || frame->zstd.empty()) return Bad("bad frame length");
+  return frame->patch_bytes < patched ? Bad("patches are missing") : Status::Ok();
+}
+
 Status Segment::Parser::Frames() {
-  uint32_t frame_entries = FramePages(out->header_.page_size);
-  uint64_t count = (entries + frame_entries - 1) / frame_entries;
-  for (uint64_t i = 0; i < count; ++i) {
-    Bytes frame = in.Raw(in.Varint());
-    if (!in.ok() || frame.empty()) return Bad("bad frame length");
-    out->frames_.push_back(frame);
-  }
+  for (Frame& frame : out->frames_) BACKSTAY_TRY(ReadFrame(&frame));
   if (in.remaining() != 0) return Bad("bytes after the last frame");
-  if (!any_base && out->base_hash_ != 0) return Bad("stray base hash");
-  if (count == 0 && out->result_hash_ != Hash({})) return Bad("stray result hash");
+  if (out->frames_.empty() && out->pages_hash_ != Hash({})) return Bad("stray pages hash");
   return Status::Ok();
 }
 
@@ -155,74 +162,6 @@ uint64_t Segment::transactions() const {
   uint64_t sum = 0;
   for (const SegmentStep& step : steps_) sum += step.transactions;
   return sum;
-}
-
-namespace {
-
-struct FlatEntry {
-  size_t step;
-  SegmentEntry entry;
-};
-
-std::vector<FlatEntry> Flatten(const std::vector<SegmentStep>& steps) {
-  std::vector<FlatEntry> flat;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    for (const SegmentEntry& entry : steps[i].entries) flat.push_back({i, entry});
-  }
-  return flat;
-}
-
-Status ReadPrefix(std::span<const FlatEntry> entries, uint32_t page_size,
-                  const Segment::BaseReader& base, std::vector<uint8_t>* prefix) {
-  size_t size = 0;
-  for (const FlatEntry& flat : entries) size += flat.entry.based ? page_size : 0;
-  prefix->resize(size);
-  uint8_t* next = prefix->data();
-  for (const FlatEntry& flat : entries) {
-    if (!flat.entry.based) continue;
-    BACKSTAY_TRY(base(flat.entry.pgno, next));
-    next += page_size;
-  }
-  return Status::Ok();
-}
-
-}  // namespace
-
-Status Segment::CheckHashes(uint64_t base_hash, uint64_t result_hash) const {
-  std::string what = "segment " + std::to_string(header_.number);
-  if (base_hash != base_hash_) return Corrupt(what, "the old pages are not those it was made from");
-  if (result_hash != result_hash_) return Corrupt(what, "the pages do not match their hash");
-  return Status::Ok();
-}
-
-Status Segment::Apply(const BaseReader& base, const PageSink& sink, FrameDecoder* decoder) const {
-  std::unique_ptr<FrameDecoder> own;
-  if (decoder == nullptr) decoder = (own = std::make_unique<FrameDecoder>()).get();
-  const std::vector<FlatEntry> flat = Flatten(steps_);
-  std::span<const FlatEntry> left(flat);
-  const uint32_t page_size = header_.page_size;
-  Hasher bases;
-  Hasher results;
-  bool any_base = false;
-  for (Bytes frame : frames_) {
-    auto entries = left.first(std::min<size_t>(left.size(), FramePages(page_size)));
-    left = left.subspan(entries.size());
-    BACKSTAY_TRY(ReadPrefix(entries, page_size, base, &decoder->prefix));
-    std::vector<uint8_t>& images = decoder->images;
-    images.resize(entries.size() * page_size);
-    bases.Update(decoder->prefix);
-    any_base = any_base || !decoder->prefix.empty();
-    // A wrong base usually shows here first: the frame then refers to bytes that are not there.
-    Status decoded = decoder->Decode(decoder->prefix, frame, images.data(), images.size());
-    if (!decoded.ok()) return decoded.Wrap("segment " + std::to_string(header_.number));
-    results.Update(images);
-    if (left.empty()) BACKSTAY_TRY(CheckHashes(any_base ? bases.Digest() : 0, results.Digest()));
-    for (size_t i = 0; i < entries.size(); ++i) {
-      BACKSTAY_TRY(sink(entries[i].step, entries[i].entry.pgno,
-                        Bytes(images).subspan(i * page_size, page_size)));
-    }
-  }
-  return Status::Ok();
 }
 
 }  // namespace backstay

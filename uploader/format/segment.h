@@ -32,9 +32,22 @@ uint32_t FramePages(uint32_t page_size);
 // The page that holds SQLite's lock bytes (offset 2^30), never shipped.
 uint32_t LockBytePage(uint32_t page_size);
 
+// How an entry tells its page's new image. Persistent: values are part of the format.
+enum class EntryKind : uint8_t {
+  kFull = 0,     // the whole image
+  kBased = 1,    // the whole image; the one before the frame is part of the frame's zstd prefix
+  kPatched = 2,  // a patch of the image just before the entry (page_patch.h)
+};
+
 struct SegmentEntry {
   uint32_t pgno = 0;
-  bool based = false;
+  EntryKind kind = EntryKind::kFull;
+};
+
+// An image of page_size bytes and its page hash; null: not known.
+struct PageVersion {
+  const uint8_t* image = nullptr;
+  uint64_t hash = 0;
 };
 
 struct SegmentStep {
@@ -70,14 +83,13 @@ class SegmentWriter {
   // `transactions` is 0 in the last step of a segment that will be flagged kSegmentMore, and only
   // there. A time before the previous step's is taken as that one's.
   void BeginStep(uint64_t transactions, int64_t time_ms);
-  // Ascending pgno within a step. `image` and `base` are page_size bytes, copied; `base` is null
-  // when no old image is known. `base` is ignored if the page is already in the current frame.
-  Status Add(uint32_t pgno, const uint8_t* image, const uint8_t* base);
+  // Ascending pgno within a step. `old` is the page just before, if known. Both are copied.
+  Status Add(uint32_t pgno, const PageVersion& now, const PageVersion& old);
   // `pages`: database size after the step.
   void EndStep(uint32_t pages);
   // Entries that may still be added (16 frames in all); 0 too when no step may follow.
   uint32_t Room() const;
-  // True when the current frame holds this page already: no base is needed for Add.
+  // True when the current frame holds this page already: its readers know the image before.
   bool InFrame(uint32_t pgno) const;
   // Entries added so far.
   uint32_t entries() const;
@@ -108,25 +120,32 @@ class Segment {
 
   // Old image of a page into `out` (page_size bytes).
   using BaseReader = std::function<Status(uint32_t pgno, uint8_t* out)>;
-  // One new image; `step` indexes steps().
-  using PageSink = std::function<Status(size_t step, uint32_t pgno, Bytes image)>;
-  // Decompresses frame by frame in order: `base` for the based entries of a frame, then `sink` for
-  // its images, which `base` must know when it is asked for a later frame. kCorrupt when the bases
-  // or the results do not match their hashes; that is found before `sink` sees the last frame.
-  // `decoder` saves the set-up when many segments are applied; null makes one.
+  // One new image and its page hash; `step` indexes steps().
+  using PageSink = std::function<Status(size_t step, uint32_t pgno, Bytes image, uint64_t hash)>;
+  // Decompresses frame by frame in order: `base` for the pages of a frame whose old images it
+  // needs, then `sink` for its images, which `base` must know when it is asked for a later frame.
+  // kCorrupt when the old or the new images do not match their hash; that is found before `sink`
+  // sees the last frame. `decoder` saves the set-up when many segments are applied; null makes one.
   Status Apply(const BaseReader& base, const PageSink& sink, FrameDecoder* decoder = nullptr) const;
 
  private:
   struct Parser;
 
-  Status CheckHashes(uint64_t base_hash, uint64_t result_hash) const;
+  // A frame as it lies in the segment: what its zstd frame holds is the whole images of its
+  // entries, then its patches.
+  struct Frame {
+    uint32_t entries = 0;
+    uint32_t images = 0;  // entries with a whole image
+    size_t patch_bytes = 0;
+    Bytes zstd;
+  };
+  class FrameReader;
 
   SegmentHeader header_;
-  uint64_t base_hash_ = 0;
-  uint64_t result_hash_ = 0;
+  uint64_t pages_hash_ = 0;
   uint64_t hash_ = 0;
   std::vector<SegmentStep> steps_;
-  std::vector<Bytes> frames_;
+  std::vector<Frame> frames_;
 };
 
 }  // namespace backstay

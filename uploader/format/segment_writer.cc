@@ -2,34 +2,27 @@
 
 #include "uploader/base/hash.h"
 #include "uploader/format/checks.h"
-#include "uploader/format/frame_codec.h"
+#include "uploader/format/frame_builder.h"
 #include "uploader/format/segment.h"
 
 namespace backstay {
 
 struct SegmentWriter::Impl {
-  explicit Impl(int level) : encoder(level) {}
+  explicit Impl(int level) : frame(level) {}
 
   void Fail(const std::string& detail) {
     if (status.ok()) status = Status(Code::kInvalid, "segment writer: " + detail);
   }
   Status CheckAdd(uint32_t pgno) const;
-  Status FlushFrame();
   std::string Encode(const SegmentHeader& header) const;
   void EncodeSteps(ByteWriter* out) const;
 
-  FrameEncoder encoder;
-  Hasher base_hash;
-  Hasher result_hash;
+  FrameBuilder frame;
   Status status{Code::kInvalid, "segment writer: not begun"};
   uint32_t page_size = 0;
   bool in_step = false;
-  bool any_base = false;
   uint32_t entries = 0;
   std::vector<SegmentStep> steps;
-  std::vector<uint32_t> frame_pages;  // of the frame that is being filled
-  std::vector<uint8_t> images;
-  std::vector<uint8_t> prefix;
   ByteWriter frames;  // finished ones
 };
 
@@ -46,18 +39,6 @@ Status SegmentWriter::Impl::CheckAdd(uint32_t pgno) const {
   return Status::Ok();
 }
 
-Status SegmentWriter::Impl::FlushFrame() {
-  if (frame_pages.empty()) return Status::Ok();
-  base_hash.Update(prefix);
-  result_hash.Update(images);
-  Status encoded = encoder.Encode(prefix, images, &frames);
-  any_base = any_base || !prefix.empty();
-  frame_pages.clear();
-  images.clear();
-  prefix.clear();
-  return encoded;
-}
-
 void SegmentWriter::Impl::EncodeSteps(ByteWriter* out) const {
   out->Varint(steps.size());
   int64_t previous_time = steps.front().time_ms;
@@ -68,7 +49,7 @@ void SegmentWriter::Impl::EncodeSteps(ByteWriter* out) const {
     out->Varint(step.entries.size());
     uint32_t previous = 0;
     for (const SegmentEntry& entry : step.entries) {
-      out->Varint(uint64_t{entry.pgno - previous - 1} * 2 + (entry.based ? 1 : 0));
+      out->Varint(uint64_t{entry.pgno - previous - 1} * 4 + static_cast<uint64_t>(entry.kind));
       previous = entry.pgno;
     }
     previous_time = step.time_ms;
@@ -84,8 +65,7 @@ std::string SegmentWriter::Impl::Encode(const SegmentHeader& header) const {
   body.Varint(static_cast<uint64_t>(steps.front().time_ms));
   body.U64(header.previous_hash);
   body.U64((header.flags & kSegmentChecksum) != 0 ? header.checksum : 0);
-  body.U64(any_base ? base_hash.Digest() : 0);
-  body.U64(result_hash.Digest());
+  body.U64(frame.pages_hash());
   EncodeSteps(&body);
   ByteWriter out;
   out.Varint(body.size() + frames.size() + 8);
@@ -102,14 +82,10 @@ void SegmentWriter::Begin(uint32_t page_size) {
   Impl& w = *impl_;
   w.status = Status::Ok();
   w.page_size = page_size;
-  w.in_step = w.any_base = false;
+  w.in_step = false;
   w.entries = 0;
-  w.base_hash.Reset();
-  w.result_hash.Reset();
+  w.frame.Begin(page_size);
   w.steps.clear();
-  w.frame_pages.clear();
-  w.images.clear();
-  w.prefix.clear();
   w.frames.Clear();
   if (!ValidPageSize(page_size)) w.Fail("page size " + std::to_string(page_size));
 }
@@ -127,17 +103,13 @@ void SegmentWriter::BeginStep(uint64_t transactions, int64_t time_ms) {
   w.steps.push_back({transactions, std::max(time_ms, least), 0, {}});
 }
 
-Status SegmentWriter::Add(uint32_t pgno, const uint8_t* image, const uint8_t* base) {
+Status SegmentWriter::Add(uint32_t pgno, const PageVersion& now, const PageVersion& old) {
   Impl& w = *impl_;
   if (w.status.ok()) w.status = w.CheckAdd(pgno);
   BACKSTAY_TRY(w.status);
-  bool based = base != nullptr && !InFrame(pgno);
-  if (based) w.prefix.insert(w.prefix.end(), base, base + w.page_size);
-  w.images.insert(w.images.end(), image, image + w.page_size);
-  w.frame_pages.push_back(pgno);
-  w.steps.back().entries.push_back({pgno, based});
+  w.steps.back().entries.push_back({pgno, w.frame.Add(pgno, now, old)});
   ++w.entries;
-  if (w.frame_pages.size() == FramePages(w.page_size)) w.status = w.FlushFrame();
+  if (w.frame.full()) w.status = w.frame.Flush(&w.frames);
   return w.status;
 }
 
@@ -156,10 +128,7 @@ uint32_t SegmentWriter::Room() const {
   return kMaxSegmentFrames * FramePages(w.page_size) - w.entries;
 }
 
-bool SegmentWriter::InFrame(uint32_t pgno) const {
-  const std::vector<uint32_t>& pages = impl_->frame_pages;
-  return std::find(pages.begin(), pages.end(), pgno) != pages.end();
-}
+bool SegmentWriter::InFrame(uint32_t pgno) const { return impl_->frame.Holds(pgno); }
 
 uint32_t SegmentWriter::entries() const { return impl_->entries; }
 
@@ -167,7 +136,7 @@ Result<std::string> SegmentWriter::Finish(const SegmentHeader& header) {
   Impl& w = *impl_;
   if (w.status.ok() && (w.in_step || w.steps.empty())) w.Fail("no finished step");
   if (w.status.ok() && header.page_size != w.page_size) w.Fail("header of another page size");
-  if (w.status.ok()) w.status = w.FlushFrame();
+  if (w.status.ok()) w.status = w.frame.Flush(&w.frames);
   BACKSTAY_TRY(w.status);
   w.status = Status(Code::kInvalid, "segment writer: not begun");
   std::string bytes = w.Encode(header);

@@ -69,10 +69,10 @@ Status DatabaseImage::WriteRun(uint32_t first, Bytes images, const std::vector<u
   return store_->Write(uint64_t{first - 1} * page_size_, images);
 }
 
-Status DatabaseImage::WritePage(uint32_t pgno, Bytes image) {
+Status DatabaseImage::WritePage(uint32_t pgno, Bytes image, uint64_t hash) {
   if (pgno == lock_page_) return {Code::kCorrupt, "a segment holds the lock-byte page"};
   if (pgno > hashes_.size()) BACKSTAY_TRY(ResizeHashes(pgno));
-  SetHash(pgno, PageHash(pgno, image));
+  SetHash(pgno, hash);
   return store_->Write(uint64_t{pgno - 1} * page_size_, image);
 }
 

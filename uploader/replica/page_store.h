@@ -48,8 +48,8 @@ class DatabaseImage {
   uint32_t pages() const { return static_cast<uint32_t>(hashes_.size()); }
   // Consecutive pages from `first` with their known hashes; the lock-byte page is left out.
   Status WriteRun(uint32_t first, Bytes images, const std::vector<uint64_t>& hashes);
-  // Grows the database when it is too short.
-  Status WritePage(uint32_t pgno, Bytes image);
+  // `hash`: the page hash of `image`. Grows the database when it is too short.
+  Status WritePage(uint32_t pgno, Bytes image, uint64_t hash);
   Status ReadPage(uint32_t pgno, uint8_t* out);
   Status Resize(uint32_t pages);
   // The database checksum (format/README.md). Pages that were never written are zeros.

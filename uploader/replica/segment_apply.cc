@@ -55,9 +55,9 @@ Status SegmentApply::ApplyPages(const Segment& segment, size_t stop) {
     std::memcpy(out, found->second.data(), found->second.size());
     return Status::Ok();
   };
-  auto sink = [&](size_t step, uint32_t pgno, Bytes image) -> Status {
+  auto sink = [&](size_t step, uint32_t pgno, Bytes image, uint64_t hash) -> Status {
     BACKSTAY_TRY(finish_steps_before(step));
-    if (step <= stop) return image_->WritePage(pgno, image);
+    if (step <= stop) return image_->WritePage(pgno, image, hash);
     later[pgno].assign(AsString(image));
     return Status::Ok();
   };
