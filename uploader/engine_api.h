@@ -6,8 +6,8 @@
 **
 ** Threads. Functions of BackstayEngine may be called on any application thread. None throws,
 ** writes to stdout or changes signal handlers. committed() never blocks; finish_wal(),
-** sync() and drain() block at most the time they are given; the others only for short,
-** purely local work. The callbacks of BackstayHost are called on the engine's threads, at
+** sync() and drain() block at most the time they are given, written() at most 0.5 s; the
+** others only for short, purely local work. The callbacks of BackstayHost are called on the engine's threads, at
 ** any time between open() and release(), and never throw.
 **
 ** Failure. open() fails with a message for people and leaves the application alone;
@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-#define BACKSTAY_ENGINE_API_VERSION 1
+#define BACKSTAY_ENGINE_API_VERSION 2
 #define BACKSTAY_SYNC_COMMIT (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
 
@@ -38,6 +38,17 @@ typedef struct BackstayWalPosition {
       change; /* iChange: +1 for each commit by anyone; restarts when the wal-index is recreated */
   uint32_t exclusive;
 } BackstayWalPosition;
+
+/* What a transaction in a rollback-journal mode wrote to the main database file. */
+typedef struct BackstayWrites {
+  int committed;       /* 0: rolled back (also: by the playback of a hot journal) */
+  int complete;        /* 0: not all pages are known; the rest says nothing then */
+  uint32_t page_size;  /* bytes */
+  uint32_t count;      /* pages that were written */
+  const uint32_t *pgnos; /* their numbers, 1-based, ascending */
+  const uint8_t *images; /* count pages as they are now; NULL: too many, to be read again */
+  const uint8_t *old;    /* count pages as they were before; what was not there is zeros */
+} BackstayWrites;
 
 /* What the engine may ask of the process that has the database open. */
 typedef struct BackstayHost {
@@ -90,6 +101,11 @@ typedef struct BackstayEngine {
   void (*checkpoint)(BackstayDb *db);
   /* The WAL was truncated to nothing or deleted, after finish_wal(). */
   void (*wal_gone)(BackstayDb *db);
+  /* The first page of a transaction in a rollback-journal mode is about to be written: the
+  ** lock is held, the file is still as the last transaction left it. */
+  void (*writing)(BackstayDb *db);
+  /* That transaction ended, and its lock is still held. */
+  void (*written)(BackstayDb *db, const BackstayWrites *writes);
   /* Waits until everything committed before the call is in every replica, at most timeout_ms
   ** (negative: the configured sync timeout). 1 when it is, else 0. BACKSTAY_SYNC_COMMIT: the
   ** wait of a commit itself (durability=sync); when it is in vain, log and status say so. */

@@ -1,5 +1,7 @@
 #include "vfs/database.h"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <exception>
 #include <memory>
@@ -168,6 +170,11 @@ void Database::CommitDone(const volatile void* shm) noexcept {
       engine_.load()->committed(db(), &commit_frame_);
     }
   }
+  WaitForBucket();
+}
+
+void Database::WaitForBucket() noexcept {
+  if (db() == nullptr) return;
   const BackstayEngine* engine = engine_.load();
   if (engine->is_sync(db()) == 1) {
     static_cast<void>(engine->sync(db(), BACKSTAY_SYNC_COMMIT));
@@ -176,6 +183,39 @@ void Database::CommitDone(const volatile void* shm) noexcept {
 
 void Database::BeforeCheckpoint() noexcept {
   if (db() != nullptr) engine_.load()->checkpoint(db());
+}
+
+void Database::Writing() noexcept {
+  if (db() != nullptr) engine_.load()->writing(db());
+}
+
+void Database::Written(const PageWrites::Pages& pages, bool committed) noexcept {
+  if (db() == nullptr) return;
+  BackstayWrites writes = {};
+  writes.committed = committed ? 1 : 0;
+  writes.complete = pages.complete ? 1 : 0;
+  writes.page_size = pages.page_size;
+  writes.count = static_cast<uint32_t>(pages.pgnos.size());
+  writes.pgnos = pages.pgnos.data();
+  writes.images = pages.images.empty() ? nullptr : pages.images.data();
+  writes.old = pages.old.empty() ? nullptr : pages.old.data();
+  engine_.load()->written(db(), &writes);
+  if (committed && journal_off_.load()) WarnJournalOff();
+}
+
+void Database::JournalMode(const char* mode) noexcept {
+  journal_off_ = strcasecmp(mode, "off") == 0;
+}
+
+void Database::WarnJournalOff() noexcept {
+  try {
+    process_->SayOnce(BACKSTAY_WARN, path(),
+                      "the rollback journal is off: commits are replicated, but a crash of the "
+                      "application in the middle of one can lose the local database; remedy: "
+                      "PRAGMA journal_mode=DELETE or WAL");
+  } catch (const std::exception&) {
+    // A log line is not worth more.
+  }
 }
 
 void Database::FinishWal() noexcept {
@@ -200,16 +240,16 @@ uint32_t Database::noted_frames() noexcept {
   return frames_;
 }
 
-void Database::WarnRollbackMode() noexcept {
-  if (warned_.exchange(true)) return;
+void Database::WarnUnreadable() noexcept {
+  if (unreadable_.exchange(true)) return;
   try {
     // The engine writes the line in the configured form; a broken configuration is its to report.
     std::string error;
     static_cast<void>(process_->Engine(&error));
     if (process_->selection().broken()) return EnsureEngine();
     process_->SayOnce(BACKSTAY_WARN, path(),
-                      "the database is not in WAL mode and is not replicated; remedy: PRAGMA "
-                      "journal_mode=WAL");
+                      "the database header is not SQLite's (is the database encrypted?), so that "
+                      "only WAL mode can be replicated; remedy: PRAGMA journal_mode=WAL");
   } catch (const std::exception&) {
     // The status says it too.
   }
@@ -219,10 +259,9 @@ std::string Database::Status() {
   if (db() == nullptr) {
     std::lock_guard lock(open_mutex_);
     if (!error_.empty()) return StatusText("error", "error", error_, path());
-    const bool rollback = warned();
     return StatusText("off", "reason",
-                      rollback ? "not in WAL mode; remedy: PRAGMA journal_mode=WAL"
-                               : "the WAL was not opened yet",
+                      unreadable_.load() ? "header not readable; remedy: PRAGMA journal_mode=WAL"
+                                         : "nothing was read or written yet",
                       path());
   }
   const BackstayEngine* engine = engine_.load();

@@ -18,6 +18,7 @@
 #include "uploader/engine_api.h"
 #include "vfs/file_name.h"
 #include "vfs/host_file.h"
+#include "vfs/page_writes.h"
 
 namespace backstay {
 
@@ -61,6 +62,14 @@ class Database {
 
   // A checkpoint is about to overwrite pages of the database file; blocks at most 20 ms.
   void BeforeCheckpoint() noexcept;
+  // In a rollback-journal mode: before the first write of a transaction, and at its end.
+  void Writing() noexcept;
+  void Written(const PageWrites::Pages& pages, bool committed) noexcept;
+  // With durability=sync: waits for the replica, at most the configured time.
+  void WaitForBucket() noexcept;
+  // An application asked for this journal mode.
+  void JournalMode(const char* mode) noexcept;
+
   // The WAL's content is about to be destroyed; blocks at most 2 s.
   void FinishWal() noexcept;
   // The same, because a new header is about to start a generation of frames.
@@ -72,9 +81,10 @@ class Database {
   void WalOpened() noexcept { wals_.fetch_add(1); }
   void WalClosed() noexcept { wals_.fetch_sub(1); }
   bool wal_open() const noexcept { return wals_.load() > 0; }
-  // Says once that the database is not in WAL mode.
-  void WarnRollbackMode() noexcept;
-  bool warned() const noexcept { return warned_.load(std::memory_order_relaxed); }
+  bool replicated() const noexcept { return db() != nullptr; }
+  // Says once that the database header is not SQLite's, so that nothing is replicated without a
+  // WAL.
+  void WarnUnreadable() noexcept;
   int connections() const noexcept { return connections_.load(); }
 
   // JSON text of backstay_status().
@@ -88,6 +98,7 @@ class Database {
 
   void OpenEngine();
   void Failed(const std::string& message);
+  void WarnJournalOff() noexcept;
   BackstayDb* db() const noexcept { return db_.load(std::memory_order_acquire); }
 
   Process* const process_;
@@ -115,7 +126,8 @@ class Database {
   std::vector<const volatile void*> indexes_;  // guarded by index_mutex_; one entry per connection
 
   std::atomic<int> wals_ = 0;
-  std::atomic<bool> warned_ = false;
+  std::atomic<bool> unreadable_ = false;
+  std::atomic<bool> journal_off_ = false;
 };
 
 }  // namespace backstay

@@ -6,13 +6,12 @@
 #include <string>
 
 #include "vfs/query.h"
+#include "vfs/rollback_methods.h"
 #include "vfs/shim_file.h"
 #include "vfs/wal_index.h"
 
 namespace backstay {
 namespace {
-
-constexpr int kFormatVersionsAt = 18;  // of the database header: 2 and 2 in WAL mode
 
 void SetShm(ShimFile* shim, const volatile void* shm) {
   if (shim->shm == shm) return;
@@ -28,18 +27,14 @@ void FindShm(ShimFile* shim, sqlite3_file* pFile) {
   if (rc == SQLITE_OK && shm != nullptr) SetShm(shim, shm);
 }
 
-// A commit in a rollback-journal mode. The one that turns WAL mode on is such a commit, too: then
-// the file says so already.
-void WarnUnlessWal(ShimFile* shim, sqlite3_file* pFile) {
-  if (shim->database->warned()) return;
-  unsigned char versions[2] = {};
-  const int rc = shim->inner->xRead(pFile, versions, sizeof versions, kFormatVersionsAt);
-  if (rc == SQLITE_OK && versions[0] != 2) shim->database->WarnRollbackMode();
-}
-
+// In a rollback-journal mode the journal is gone, and the lock still held. The first commit of a
+// database comes before it is replicated; opening finds it in the file.
 void CommitPhaseTwo(ShimFile* shim, sqlite3_file* pFile) {
-  if (shim->shm == nullptr && !shim->database->wal_open()) return WarnUnlessWal(shim, pFile);
-  shim->database->CommitDone(shim->shm);
+  if (EndWrites(shim, pFile, /*committed=*/true)) return shim->database->WaitForBucket();
+  if (shim->shm != nullptr || shim->database->wal_open()) {
+    return shim->database->CommitDone(shim->shm);
+  }
+  LookAtMode(shim, pFile);
 }
 
 int AnswerQuery(ShimFile* shim, Query* query) {
@@ -62,6 +57,9 @@ int AnswerPragma(ShimFile* shim, sqlite3_file* pFile, char** azArg) {
     const int timeout_ms = azArg[2] != nullptr ? std::atoi(azArg[2]) : -1;
     answer.push_back(shim->database->Sync(timeout_ms) ? '1' : '0');
   } else {
+    if (strcasecmp(azArg[1], "journal_mode") == 0 && azArg[2] != nullptr) {
+      shim->database->JournalMode(azArg[2]);
+    }
     return shim->inner->xFileControl(pFile, SQLITE_FCNTL_PRAGMA, azArg);
   }
   azArg[0] = shim->database->copy()->Text(answer);
@@ -93,6 +91,10 @@ int FileControl(ShimFile* shim, sqlite3_file* pFile, int op, void* pArg) {
       CommitPhaseTwo(shim, pFile);
       return rc;
     }
+    case SQLITE_FCNTL_SIZE_HINT:
+      // May make the file longer.
+      BeginWrites(shim, pFile);
+      return shim->inner->xFileControl(pFile, op, pArg);
     default: return shim->inner->xFileControl(pFile, op, pArg);
   }
 }
@@ -102,6 +104,7 @@ int FileControl(ShimFile* shim, sqlite3_file* pFile, int op, void* pArg) {
 int MainClose(sqlite3_file* pFile) noexcept {
   ShimFile* shim = ShimOf(pFile);
   const sqlite3_io_methods* inner = shim->inner;
+  if (IsOurs(shim)) EndWrites(shim, pFile, /*committed=*/false);
   pFile->pMethods = inner;
   if (IsOurs(shim)) {
     SetShm(shim, nullptr);

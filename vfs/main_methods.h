@@ -1,5 +1,5 @@
 // The methods that the shim replaces on a main database file: its lifetime, the locks of the
-// wal-index, file controls.
+// wal-index, file controls; its writes are in rollback_methods.h.
 //
 // Installed by shim_file.cc. The contract of every method is SQLite's
 // (sqlite.org/c3ref/io_methods.html); threads and failure as in shim_file.h.

@@ -6,6 +6,7 @@
 
 #include "vfs/main_methods.h"
 #include "vfs/query.h"
+#include "vfs/rollback_methods.h"
 #include "vfs/wal_methods.h"
 
 namespace backstay {
@@ -73,6 +74,10 @@ void ShimMainFile(Process* process, Database* database, sqlite3_file* file) {
   auto shim = NewShim(process, database, file);
   sqlite3_io_methods* methods = &shim->methods;
   Replace(&methods->xClose, &MainClose);
+  Replace(&methods->xWrite, &MainWrite);
+  Replace(&methods->xTruncate, &MainTruncate);
+  Replace(&methods->xLock, &MainLock);
+  Replace(&methods->xUnlock, &MainUnlock);
   Replace(&methods->xFileControl, &MainFileControl);
   Replace(&methods->xShmMap, &MainShmMap);
   Replace(&methods->xShmLock, &MainShmLock);

@@ -14,6 +14,7 @@
 #include <sqlite3.h>
 
 #include "vfs/database.h"
+#include "vfs/page_writes.h"
 #include "vfs/process.h"
 #include "vfs/wal_writes.h"
 
@@ -25,6 +26,8 @@ struct ShimFile {
   Process* process;
   Database* database;
   const volatile void* shm;  // main file: region 0 of the wal-index while it is mapped
+  bool looked;               // main file: its header said which journal mode it is in
+  PageWrites writes;         // main file
   WalWrites wal;             // WAL file
 };
 

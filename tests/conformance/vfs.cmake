@@ -19,7 +19,7 @@ add_dependencies(backstay_recording vfs_static_host vfs_static_plugin)
 # A sanitized library needs its runtime first in a program that is not sanitized, which is the place
 # of the preloaded library in vfs_preload.
 set(environment BUILD_DIR=${PROJECT_BINARY_DIR})
-set(tests vfs_capture vfs_adoption vfs_process)
+set(tests vfs_capture vfs_adoption vfs_process vfs_rollback)
 if(BACKSTAY_SANITIZE MATCHES "address")
   list(APPEND environment RUNTIME=libasan.so "ASAN_OPTIONS=detect_leaks=0")
 elseif(BACKSTAY_SANITIZE MATCHES "thread")

@@ -257,19 +257,43 @@ class Selection(ShimCase):
 
 
 class Troubles(ShimCase):
-    def test_rollback_mode_is_said_once(self):
+    def test_without_a_journal_one_warning(self):
         self.run_child("""
             load(connect(":memory:"))
-            c = connect()
             for i in range(3):
+                c = connect()
+                c.execute("PRAGMA journal_mode=OFF")
                 c.execute(f"CREATE TABLE t{i}(x)")
-            assert "not in WAL mode" in status(c)["reason"]
-            c.close()
-            connect().execute("CREATE TABLE u(x)")
+                c.execute(f"INSERT INTO t{i} VALUES(1)")
+                c.close()
         """)
         [warning] = self.calls("log")
         self.assertEqual((warning["level"], warning["db"]), (2, self.db))
-        self.assertIn("PRAGMA journal_mode=WAL", warning["message"])
+        self.assertIn("can lose the local database", warning["message"])
+
+    def test_other_journal_modes_are_no_reason_to_warn(self):
+        self.run_child("""
+            load(connect(":memory:"))
+            c = connect()
+            for mode in ("delete", "truncate", "persist", "memory"):
+                assert c.execute(f"PRAGMA journal_mode={mode}").fetchone() == (mode,)
+                c.execute(f"CREATE TABLE {mode}_(x)")
+            assert status(c)["state"] == "recording"
+        """)
+        self.assertEqual(self.calls("log"), [])
+
+    def test_a_file_that_is_not_plain_is_said_once(self):
+        self.run_child("""
+            with open(db, "wb") as file: file.write(os.urandom(8192))
+            load(connect(":memory:"))
+            for i in range(3):
+                c = connect()
+                try: c.execute("SELECT * FROM sqlite_master").fetchall()
+                except sqlite3.DatabaseError: pass
+                else: raise SystemExit("it could be read")
+                assert "PRAGMA journal_mode=WAL" in status(c)["reason"]
+        """)
+        self.assertEqual(len(self.calls("log")), 1)
         self.assertEqual(self.calls("open"), [])
 
     def test_turning_wal_mode_on_is_no_reason_to_warn(self):
@@ -289,7 +313,8 @@ class Troubles(ShimCase):
             c.execute("INSERT INTO t VALUES(1)")
             assert c.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         """)
-        self.assertEqual(len(self.calls("log")), 1)
+        self.assertTrue(self.calls("written")[-1]["committed"])
+        self.assertEqual(self.calls("log"), [])
 
     def test_the_engines_refusal_is_said_once_and_harms_nothing(self):
         self.env["RECORDING_ENGINE_FAIL"] = "bad \"setting\""

@@ -293,8 +293,9 @@ class Destruction(ShimCase):
             c.execute("CREATE TABLE t(x)")
             old = calls("committed")[-1]["salts"]
             c.execute("PRAGMA journal_mode=DELETE")
-            assert [call["call"] for call in calls()][-3:-1] == ["finish_wal", "wal_gone"]
-            assert "not in WAL mode" in calls("log")[-1]["message"]
+            assert [call["call"] for call in calls()][-4:] == \\
+                ["finish_wal", "wal_gone", "writing", "written"]
+            assert calls("written")[-1]["pgnos"] == [1]
             c.execute("PRAGMA page_size=8192")
             c.execute("VACUUM")
             wal(c)

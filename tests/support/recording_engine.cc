@@ -141,6 +141,36 @@ void Checkpoint(BackstayDb* db) {
 
 void WalGone(BackstayDb* db) { Record(Call("wal_gone", db)); }
 
+void Writing(BackstayDb* db) {
+  Json line = Call("writing", db);
+  line["size"] = db->host.size(db->host.ctx);
+  Record(line);
+}
+
+void Written(BackstayDb* db, const BackstayWrites* writes) {
+  Json line = Call("written", db);
+  const size_t n = writes->page_size;
+  size_t changed = 0;
+  bool in_file = true;
+  for (size_t i = 0; i < writes->count && writes->images != nullptr; i++) {
+    const uint8_t* image = writes->images + i * n;
+    changed += memcmp(image, writes->old + i * n, n) != 0 ? 1 : 0;
+    std::vector<uint8_t> page(n);
+    const auto at = static_cast<int64_t>((writes->pgnos[i] - 1) * n);
+    db->host.read(db->host.ctx, page.data(), static_cast<int64_t>(n), at);
+    in_file = in_file && memcmp(image, page.data(), n) == 0;
+  }
+  line["committed"] = writes->committed != 0;
+  line["complete"] = writes->complete != 0;
+  line["page_size"] = n;
+  line["pgnos"] = std::vector<uint32_t>(writes->pgnos, writes->pgnos + writes->count);
+  line["images"] = writes->images != nullptr;
+  line["changed"] = changed;
+  line["in_file"] = in_file;
+  line["size"] = db->host.size(db->host.ctx);
+  Record(line);
+}
+
 int Sync(BackstayDb* db, int timeout_ms) {
   Json line = Call("sync", db);
   line["timeout_ms"] = timeout_ms;
@@ -193,6 +223,8 @@ const BackstayEngine kEngine = {
     FinishWal,
     Checkpoint,
     WalGone,
+    Writing,
+    Written,
     Sync,
     Status,
     FreeText,

@@ -34,6 +34,7 @@ uint32_t Capture::Behind(const WalTarget& to) const {
 
 uint32_t Capture::PagesAt(const WalTarget& to) {
   uint32_t pages = to.pages;
+  if (to.rollback) return pages;
   if (to.max_frame > 0 && pages == 0) {
     // EXCLUSIVE locking mode: only the commit frame says.
     Status read = wal_.Headers(to.max_frame, to.max_frame,
@@ -72,7 +73,7 @@ Status Capture::Place(const WalTarget& to) {
   if (!exists.ok()) return exists.status();
   source_.ForgetFrames();
   change_ = to.change;
-  change_known_ = !to.exclusive;
+  change_known_ = !to.exclusive && !to.rollback;
   restart_announced_ = false;
   mark_ = {};
   if (to.max_frame == 0) return Status::Ok();
@@ -153,6 +154,10 @@ Result<bool> Capture::Skip(const WalTarget& to) {
 }
 
 Result<bool> Capture::Advance(const WalTarget& to) {
+  if (to.rollback) {
+    change_known_ = false;
+    return true;
+  }
   if (to.max_frame == 0) {
     // An empty WAL whose counter moved: something was committed and checkpointed away unseen.
     bool same = !change_known_ || to.exclusive || to.change == change_;
@@ -280,7 +285,10 @@ Status Capture::CatchUp(const std::vector<WalTarget>& targets, bool close) {
 
 Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<bool()>& yield) {
   constexpr uint32_t kPagesBetweenYields = 64;
-  WalTarget to = fresh().back();
+  std::vector<WalTarget> targets = fresh();
+  const Status other_mode{Code::kCancelled, "the journal mode changed", true};
+  if (targets.empty()) return other_mode;
+  WalTarget to = targets.back();
   BACKSTAY_TRY(Place(to));
   merged_transactions_ = 0;
   buffer_.resize(static_cast<size_t>(FramePages(options_.page_size)) * options_.page_size);
@@ -291,12 +299,14 @@ Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<
     if (pgno % kPagesBetweenYields != 0) continue;
     BACKSTAY_TRY(FlushRepair(&found));
     if (!yield()) return {Code::kCancelled, "repair was interrupted", true};
-    std::vector<WalTarget> targets = fresh();
+    targets = fresh();
+    if (targets.empty()) return other_mode;
     BACKSTAY_TRY(CatchUp(targets, /*close=*/false));
     pages = PagesAt(targets.back());
   }
   BACKSTAY_TRY(FlushRepair(&found));
-  std::vector<WalTarget> targets = fresh();
+  targets = fresh();
+  if (targets.empty()) return other_mode;
   to = targets.back();
   BACKSTAY_TRY(CatchUp(targets, /*close=*/true));
   // A database that only shrank, with nothing else to ship.

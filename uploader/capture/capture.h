@@ -1,4 +1,5 @@
 // Capture: follows the committed end of one WAL and encodes what it passes; repairs after a gap.
+// Without a WAL it encodes the transactions that are handed to it (capture_file.cc).
 //
 // Owned by one pipeline; every method runs on its capture thread with the pipeline's mutex held.
 // Position and content come from the files; what the shim notes only says how far is committed.
@@ -18,6 +19,7 @@
 #include "uploader/base/status.h"
 #include "uploader/capture/encoder.h"
 #include "uploader/capture/page_source.h"
+#include "uploader/capture/transaction.h"
 #include "uploader/capture/wal_reader.h"
 
 namespace backstay {
@@ -30,10 +32,29 @@ struct WalTarget {
   uint32_t pages = 0;
   uint32_t change = 0;
   bool exclusive = false;
+  bool rollback = false;  // there is no WAL: `pages` is all that counts
 
   bool SameWal(const WalTarget& other) const {
     return salt1 == other.salt1 && salt2 == other.salt2;
   }
+};
+
+// How Capture follows the database file while it is read without a WAL.
+struct FileFollower {
+  struct Changes {
+    std::vector<TransactionPtr> transactions;
+    uint32_t pages = 0;  // database size after them
+    FileStamp stamp;     // of the file after them
+  };
+  // What was handed over since the last call. Fails when something else changed the file.
+  std::function<Result<Changes>()> take;
+  // Transactions that have begun so far.
+  std::function<uint64_t()> begun;
+  // True once everything that was read before begun() gave this number is what the transactions
+  // taken after this call say. Fails like take().
+  std::function<Result<bool>(uint64_t begun)> settled;
+  // Lets others work, `waiting` for them; false to give up.
+  std::function<bool(bool waiting)> yield;
 };
 
 class Capture {
@@ -75,9 +96,18 @@ class Capture {
   // Ships every page whose image differs from the index (`all`), or that is unknown, as one
   // transaction. `fresh` gives the committed end, and before it the ends of earlier WALs that the
   // file may still hold; `yield` is called every few pages with the chance to let others work, and
-  // returns false to give up (the rest stays for the next repair).
+  // returns false to give up (the rest stays for the next repair). No target: another journal mode.
   using FreshTargets = std::function<std::vector<WalTarget>()>;
   Status Repair(bool all, const FreshTargets& fresh, const std::function<bool()>& yield);
+
+  // The same without a WAL. kUnavailable: something else changed the file meanwhile.
+  Status RepairFile(bool all, const FileFollower& file);
+  // Encodes whole transactions, which have images.
+  Status EncodeTransactions(const std::vector<TransactionPtr>& transactions);
+  // Passes one without encoding: its pages become unknown in the index.
+  void SkipTransaction(const Transaction& transaction);
+  // The database file had this stamp when everything so far was encoded. True: it is a new one.
+  bool SetStamp(const FileStamp& stamp);
 
   // Pages of a snapshot, 1-based; makes unknown untouched pages known. `out` has count pages.
   Status CopyPages(uint32_t first, uint32_t count, uint8_t* out);
@@ -104,6 +134,12 @@ class Capture {
   Status ComparePage(uint32_t pgno, bool all, std::vector<PageImage>* found);
   Status FlushRepair(std::vector<PageImage>* found);
   EncoderStep StepOf(size_t first, size_t last) const;
+  Status CompareFile(bool all, const FileFollower& file, FileFollower::Changes* changes);
+  Status SettleFile(const FileFollower& file, int quiet_turns, FileFollower::Changes* changes);
+  Status MergeChanges(const FileFollower& file, FileFollower::Changes* changes);
+  struct Steps;
+  void AddStep(const Transaction& transaction, Steps* to) const;
+  Status EncodeSteps(bool repair, Steps* steps);
   void NoteFrames();
   int64_t TimeOf(uint32_t frame) const;
 
@@ -118,6 +154,7 @@ class Capture {
   bool change_known_ = false;
   bool restart_announced_ = false;
   uint64_t merged_transactions_ = 0;  // commits that a repair has swallowed
+  bool merged_unknown_ = false;       // and one of them made pages unknown
   std::vector<WalFrame> frames_;
   std::vector<uint8_t> buffer_;
 };

@@ -10,7 +10,8 @@ namespace backstay {
 Encoder::Encoder(const Options& options)
     : options_(options), cache_(options.cache_bytes, options.page_size), base_(options.page_size) {}
 
-PageVersion Encoder::OldOf(uint32_t pgno) {
+PageVersion Encoder::OldOf(const PageImage& page) {
+  const uint32_t pgno = page.pgno;
   uint64_t hash = options_.index->Get(pgno);
   // A reader fetches the pages that a frame leans on before it applies the frame: they must have
   // been there all along.
@@ -19,12 +20,16 @@ PageVersion Encoder::OldOf(uint32_t pgno) {
   if (hash == 0 || (snapshot_ && !Touched(pgno))) return {};
   if (const uint8_t* cached = cache_.Get(pgno, hash)) return {cached, hash};
   if (in_frame) return {};  // not in any file yet
+  if (page.old != nullptr) {
+    const bool fits = PageHash(pgno, {page.old, options_.page_size}) == hash;
+    return fits ? PageVersion{page.old, hash} : PageVersion{};
+  }
   if (!options_.source->Find(pgno, hash, base_.data())) return {};
   return {base_.data(), hash};
 }
 
 Status Encoder::EncodePage(const PageImage& page, EncodedSegment* encoded) {
-  const PageVersion old = OldOf(page.pgno);
+  const PageVersion old = OldOf(page);
   const PageVersion now{page.image, PageHash(page.pgno, {page.image, options_.page_size})};
   BACKSTAY_TRY(writer_.Add(page.pgno, now, old));
   encoded->hashes.emplace_back(page.pgno, 0);

@@ -24,6 +24,7 @@ namespace backstay {
 struct PageImage {
   uint32_t pgno = 0;
   const uint8_t* image = nullptr;
+  const uint8_t* old = nullptr;  // what is known of the image before, if anything
 };
 
 struct EncoderStep {
@@ -72,7 +73,7 @@ class Encoder {
   Status EncodeStep(const EncoderStep& step, EncodedSegment* encoded);
   Status EncodePage(const PageImage& page, EncodedSegment* encoded);
   // The page as a reader knows it before the entry that comes; null: the whole image must go.
-  PageVersion OldOf(uint32_t pgno);
+  PageVersion OldOf(const PageImage& page);
   void MakeUnknown(const std::vector<EncoderStep>& steps);
 
   const Options options_;

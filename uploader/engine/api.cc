@@ -75,6 +75,14 @@ void WalGone(BackstayDb* db) noexcept {
   Guard(0, [&] { return FromHandle(db)->WalGone(), 0; });
 }
 
+void Writing(BackstayDb* db) noexcept {
+  Guard(0, [&] { return FromHandle(db)->Writing(), 0; });
+}
+
+void Written(BackstayDb* db, const BackstayWrites* writes) noexcept {
+  Guard(0, [&] { return FromHandle(db)->Written(*writes), 0; });
+}
+
 int Sync(BackstayDb* db, int timeout_ms) noexcept {
   return Guard(0, [&] { return FromHandle(db)->Sync(timeout_ms) ? 1 : 0; });
 }
@@ -108,6 +116,8 @@ constexpr BackstayEngine kTable = {BACKSTAY_ENGINE_API_VERSION,
                                    FinishWal,
                                    Checkpoint,
                                    WalGone,
+                                   Writing,
+                                   Written,
                                    Sync,
                                    StatusText,
                                    FreeText,

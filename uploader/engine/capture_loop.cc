@@ -47,6 +47,11 @@ bool CaptureLoop::TakeLock() {
       std::lock_guard<std::mutex> guard(core_->mutex);
       core_->passive = false;
       core_->local_error = Status::Ok();
+      if (told) {
+        // What was written meanwhile counts as part of the file.
+        core_->handover.Activate();
+        if (core_->handover.rollback()) open_stamp_ = StampOf(database);
+      }
       return true;
     }
     bool held = lock.status().code() == Code::kExists;
@@ -56,7 +61,10 @@ bool CaptureLoop::TakeLock() {
       if (!held) core_->local_error = lock.status();
     }
     if (!held) Failed(lock.status());
-    if (held && !told) core_->Log(Level::kInfo, lock.status().message());
+    if (held && !told) {
+      core_->handover.Deactivate();
+      core_->Log(Level::kInfo, lock.status().message());
+    }
     told = told || held;
     tick_();
     int64_t until = core_->options.clock->MonotonicMs() + kLocalRetryMs;
@@ -100,6 +108,7 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
     if (core_->ReadyLocked() && latest && core_->capture->Behind(*latest) >= kMaxHoldFrames) {
       return true;
     }
+    if (core_->ReadyLocked() && core_->handover.queued_pages() >= kMaxHoldFrames) return true;
     if (core_->repair != RepairNeed::kNone && !core_->UnhealthyLocked() && !retrying) return true;
   }
 }
@@ -110,7 +119,7 @@ std::optional<WalTarget> CaptureLoop::Fresh() {
 }
 
 std::vector<WalTarget> CaptureLoop::FreshTargets() {
-  WalTarget now = Fresh().value_or(WalTarget{});
+  WalTarget now = Target().value_or(WalTarget{});
   std::vector<WalTarget> targets;
   for (const auto& noted : {core_->board.Before(), core_->board.Latest()}) {
     if (noted && !noted->SameWal(now)) targets.push_back(*noted);
@@ -128,7 +137,9 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   std::unique_lock<std::mutex> lock(core_->mutex);
   if (!core_->stopped.ok()) return;
   std::optional<NoteBoard::Gone> gone = core_->board.TakeGone();
-  std::optional<WalTarget> to = Fresh();
+  if (core_->handover.rollback()) core_->handover.Poll();
+  // In this order: what is handed over before a WAL begins is encoded before it.
+  std::optional<WalTarget> to = Target();
   if (!core_->ReadyLocked() && !(to && OpenLocked(*to))) {
     // Opening compares with the files, so nothing that the WAL holds now has to be waited for.
     core_->board.DoneFinish(ticket);
@@ -138,6 +149,8 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   if (gone) WalGoneLocked(*gone);
   if (relocate_ && !to) return core_->board.DoneFinish(ticket);
   if (relocate_) RelocateLocked(*to);
+  DrainLocked(to);
+  if (!core_->stopped.ok()) return;
   if (to) AdvanceAllLocked(*to);
   if (retry_at_ms_ != 0) return;
   bool whole = core_->repair == RepairNeed::kNone || RepairLocked(&lock);
@@ -152,7 +165,8 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
     relocate_ = false;
     if (gone.last || open_stamp_ != capture->stamp()) core_->NeedRepairLocked(RepairNeed::kAll);
   }
-  if (core_->repair != RepairNeed::kNone || (gone.last && capture->Behind(*gone.last) > 0)) return;
+  unread_ = gone.last && capture->Behind(*gone.last) > 0;
+  if (core_->repair != RepairNeed::kNone || unread_) return;
   capture->AnnounceRestart();
   capture->WalGone(gone.stamp);
   if (Status kept = core_->outbox->AppendStamp(gone.stamp); !kept.ok()) Failed(kept);
@@ -161,6 +175,7 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
 // The wal-index may tell of the next WAL already while the file still holds the frames of the last
 // one.
 void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
+  if (to.rollback) return AdvanceLocked(to);
   for (const auto& noted : {core_->board.Before(), core_->board.Latest()}) {
     if (!noted || noted->SameWal(to)) continue;
     if (retry_at_ms_ == 0 && core_->capture->Holds(*noted)) AdvanceLocked(*noted);
@@ -188,17 +203,14 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
   }
   stale_tries_ = 0;
   if (!advanced.ok() && advanced.status().code() != Code::kNotFound) Failed(advanced.status());
-  core_->Log(Level::kWarn,
-             "commits were missed (another program wrote or checkpointed); comparing all pages");
-  core_->NeedRepairLocked(RepairNeed::kAll);
+  MissedLocked();
 }
 
 bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   core_->AbortSnapshotLocked();
-  auto fresh = [this] { return FreshTargets(); };
   if (!core_->ship.restorable) {
     // Nothing can be restored yet, so nothing has to be repaired: the first snapshot starts over.
-    if (Status status = core_->capture->StartFresh(fresh().back()); !status.ok()) {
+    if (Status status = core_->capture->StartFresh(FreshTargets().back()); !status.ok()) {
       retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
       Failed(status);
       return false;
@@ -213,13 +225,15 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   bool all = core_->repair == RepairNeed::kAll;
   repair_run_ = core_->collapses;
   LogHead before = core_->capture->encoder()->head();
-  Status repaired = core_->capture->Repair(all, fresh, [this, lock] { return YieldRepair(lock); });
+  Status repaired = RepairByLocked(all, lock);
   const LogHead& after = core_->capture->encoder()->head();
   if (!repaired.ok()) {
     core_->NeedRepairLocked(RepairNeed::kAll);
-    // Interrupted, or overtaken by a restart of the WAL: no failure, only once more.
+    // Interrupted, or overtaken by a restart of the WAL or another program: no failure, only once
+    // more.
+    bool soon = repaired.code() == Code::kCancelled || !core_->handover.rollback();
     bool again = repaired.code() == Code::kCancelled || repaired.code() == Code::kUnavailable;
-    retry_at_ms_ = core_->options.clock->MonotonicMs() + (again ? kRetryMs : kLocalRetryMs);
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + (again && soon ? kRetryMs : kLocalRetryMs);
     if (!again) Failed(repaired);
     return false;
   }
@@ -232,12 +246,15 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
 }
 
 // Lets shipping go on and answers finish_wal(); holds the repair back while the outbox is full.
-bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock) {
+bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting) {
   constexpr int64_t kFullWaitMs = 50;
+  constexpr int64_t kWaitMs = 10;
   core_->ship_work.notify_all();
   bool full = core_->outbox->pending_bytes() > core_->options.settings.outbox_limit / 2;
   lock->unlock();
-  int64_t until = core_->options.clock->MonotonicMs() + (full ? kFullWaitMs : 0);
+  int64_t until = core_->options.clock->MonotonicMs() + (full      ? kFullWaitMs
+                                                         : waiting ? kWaitMs
+                                                                   : 0);
   // Tickets seen by an earlier yield have been merged since.
   core_->board.DoneFinish(seen_ticket_);
   NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);

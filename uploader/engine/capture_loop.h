@@ -34,6 +34,8 @@ class CaptureLoop {
   int64_t DueAtMs() const;
   void Pass(const NoteBoard::Work& work);
   std::optional<WalTarget> Fresh();
+  // The same, or the database file without a WAL.
+  std::optional<WalTarget> Target();
   // The committed end, last, and before it what was noted in other WALs.
   std::vector<WalTarget> FreshTargets();
   bool OpenLocked(const WalTarget& to);
@@ -46,8 +48,15 @@ class CaptureLoop {
   void WalGoneLocked(const NoteBoard::Gone& gone);
   void AdvanceAllLocked(const WalTarget& to);
   void AdvanceLocked(const WalTarget& to);
+  void DrainLocked(const std::optional<WalTarget>& to);
+  void EncodeLocked(const std::vector<TransactionPtr>& transactions);
+  void MissedLocked();
+  bool OtherPageSizeLocked(const std::vector<TransactionPtr>& transactions);
+  Status RepairByLocked(bool all, std::unique_lock<std::mutex>* lock);
+  FileFollower Follower(std::unique_lock<std::mutex>* lock);
+  Result<FileFollower::Changes> TakeChanges();
   bool RepairLocked(std::unique_lock<std::mutex>* lock);
-  bool YieldRepair(std::unique_lock<std::mutex>* lock);
+  bool YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting);
   void AfterLocked(uint64_t ticket, bool whole);
   void Failed(const Status& status);
 
@@ -59,6 +68,7 @@ class CaptureLoop {
   int64_t retry_at_ms_ = 0;  // monotonic; 0: nothing to retry
   int stale_tries_ = 0;
   bool redo_trusted_ = true;
+  bool unread_ = false;      // the last WAL went before all of it was encoded
   uint64_t repair_run_ = 0;  // core_->collapses when the repair began
   std::optional<FolderLock> lock_;
   bool relocate_ = false;  // guarded by core_->mutex: the host opened the database again

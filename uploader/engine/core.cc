@@ -72,19 +72,31 @@ void Core::AbortSnapshotLocked() {
 }
 
 void Core::Stop(const Status& why) {
-  {
-    std::lock_guard<std::mutex> lock(mutex);
-    if (!stopped.ok() || stopping) return;
-    stopped = why;
-    last_error = why;
-    if (why.code() == Code::kFenced) {
-      ship.fenced = true;
-      SaveShipLocked();
-    }
+  std::lock_guard<std::mutex> lock(mutex);
+  StopLocked(why);
+}
+
+void Core::StopLocked(const Status& why) {
+  if (!stopped.ok() || stopping) return;
+  stopped = why;
+  last_error = why;
+  if (why.code() == Code::kFenced) {
+    ship.fenced = true;
+    SaveShipLocked();
   }
+  handover.Deactivate();
   board.Deactivate();
   ship_work.notify_all();
   Log(Level::kError, "replication stopped: " + why.message());
+}
+
+Handover::Options Core::HandoverOptions() const {
+  const std::string& path = options.settings.path;
+  Host* host = options.host;
+  Handover::Options handover;
+  handover.look = [path, host] { return host->Look(path); };
+  handover.journal_active = [path] { return JournalActive(path); };
+  return handover;
 }
 
 void Core::Log(Level level, const std::string& message) const {

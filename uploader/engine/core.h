@@ -18,6 +18,7 @@
 #include "uploader/base/clock.h"
 #include "uploader/base/log.h"
 #include "uploader/capture/capture.h"
+#include "uploader/engine/handover.h"
 #include "uploader/engine/host.h"
 #include "uploader/engine/note_board.h"
 #include "uploader/settings/settings.h"
@@ -46,11 +47,13 @@ class Core {
   explicit Core(CoreOptions options)
       : options(std::move(options)),
         board(this->options.clock),
+        handover(HandoverOptions()),
         shipping(this->options.logger, this->options.clock, Level::kError),
         local(this->options.logger, this->options.clock, Level::kError) {}
 
   const CoreOptions options;
   NoteBoard board;
+  Handover handover;
   LastingProblem shipping;  // of the replica
   LastingProblem local;     // of the state folder, the WAL or the database file
   std::mutex mutex;
@@ -96,8 +99,12 @@ class Core {
   bool UnhealthyLocked() const { return !connected || !last_error.ok(); }
   // The pipeline gives up for good: logged, shown in status, waiters released.
   void Stop(const Status& why);
+  void StopLocked(const Status& why);
   // The fields of every log line.
   void Log(Level level, const std::string& message) const;
+
+ private:
+  Handover::Options HandoverOptions() const;
 };
 
 }  // namespace backstay

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -16,6 +17,7 @@ namespace backstay {
 namespace {
 
 constexpr int64_t kStatusIntervalMs = 1000;
+constexpr uint64_t kManyPages = 256;  // the capture thread should not wait for more of them
 
 // The first replica's state lies in the state folder itself, further ones in a folder of their own
 // inside it.
@@ -37,10 +39,11 @@ Result<std::unique_ptr<Database>> Database::Open(DatabaseOptions options,
                                                  const BackstayHost& host) {
   std::unique_ptr<Database> database(new Database(std::move(options)));
   if (Status added = database->AddPipelines(); !added.ok()) return added;
-  FileStamp stamp = StampOf(database->path());
   database->host_.Replace(host);
+  FileLook look = database->host_.Look(database->path());
   for (auto& pipeline : database->pipelines_) {
-    if (pipeline->Start(stamp)) continue;
+    static_cast<void>(pipeline->handover()->Opened(look));
+    if (pipeline->Start(look.stamp)) continue;
     database->options_.logger->Log(Level::kError, "no thread can be started: not replicated",
                                    {{"db", database->path()}});
   }
@@ -70,16 +73,59 @@ Status Database::AddPipelines() {
 }
 
 void Database::Reopen(const BackstayHost& host) {
-  FileStamp stamp = StampOf(path());
   host_.Replace(host);
   closed_ = false;
-  for (auto& pipeline : pipelines_) pipeline->HostOpened(stamp);
+  FileLook look = host_.Look(path());
+  for (auto& pipeline : pipelines_) {
+    if (look.rollback) pipeline->board()->LeaveWal();
+    if (!pipeline->handover()->Opened(look)) pipeline->HostOpened(look.stamp);
+  }
 }
 
 void Database::Close() { closed_ = true; }
 
 void Database::Committed(const WalTarget& target) {
-  for (auto& pipeline : pipelines_) pipeline->board()->Committed(target);
+  for (auto& pipeline : pipelines_) {
+    if (pipeline->handover()->rollback()) pipeline->handover()->EnterWal(host_.Look(path()));
+    pipeline->board()->Committed(target);
+  }
+}
+
+void Database::Writing() {
+  FileLook look = host_.Look(path());
+  for (auto& pipeline : pipelines_) pipeline->handover()->Begin(look);
+}
+
+void Database::Written(const BackstayWrites& writes) {
+  FileLook look = host_.Look(path());
+  TransactionPtr transaction;
+  try {
+    transaction = ToTransaction(writes, look);
+  } catch (const std::exception&) {
+    // Out of memory: the database is compared instead.
+  }
+  for (auto& pipeline : pipelines_) {
+    Handover* handover = pipeline->handover();
+    if (!handover->rollback()) pipeline->board()->LeaveWal();
+    transaction != nullptr ? handover->End(transaction, look) : handover->EndUnknown(look);
+    pipeline->board()->Handed(handover->queued_pages() >= kManyPages);
+  }
+}
+
+TransactionPtr Database::ToTransaction(const BackstayWrites& writes, const FileLook& look) const {
+  auto made = std::make_shared<Transaction>();
+  made->committed = writes.committed != 0;
+  made->page_size = look.page_size;
+  made->pages = look.pages;
+  made->time_ms = options_.clock->WallMs();
+  made->complete = writes.complete != 0 && writes.page_size == look.page_size;
+  if (!made->complete) return made;
+  made->pgnos.assign(writes.pgnos, writes.pgnos + writes.count);
+  if (writes.images == nullptr) return made;
+  const size_t bytes = size_t{writes.count} * writes.page_size;
+  made->images.assign(writes.images, writes.images + bytes);
+  made->old.assign(writes.old, writes.old + bytes);
+  return made;
 }
 
 bool Database::Finish(int64_t timeout_ms) {

@@ -49,6 +49,10 @@ class Database {
   void Committed(const WalTarget& target);
   bool Finish(int64_t timeout_ms);
   void WalGone();
+  // In rollback-journal modes, with the database's lock held: before the first page of a
+  // transaction is written, and at its end.
+  void Writing();
+  void Written(const BackstayWrites& writes);
   // Negative: the configured sync timeout; BACKSTAY_SYNC_COMMIT: likewise, for a commit.
   bool Sync(int64_t timeout_ms);
   // The host closed it and every pipeline is done.
@@ -62,6 +66,7 @@ class Database {
       : options_(std::move(options)), late_(options_.logger, options_.clock, Level::kWarn) {}
 
   Status AddPipelines();
+  TransactionPtr ToTransaction(const BackstayWrites& writes, const FileLook& look) const;
   void Tick();
   void CommitIsLate(int64_t waited_ms);
   void CommitsAreSafe();

@@ -16,6 +16,11 @@ int64_t Host::Size() {
   return present_ ? host_.size(host_.ctx) : -1;
 }
 
+FileLook Host::Look(const std::string& database_path) {
+  auto read = [this](void* out, int64_t n, int64_t offset) { return Read(out, n, offset); };
+  return LookAt(database_path, read, Size());
+}
+
 std::optional<WalTarget> Host::WalPosition() {
   std::lock_guard<std::mutex> lock(mutex_);
   BackstayWalPosition position{};

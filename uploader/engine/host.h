@@ -10,8 +10,10 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "uploader/capture/capture.h"
+#include "uploader/capture/file_look.h"
 #include "uploader/engine_api.h"
 
 namespace backstay {
@@ -24,6 +26,7 @@ class Host {
 
   int64_t Read(void* out, int64_t n, int64_t offset);
   int64_t Size();
+  FileLook Look(const std::string& database_path);
   std::optional<WalTarget> WalPosition();
   bool InUse();
   // The database was opened (again, before it was released).

@@ -52,6 +52,7 @@ class Jobs {
   Status Snapshot();
   Status BeginCopy(Copy* copy);
   Status CopyFrame(Copy* copy, uint32_t frame);
+  Status SettleCopy(const Copy& copy);
   Status FinishCopy(Copy* copy, LogHead* end);
   Status WriteManifest(const Copy& copy, const LogHead& end);
 

@@ -26,9 +26,22 @@ void NoteBoard::Committed(const WalTarget& target) {
   latest_ = target;
   commits_[next_commit_] = {target.salt1, target.max_frame, now};
   next_commit_ = (next_commit_ + 1) % commits_.size();
+  NoteLocked(target.salt1 != encoded_.salt1 || target.max_frame >= encoded_.frame + wake_frames_);
+}
+
+void NoteBoard::Handed(bool far) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (active_) NoteLocked(far);
+}
+
+void NoteBoard::LeaveWal() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  latest_.reset();
+}
+
+void NoteBoard::NoteLocked(bool far) {
   if (!noted_) first_commit_ms_ = clock_->MonotonicMs();
   noted_ = true;
-  bool far = target.salt1 != encoded_.salt1 || target.max_frame >= encoded_.frame + wake_frames_;
   if (!wake_on_commit_ && !(wake_on_distance_ && far)) return;
   wake_on_commit_ = false;
   wake_on_distance_ = false;

@@ -24,6 +24,10 @@ class NoteBoard {
 
   // Application threads.
   void Committed(const WalTarget& target);
+  // A transaction in a rollback-journal mode waits for the capture thread; `far`: many pages do.
+  void Handed(bool far);
+  // The database left WAL mode, here or in another program.
+  void LeaveWal();
   // Waits for a capture pass that began after the call and caught up. True too when the board is
   // inactive.
   bool Finish(int64_t timeout_ms);
@@ -94,6 +98,8 @@ class NoteBoard {
     uint32_t frame = 0;
     int64_t time_ms = 0;
   };
+
+  void NoteLocked(bool far);
 
   Clock* const clock_;
   std::mutex mutex_;

@@ -47,8 +47,8 @@ bool Pipeline::Quiet() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   if (!core_.stopped.ok() || core_.passive) return true;
   if (!core_.ReadyLocked()) return false;
-  return core_.outbox->pending().empty() && core_.ship.restorable && !core_.snapshotting &&
-         core_.repair == RepairNeed::kNone && !jobs_.running();
+  return core_.outbox->pending().empty() && core_.handover.Idle() && core_.ship.restorable &&
+         !core_.snapshotting && core_.repair == RepairNeed::kNone && !jobs_.running();
 }
 
 std::string Pipeline::Problem() {

@@ -31,6 +31,7 @@ class Pipeline {
   bool Start(const FileStamp& open_stamp);
   void HostOpened(const FileStamp& stamp) { loop_.HostOpened(stamp); }
   NoteBoard* board() { return &core_.board; }
+  Handover* handover() { return &core_.handover; }
   // Sync() of the board, with shipping told not to hold back.
   bool Sync(int64_t timeout_ms);
   // Nothing is left to do: all is shipped, no job runs.

@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint32_t kPagesPerHold = 64;  // copied with the mutex held
 constexpr int64_t kCatchUpMs = 10000;
+constexpr auto kSettlePause = std::chrono::milliseconds(10);
 
 Status Aborted() { return {Code::kCancelled, "the snapshot was given up for a repair"}; }
 
@@ -84,9 +85,25 @@ Status Jobs::CopyFrame(Copy* copy, uint32_t frame) {
   return Persist([&] { return core_->options.client->Put(key, AsBytes(*object)); });
 }
 
+// Waits until the transactions in the middle of which pages were copied have handed theirs over.
+Status Jobs::SettleCopy(const Copy& copy) {
+  const uint64_t begun = core_->handover.begun();
+  for (;;) {
+    switch (core_->handover.SettledSince(begun)) {
+      case Handover::Settled::kYes: return Status::Ok();
+      case Handover::Settled::kForeign: core_->board.Poke(); return Aborted();
+      case Handover::Settled::kNotYet: break;
+    }
+    std::unique_lock<std::mutex> lock(core_->mutex);
+    if (core_->stopping || core_->snapshot_run != copy.run) return Aborted();
+    core_->ship_work.wait_for(lock, kSettlePause);
+  }
+}
+
 // Catches up with everything committed so far: from there on copy and replay give a committed
 // state.
 Status Jobs::FinishCopy(Copy* copy, LogHead* end) {
+  BACKSTAY_TRY(SettleCopy(*copy));
   if (!core_->board.Finish(kCatchUpMs))
     return {Code::kUnavailable, "capture does not catch up", true};
   std::unique_lock<std::mutex> lock(core_->mutex);

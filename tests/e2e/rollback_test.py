@@ -1,0 +1,381 @@
+#!/usr/bin/python3
+"""Databases in rollback-journal modes: whatever happens to them, a restore equals the database."""
+
+import json
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_world import App  # noqa: E402
+from lifecycle_test import ROWS, SCHEMA, LifecycleCase  # noqa: E402
+
+FILE_MODES = ("delete", "truncate", "persist")
+MODES = FILE_MODES + ("memory", "off")
+CHANGE = "UPDATE t SET text = hex(randomblob(200)) WHERE id % 5 = {}"
+
+
+class RollbackCase(LifecycleCase):
+    def opened(self, mode="delete", **more):
+        app = App(self, open_it=False, **more)
+        app.do("c = connect()")
+        self.assertEqual(app.sql(f"PRAGMA journal_mode={mode}"), [[mode]])
+        return app
+
+    def started(self, rows=1000, mode="delete", **more):
+        app = self.opened(mode, **more)
+        app.sql(SCHEMA)
+        app.sql(ROWS.format(rows))
+        self.assert_synced(app)
+        return app
+
+    def segments(self, app):
+        return app.status()["replicas"][0]["segment_number"]
+
+    def repairs(self, app):
+        return sum("compared" in line["msg"] for line in app.lines("INFO"))
+
+
+class ModesTest(RollbackCase):
+    def test_every_mode(self):
+        for mode in MODES:
+            with self.subTest(mode=mode):
+                self.doCleanups()
+                self.setUp()
+                app = self.started(mode=mode)
+                for i in range(5):
+                    app.sql(ROWS.format(10))
+                    app.sql(CHANGE.format(i))
+                self.assert_replicated(app)
+                app.sql("DELETE FROM t WHERE id % 3 > 0")
+                app.sql("VACUUM")
+                self.assert_replicated(app)
+                app.close()
+                self.assert_restores()
+                self.assertEqual(self.repairs(app), 0)
+                warnings = app.lines("WARN", "ERROR")
+                self.assertEqual(len(warnings), 1 if mode == "off" else 0, warnings)
+
+    def test_small_changes_cost_few_bytes(self):
+        app = self.started(rows=20000)
+        before = self.stored()
+        for i in range(20):
+            app.sql(f"UPDATE t SET text = 'changed {i}' WHERE id = {i * 997 + 1}")
+            self.assert_synced(app)
+        # 20 transactions of 2 pages each, which compressed alone would be 2 KiB and more.
+        self.assertLess(self.stored() - before, 20 * 900)
+        self.assert_restores()
+        app.close()
+
+    def test_rolled_back(self):
+        app = self.started()
+        app.sql("PRAGMA cache_size=5")
+        segments = self.segments(app)
+        for end in ("ROLLBACK", "ROLLBACK TO s"):
+            app.sql("BEGIN")
+            app.sql("SAVEPOINT s")
+            app.sql("UPDATE t SET text = 'lost'")
+            app.sql(ROWS.format(500))
+            app.sql(end)
+            if end != "ROLLBACK":
+                app.sql("COMMIT")
+            self.assert_synced(app)
+        self.assertLessEqual(self.segments(app) - segments, 1)
+        app.sql("BEGIN")
+        app.sql(CHANGE.format(1))
+        app.sql("SAVEPOINT s")
+        app.sql("UPDATE t SET text = 'lost'")
+        app.sql("ROLLBACK TO s")
+        app.sql("UPDATE t SET text = 'kept' WHERE id % 50 = 0")
+        app.sql("COMMIT")
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+    def test_large_transactions(self):
+        app = self.started()
+        for _ in range(3):
+            app.sql("INSERT INTO t(text) VALUES (hex(zeroblob(4000000)))")
+            app.sql(ROWS.format(10))
+        self.assert_replicated(app)
+        app.sql("DELETE FROM t WHERE length(text) > 1000")
+        app.sql("VACUUM")
+        app.sql(CHANGE.format(2))
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+    def test_sizes_that_the_file_system_is_told_first(self):
+        app = self.started()
+        app.sql("PRAGMA mmap_size=100000000")
+        for _ in range(5):
+            app.sql(ROWS.format(500))
+            app.sql("DELETE FROM t WHERE id % 2")
+            app.sql("VACUUM")
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(self.repairs(app), 0)
+
+    def test_page_sizes(self):
+        for page_size in (512, 65536):
+            with self.subTest(page_size=page_size):
+                self.doCleanups()
+                self.setUp()
+                app = App(self, open_it=False)
+                app.do(f"c = connect(); sql('PRAGMA page_size={page_size}')")
+                app.sql(SCHEMA)
+                app.sql(ROWS.format(3000))
+                app.sql(CHANGE.format(1))
+                self.assert_replicated(app)
+                app.sql("DELETE FROM t WHERE id % 4 > 0")
+                app.sql("VACUUM")
+                app.sql(ROWS.format(5000))
+                self.assert_replicated(app)
+                app.close()
+
+    def test_another_page_size_stops_with_an_error(self):
+        app = self.started()
+        app.sql("PRAGMA page_size=8192")
+        app.sql("VACUUM")
+        app.sql(ROWS.format(10))
+        self.assertFalse(app.sync(1000))
+        app.sql(ROWS.format(10))
+        app.close()
+        [message] = self.error_lines(app)
+        self.assertIn("page size", message)
+        self.assertIn("new prefix", message)
+
+    def test_exclusive_locking(self):
+        for mode in MODES:
+            with self.subTest(mode=mode):
+                self.doCleanups()
+                self.setUp()
+                app = App(self, open_it=False)
+                app.do("c = connect(); sql('PRAGMA locking_mode=exclusive')")
+                app.sql(f"PRAGMA journal_mode={mode}")
+                app.sql(SCHEMA)
+                for i in range(5):
+                    app.sql(ROWS.format(100))
+                    app.sql(CHANGE.format(i))
+                if mode != "off":
+                    app.sql("PRAGMA cache_size=5")
+                    app.sql("BEGIN")
+                    app.sql("UPDATE t SET text = 'lost'")
+                    app.sql("ROLLBACK")
+                    app.sql(ROWS.format(10))
+                self.assert_replicated(app)
+                app.close()
+                self.assert_restores()
+
+    def test_modes_change_in_either_direction(self):
+        app = self.started()
+        for mode in ("wal", "delete", "wal", "truncate", "persist", "wal", "memory", "wal", "off", "wal"):
+            self.assertEqual(app.sql(f"PRAGMA journal_mode={mode}"), [[mode]])
+            self.assert_replicated(app)
+            app.sql(ROWS.format(50))
+            app.sql("UPDATE t SET text = 'y' WHERE id % 17 = 0")
+            if mode == "persist":
+                app.sql("VACUUM")
+            self.assert_replicated(app)
+        # The same without a pause in which anything could be caught up with.
+        app.do(f"""
+for i in range(40):
+    sql("PRAGMA journal_mode=" + ("wal" if i % 2 else "delete"))
+    sql({ROWS.format(3)!r})
+    if i % 3 == 0: sql("UPDATE t SET text = 'z' WHERE id % 17 = 1")
+""")
+        self.assert_replicated(app)
+        app.close()
+        self.assert_restores()
+        self.assertEqual(self.repairs(app), 0, app.stderr())
+        self.assertEqual(len(app.lines("WARN", "ERROR")), 1, "only that of OFF")
+
+
+class RestartTest(RollbackCase):
+    def test_only_new_commits_are_uploaded(self):
+        app = self.started(rows=5000)
+        app.close()
+        for end in ("close", "kill"):
+            before = self.stored()
+            app = self.opened()
+            app.sql("SELECT count(*) FROM t")
+            self.assert_synced(app)
+            self.assertEqual(self.stored(), before)
+            app.sql(ROWS.format(1))
+            self.assert_synced(app)
+            self.assertLess(self.stored() - before, 8192)
+            getattr(app, end)()
+            self.assert_restores()
+            self.assertEqual(self.repairs(app), 0, end)
+
+    def test_killed_while_writing(self):
+        for mode in FILE_MODES:
+            app = self.opened(mode)
+            app.sql(SCHEMA)
+            app.sql(ROWS.format(1000))
+            app.sql("PRAGMA cache_size=5")
+            app.process.stdin.write(json.dumps({"code": f"""
+for i in range(100000):
+    if i == 5: print("going", flush=True)
+    sql("BEGIN"); sql(f"UPDATE t SET text = hex(randomblob(200)) WHERE id % 3 = {{i % 3}}")
+    sql({ROWS.format(20)!r}); sql("COMMIT")
+"""}) + "\n")
+            app.process.stdin.flush()
+            self.assertEqual(app.process.stdout.readline(), "going\n")
+            app.kill()
+            app = self.opened(mode)
+            app.sql(ROWS.format(3))
+            self.assert_replicated(app)
+            app.close()
+            self.assert_restores()
+            self.assertEqual(app.lines("ERROR"), [])
+
+    def test_a_hot_journal_at_the_next_start(self):
+        app = self.started(rows=3000)
+        app.sql("PRAGMA cache_size=5")
+        app.sql("BEGIN")
+        app.sql("UPDATE t SET text = 'never committed'")
+        app.kill()
+        self.assertTrue(os.path.exists(self.db + "-journal"))
+        app = self.opened()
+        self.assertEqual(app.sql("SELECT count(*) FROM t WHERE text = 'never committed'"), [[0]])
+        before = self.stored()
+        self.assert_replicated(app)
+        self.assertEqual(self.stored(), before)
+        app.sql(ROWS.format(3))
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+    def test_restored_and_going_on(self):
+        app = self.started(rows=5000)
+        app.kill()
+        self.restore_in_place()
+        before = self.stored()
+        app = self.opened()
+        app.sql("SELECT count(*) FROM t")
+        self.assert_synced(app)
+        app.sql(ROWS.format(1))
+        self.assert_replicated(app)
+        self.assertLess(self.stored() - before, 8192)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+        self.assertEqual(self.repairs(app), 0)
+
+    def test_many_short_sessions_in_one_process(self):
+        app = self.started()
+        app.do(f"""
+c.close()
+for i in range(40):
+    c = connect()
+    sql({ROWS.format(5)!r})
+    if i % 3 == 0: sql("DELETE FROM t WHERE id % 11 = 3")
+    if i % 4 == 0:
+        d = connect()
+        d.execute("UPDATE t SET text = 'x' WHERE id % 13 = 1")
+        d.close()
+    c.close()
+c = connect()
+""")
+        app.sql(ROWS.format(1))
+        self.assert_replicated(app)
+        app.close()
+        self.assert_restores()
+        self.assertEqual(self.repairs(app), 0, app.stderr())
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+
+class OthersTest(RollbackCase):
+    def test_another_program_writes_while_open(self):
+        app = self.started()
+        for _ in range(3):
+            self.shell(ROWS.format(300) + ";", "DELETE FROM t WHERE id % 5 = 0;")
+            self.assert_replicated(app)
+            self.shell(ROWS.format(3) + ";")
+            app.sql(ROWS.format(10))
+            self.assert_replicated(app)
+        app.close()
+        self.assert_restores()
+        self.assertEqual(app.lines("ERROR"), [])
+
+    def test_another_program_writes_while_closed(self):
+        self.started().close()
+        self.shell(ROWS.format(300) + ";", "DELETE FROM t WHERE id % 5 = 0;")
+        app = self.opened()
+        app.sql("SELECT count(*) FROM t")
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("ERROR"), [])
+
+    def test_another_program_changes_the_mode(self):
+        app = self.started()
+        for mode in ("wal", "delete"):
+            app.do("c.close()")
+            self.shell(f"PRAGMA journal_mode={mode};", ROWS.format(30) + ";")
+            app.do("c = connect()")
+            app.sql(ROWS.format(3))
+            self.assert_replicated(app)
+        self.shell("PRAGMA journal_mode=wal;", ROWS.format(30) + ";")
+        app.sql(ROWS.format(3))
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("ERROR"), [])
+
+    def test_a_second_process_takes_over(self):
+        first = self.started()
+        second = self.opened()
+        second.sql(ROWS.format(10))
+        self.wait_for_state(second, "passive")
+        self.assert_replicated(first)
+        second.sql(ROWS.format(10))
+        first.kill()
+        second.sql(ROWS.format(10))
+        self.wait_for_state(second, "replicating")
+        self.assert_replicated(second)
+        second.close()
+        self.assertEqual(second.lines("ERROR"), [])
+        self.assert_restores()
+
+    def test_backup_into_the_database(self):
+        app = self.started()
+        app.do(f"""
+import sqlite3
+source = sqlite3.connect(":memory:", isolation_level=None)
+source.execute({SCHEMA!r})
+source.execute({ROWS.format(2000)!r})
+source.backup(c, pages=7)
+""")
+        self.assert_replicated(app)
+        app.sql(ROWS.format(10))
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+    def test_attached_databases_share_a_transaction(self):
+        other = os.path.join(self.disk, "other.db")
+        url = "file://" + self.folder + "/replicas/{name}"
+        app = self.opened(BACKSTAY_DB=self.disk + "/*.db", BACKSTAY_REPLICA_URL=url)
+        app.sql(SCHEMA)
+        app.sql(f"ATTACH '{other}' AS o")
+        app.sql("CREATE TABLE o.u(x)")
+        for i in range(10):
+            app.sql("BEGIN")
+            app.sql(ROWS.format(20))
+            app.sql(f"INSERT INTO u VALUES({i})")
+            app.sql("COMMIT" if i % 3 else "ROLLBACK")
+        self.assertEqual(app.sql("PRAGMA o.backstay_sync(60000)"), [["1"]])
+        self.assert_replicated(app, url=url.replace("{name}", "app.db"))
+        self.assert_restores(other, url.replace("{name}", "other.db"))
+        app.close()
+
+    def test_a_commit_waits_for_the_bucket(self):
+        app = self.opened(BACKSTAY_DURABILITY="sync", BACKSTAY_SYNC_TIMEOUT="60s")
+        app.sql(SCHEMA)
+        for _ in range(5):
+            app.sql(ROWS.format(10))
+            self.assert_restores()
+        app.kill()
+
+
+if __name__ == "__main__":
+    unittest.main()

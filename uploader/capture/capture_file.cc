@@ -1,0 +1,163 @@
+// Capture, the part for rollback-journal modes: the database file is all there is, and what a
+// transaction changed is what was handed over at its end.
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "uploader/base/hash.h"
+#include "uploader/capture/capture.h"
+
+namespace backstay {
+
+// Transactions that go into one segment.
+struct Capture::Steps {
+  std::vector<EncoderStep> steps;
+  size_t images = 0;
+  std::unordered_map<uint32_t, uint64_t> hashes;  // of the pages in them, after them
+  uint32_t least_pages = UINT32_MAX;              // smallest database size so far
+};
+
+// Takes the pages that differ from what is there already. While a snapshot is copied it takes all:
+// the copy may hold what a page was in the middle of the transaction, also of one that was rolled
+// back.
+void Capture::AddStep(const Transaction& transaction, Steps* to) const {
+  const size_t n = options_.page_size;
+  EncoderStep step;
+  step.pages = transaction.pages;
+  step.time_ms = transaction.time_ms;
+  uint32_t before = to->steps.empty() ? options_.index->pages() : to->steps.back().pages;
+  to->least_pages = std::min(to->least_pages, before);
+  for (size_t i = 0; i < transaction.pgnos.size(); ++i) {
+    uint32_t pgno = transaction.pgnos[i];
+    if (pgno > transaction.pages || pgno == LockBytePage(options_.page_size)) continue;
+    const uint8_t* image = transaction.images.data() + i * n;
+    uint64_t hash = PageHash(pgno, {image, n});
+    auto ahead = to->hashes.find(pgno);
+    uint64_t known = ahead != to->hashes.end() ? ahead->second : options_.index->Get(pgno);
+    bool same = hash == known && pgno <= to->least_pages;
+    if (same && !encoder_.snapshot_active()) continue;
+    to->hashes[pgno] = hash;
+    step.images.push_back({pgno, image, transaction.old.data() + i * n});
+  }
+  if (step.images.empty() && step.pages == before) return;
+  to->images += step.images.size();
+  to->steps.push_back(std::move(step));
+}
+
+Status Capture::EncodeSteps(bool repair, Steps* steps) {
+  Status encoded = Status::Ok();
+  if (!steps->steps.empty()) encoded = encoder_.Encode(steps->steps, repair, WalMark{});
+  *steps = Steps();
+  return encoded;
+}
+
+Status Capture::EncodeTransactions(const std::vector<TransactionPtr>& transactions) {
+  const size_t frame = FramePages(options_.page_size);
+  Steps steps;
+  for (const TransactionPtr& transaction : transactions) {
+    if (steps.images + transaction->pgnos.size() > frame) {
+      BACKSTAY_TRY(EncodeSteps(/*repair=*/false, &steps));
+    }
+    // An empty file is no database yet: what fills it again writes every page.
+    if (transaction->pages > 0) AddStep(*transaction, &steps);
+  }
+  return EncodeSteps(/*repair=*/false, &steps);
+}
+
+void Capture::SkipTransaction(const Transaction& transaction) {
+  const size_t n = options_.page_size;
+  for (size_t i = 0; i < transaction.pgnos.size(); ++i) {
+    uint32_t pgno = transaction.pgnos[i];
+    if (pgno > transaction.pages) break;
+    bool same = !transaction.images.empty() &&
+                PageHash(pgno, {transaction.images.data() + i * n, n}) == options_.index->Get(pgno);
+    if (!same) options_.index->Set(pgno, 0);
+  }
+  if (transaction.pages > 0) options_.index->Resize(transaction.pages);
+  if (!transaction.complete) options_.index->SetAllUnknown();
+}
+
+bool Capture::SetStamp(const FileStamp& stamp) {
+  mark_ = {};
+  change_known_ = false;
+  return std::exchange(stamp_, stamp) != stamp;
+}
+
+Status Capture::RepairFile(bool all, const FileFollower& file) {
+  WalTarget none;
+  none.rollback = true;
+  BACKSTAY_TRY(Place(none));
+  merged_transactions_ = 0;
+  buffer_.resize(static_cast<size_t>(FramePages(options_.page_size)) * options_.page_size);
+  FileFollower::Changes changes;
+  // Not in the middle of a transaction: half of what is read then would have to be sent again.
+  BACKSTAY_TRY(SettleFile(file, /*quiet_turns=*/100, &changes));
+  do {
+    merged_unknown_ = false;
+    BACKSTAY_TRY(CompareFile(all, file, &changes));
+    BACKSTAY_TRY(SettleFile(file, /*quiet_turns=*/0, &changes));
+    all = false;
+  } while (merged_unknown_);
+  if (changes.pages == 0) return {Code::kUnavailable, "the database file is empty", true};
+  if (encoder_.open() || options_.index->pages() != changes.pages) {
+    EncoderStep end;
+    end.transactions = 1 + merged_transactions_;
+    end.time_ms = options_.clock->WallMs();
+    end.pages = changes.pages;
+    BACKSTAY_TRY(encoder_.Encode({end}, /*repair=*/true, WalMark{}));
+  }
+  stamp_ = changes.stamp;
+  return Status::Ok();
+}
+
+Status Capture::CompareFile(bool all, const FileFollower& file, FileFollower::Changes* changes) {
+  constexpr uint32_t kPagesBetweenYields = 64;
+  std::vector<PageImage> found;
+  BACKSTAY_TRY(MergeChanges(file, changes));
+  for (uint32_t pgno = 1; pgno <= changes->pages; ++pgno) {
+    BACKSTAY_TRY(ComparePage(pgno, all, &found));
+    if (pgno % kPagesBetweenYields != 0) continue;
+    BACKSTAY_TRY(FlushRepair(&found));
+    if (!file.yield(/*waiting=*/false)) return {Code::kCancelled, "repair was interrupted", true};
+    BACKSTAY_TRY(MergeChanges(file, changes));
+  }
+  return FlushRepair(&found);
+}
+
+// Waits until the transactions in the middle of which pages were read have handed theirs over; in
+// the first turns also for those that have begun since.
+Status Capture::SettleFile(const FileFollower& file, int quiet_turns,
+                           FileFollower::Changes* changes) {
+  uint64_t begun = file.begun();
+  for (int turn = 1;; ++turn) {
+    if (turn <= quiet_turns) begun = file.begun();
+    Result<bool> settled = file.settled(begun);
+    if (!settled.ok()) return settled.status();
+    BACKSTAY_TRY(MergeChanges(file, changes));
+    if (*settled) return Status::Ok();
+    if (!file.yield(/*waiting=*/true)) return {Code::kCancelled, "repair was interrupted", true};
+  }
+}
+
+Status Capture::MergeChanges(const FileFollower& file, FileFollower::Changes* changes) {
+  Result<FileFollower::Changes> taken = file.take();
+  if (!taken.ok()) return taken.status();
+  *changes = std::move(*taken);
+  for (const TransactionPtr& transaction : changes->transactions) {
+    merged_transactions_ += transaction->committed ? 1 : 0;
+    if (!transaction->has_images() || transaction->pages == 0) {
+      SkipTransaction(*transaction);
+      merged_unknown_ = true;
+      continue;
+    }
+    Steps steps;
+    AddStep(*transaction, &steps);
+    for (EncoderStep& step : steps.steps) step.transactions = 0;
+    BACKSTAY_TRY(EncodeSteps(/*repair=*/true, &steps));
+  }
+  changes->transactions.clear();
+  return Status::Ok();
+}
+
+}  // namespace backstay

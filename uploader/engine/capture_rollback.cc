@@ -1,0 +1,113 @@
+// CaptureLoop, the part for rollback-journal modes: transactions come through the Handover, and the
+// database file alone is compared.
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "uploader/engine/capture_loop.h"
+
+namespace backstay {
+
+std::optional<WalTarget> CaptureLoop::Target() {
+  std::optional<WalTarget> wal = Fresh();
+  if (wal || !core_->handover.rollback()) return wal;
+  WalTarget file;
+  file.rollback = true;
+  file.pages = core_->handover.pages();
+  return file;
+}
+
+void CaptureLoop::MissedLocked() {
+  core_->Log(Level::kWarn,
+             "commits were missed (another program wrote or checkpointed); comparing all pages");
+  core_->NeedRepairLocked(RepairNeed::kAll);
+}
+
+// Encodes what was handed over. `to` was asked for before.
+void CaptureLoop::DrainLocked(const std::optional<WalTarget>& to) {
+  Capture* capture = core_->capture.get();
+  Handover::Batch batch = core_->handover.Take();
+  if (OtherPageSizeLocked(batch.transactions)) return;
+  // The start of the next WAL tells it in another way.
+  bool lost = std::exchange(unread_, false) && to && to->rollback;
+  if ((batch.foreign || lost) && core_->repair != RepairNeed::kAll) MissedLocked();
+  EncodeLocked(batch.transactions);
+  std::optional<FileStamp> stamp = batch.entry;
+  if (batch.entry) capture->SetOpenStamp(*batch.entry);
+  bool file_counts = !batch.transactions.empty() || (to && to->rollback);
+  if (batch.look && file_counts) stamp = batch.look->stamp;
+  if (!stamp || !capture->SetStamp(*stamp)) return;
+  if (core_->repair != RepairNeed::kNone || !core_->encoding) return;
+  if (Status kept = core_->outbox->AppendStamp(*stamp); !kept.ok()) Failed(kept);
+}
+
+void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) {
+  Capture* capture = core_->capture.get();
+  auto end = transactions.begin();
+  if (core_->repair == RepairNeed::kNone && core_->encoding) {
+    end = std::find_if(end, transactions.end(), [](const TransactionPtr& transaction) {
+      return !transaction->has_images();
+    });
+    Status encoded = capture->EncodeTransactions({transactions.begin(), end});
+    if (encoded.ok()) encoded = capture->encoder()->outbox_status();
+    if (!encoded.ok()) Failed(encoded);
+    if (core_->index->unknown() != 0) core_->NeedRepairLocked(RepairNeed::kUnknown);
+    if (end != transactions.end()) core_->NeedRepairLocked(RepairNeed::kUnknown);
+  }
+  // When all pages are to be compared the index has to stay what the replica has.
+  if (core_->repair == RepairNeed::kAll) return;
+  for (; end != transactions.end(); ++end) capture->SkipTransaction(**end);
+}
+
+// Pages of another size do not fit into the replica.
+bool CaptureLoop::OtherPageSizeLocked(const std::vector<TransactionPtr>& transactions) {
+  const uint32_t own = core_->identity.page_size;
+  for (const TransactionPtr& transaction : transactions) {
+    uint32_t size = transaction->page_size;
+    if (size == 0 || size == own) continue;
+    core_->StopLocked({Code::kForeign, "the page size of the database changed from " +
+                                           std::to_string(own) + " to " + std::to_string(size) +
+                                           ", which its replica " + core_->options.replica +
+                                           " cannot hold: give it a new prefix"});
+    return true;
+  }
+  return false;
+}
+
+Status CaptureLoop::RepairByLocked(bool all, std::unique_lock<std::mutex>* lock) {
+  std::optional<WalTarget> target = Target();
+  if (target && target->rollback) return core_->capture->RepairFile(all, Follower(lock));
+  // Pages read from the file count only while nobody writes to it without a WAL.
+  const uint64_t begun = core_->handover.begun();
+  auto fresh = [this, begun] {
+    return core_->handover.begun() == begun ? FreshTargets() : std::vector<WalTarget>();
+  };
+  return core_->capture->Repair(all, fresh,
+                                [this, lock] { return YieldRepair(lock, /*waiting=*/false); });
+}
+
+FileFollower CaptureLoop::Follower(std::unique_lock<std::mutex>* lock) {
+  FileFollower file;
+  file.take = [this] { return TakeChanges(); };
+  file.begun = [this] { return core_->handover.begun(); };
+  file.settled = [this](uint64_t begun) -> Result<bool> {
+    Handover::Settled settled = core_->handover.SettledSince(begun);
+    if (settled != Handover::Settled::kForeign) return settled == Handover::Settled::kYes;
+    return Status(Code::kUnavailable, "another program writes to the database", true);
+  };
+  file.yield = [this, lock](bool waiting) { return YieldRepair(lock, waiting); };
+  return file;
+}
+
+Result<FileFollower::Changes> CaptureLoop::TakeChanges() {
+  Handover::Batch batch = core_->handover.Take();
+  if (OtherPageSizeLocked(batch.transactions)) return core_->stopped;
+  if (batch.foreign) {
+    return Status(Code::kUnavailable, "another program writes to the database", true);
+  }
+  if (!batch.look || Fresh()) return Status(Code::kCancelled, "the journal mode changed", true);
+  return FileFollower::Changes{std::move(batch.transactions), batch.look->pages, batch.look->stamp};
+}
+
+}  // namespace backstay

@@ -1,0 +1,181 @@
+#include "uploader/engine/handover.h"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <iterator>
+#include <utility>
+
+namespace backstay {
+namespace {
+
+constexpr size_t kMaxPageNumbers = 1 << 20;  // in one transaction without images
+
+// `a`, then `b`, as one without images.
+TransactionPtr WithoutImages(const Transaction& a, const Transaction& b) {
+  auto both = std::make_shared<Transaction>();
+  both->committed = a.committed || b.committed;
+  both->complete = a.complete && b.complete;
+  both->page_size = b.page_size;
+  both->pages = b.pages;
+  both->time_ms = b.time_ms;
+  std::set_union(a.pgnos.begin(), a.pgnos.end(), b.pgnos.begin(), b.pgnos.end(),
+                 std::back_inserter(both->pgnos));
+  if (both->pgnos.size() <= kMaxPageNumbers) return both;
+  both->complete = false;
+  both->pgnos = {};
+  return both;
+}
+
+}  // namespace
+
+void Handover::SetKnownLocked(const FileLook& look) {
+  ++epoch_;
+  known_ = look.rollback ? std::optional(look) : std::nullopt;
+  rollback_ = known_.has_value();
+}
+
+bool Handover::Opened(const FileLook& look) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  bool same = known_ && known_->Same(look);
+  if (known_ && !same) foreign_ = true;
+  SetKnownLocked(look);
+  return same && known_;
+}
+
+void Handover::Begin(const FileLook& look) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ++begun_;
+  ++epoch_;
+  if (known_ && !known_->Same(look)) foreign_ = true;
+}
+
+void Handover::End(TransactionPtr transaction, const FileLook& look) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  auto fits = [&] {
+    return !active_ || bytes_ == 0 || bytes_ + transaction->bytes() <= options_.max_bytes;
+  };
+  if (!fits() && !gave_up_) {
+    gave_up_ = !room_.wait_for(lock, std::chrono::milliseconds(kMaxWaitMs), fits);
+  }
+  try {
+    if (active_) PushLocked(fits() ? std::move(transaction) : WithoutImages({}, *transaction));
+  } catch (const std::exception&) {
+    foreign_ = true;
+  }
+  EndLocked(look);
+}
+
+void Handover::EndUnknown(const FileLook& look) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  foreign_ = true;
+  EndLocked(look);
+}
+
+void Handover::EndLocked(const FileLook& look) {
+  ++ended_;
+  // The commit that turns WAL mode on still counts as one of the file; what follows does not.
+  ++epoch_;
+  known_ = look;
+  rollback_ = true;
+}
+
+void Handover::PushLocked(TransactionPtr transaction) {
+  if (!transaction->has_images() && !queue_.empty() && !queue_.back()->has_images()) {
+    TransactionPtr last = std::move(queue_.back());
+    queue_.pop_back();
+    bytes_ -= last->bytes();
+    pages_ -= last->pgnos.size();
+    transaction = WithoutImages(*last, *transaction);
+  }
+  bytes_ += transaction->bytes();
+  pages_ += transaction->pgnos.size();
+  queue_.push_back(std::move(transaction));
+}
+
+void Handover::EnterWal(const FileLook& look) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!known_) return;
+  if (!known_->Same(look)) foreign_ = true;
+  ++epoch_;
+  known_.reset();
+  rollback_ = false;
+  entry_ = look.stamp;
+}
+
+Handover::Batch Handover::Take() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Batch batch;
+  batch.transactions.assign(queue_.begin(), queue_.end());
+  batch.foreign = std::exchange(foreign_, false);
+  batch.look = known_;
+  batch.entry = std::exchange(entry_, std::nullopt);
+  queue_.clear();
+  bytes_ = 0;
+  pages_ = 0;
+  gave_up_ = false;
+  room_.notify_all();
+  return batch;
+}
+
+uint64_t Handover::queued_pages() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return pages_;
+}
+
+bool Handover::Idle() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return queue_.empty() && begun_ == ended_;
+}
+
+uint32_t Handover::pages() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return known_ ? known_->pages : 0;
+}
+
+uint64_t Handover::begun() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return begun_;
+}
+
+void Handover::Poll() { static_cast<void>(SettledSince(begun())); }
+
+Handover::Settled Handover::SettledSince(uint64_t begun) {
+  uint64_t epoch = 0;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (foreign_) return Settled::kForeign;
+    if (ended_ < begun) return Settled::kNotYet;
+    // One that is open now began after the reading, and has looked at the file before.
+    if (!known_ || begun_ > ended_) return Settled::kYes;
+    epoch = epoch_;
+  }
+  // Another program's transaction is under way, or waits to be rolled back.
+  if (options_.journal_active()) return Settled::kNotYet;
+  FileLook look = options_.look();
+  if (look.page_size == 0) return Settled::kNotYet;
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (foreign_) return Settled::kForeign;
+  if (epoch_ != epoch) return Settled::kNotYet;
+  if (known_->Same(look)) return Settled::kYes;
+  foreign_ = true;
+  SetKnownLocked(look);
+  return Settled::kForeign;
+}
+
+void Handover::Deactivate() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  active_ = false;
+  queue_.clear();
+  bytes_ = 0;
+  pages_ = 0;
+  room_.notify_all();
+}
+
+void Handover::Activate() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  active_ = true;
+  foreign_ = foreign_ || begun_ != ended_;
+}
+
+}  // namespace backstay
