@@ -39,19 +39,30 @@ HostFile::~HostFile() {
 }
 
 int64_t HostFile::Read(void* buffer, int64_t n, int64_t offset) noexcept {
-  constexpr int64_t kChunk = 1 << 30;
+  constexpr int kTries = 8;
   std::lock_guard lock(mutex_);
-  auto* out = static_cast<char*>(buffer);
-  const int64_t size = SizeLocked();
-  if (size < 0 || offset < 0 || n < 0) return -1;
-  const int64_t want = std::min(n, std::max<int64_t>(size - offset, 0));
-  for (int64_t done = 0; done < want;) {
-    const int amount = static_cast<int>(std::min(want - done, kChunk));
-    // A short read means that the file shrank in between: fail, the engine asks again.
-    if (file_->pMethods->xRead(file_, out + done, amount, offset + done) != SQLITE_OK) return -1;
+  if (offset < 0 || n < 0) return -1;
+  for (int i = 0; i < kTries; i++) {
+    const int64_t size = SizeLocked();
+    if (size < 0) return -1;
+    const int64_t want = std::min(n, std::max<int64_t>(size - offset, 0));
+    const int rc = ReadLocked(static_cast<char*>(buffer), want, offset);
+    if (rc == SQLITE_OK) return want;
+    // The file shrank in between.
+    if (rc != SQLITE_IOERR_SHORT_READ) return -1;
+  }
+  return -1;
+}
+
+int HostFile::ReadLocked(char* out, int64_t n, int64_t offset) noexcept {
+  constexpr int64_t kChunk = 1 << 30;
+  for (int64_t done = 0; done < n;) {
+    const int amount = static_cast<int>(std::min(n - done, kChunk));
+    const int rc = file_->pMethods->xRead(file_, out + done, amount, offset + done);
+    if (rc != SQLITE_OK) return rc;
     done += amount;
   }
-  return want;
+  return SQLITE_OK;
 }
 
 int64_t HostFile::Size() noexcept {

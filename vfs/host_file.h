@@ -43,6 +43,7 @@ class HostFile {
  private:
   HostFile(const InnerVfs& inner, const std::string& path);
   int64_t SizeLocked() noexcept;
+  int ReadLocked(char* out, int64_t n, int64_t offset) noexcept;  // an SQLite result code
 
   const InnerVfs inner_;
   std::unique_ptr<char[]> name_;      // zeros, the path, zeros; the VFS keeps a pointer into it

@@ -206,7 +206,7 @@ class RestartTest(RollbackCase):
             self.assertLess(self.stored() - before, 8192)
             getattr(app, end)()
             self.assert_restores()
-            self.assertEqual(self.repairs(app), 0, end)
+            self.assertEqual(self.repairs(app), 0, end + app.stderr())
 
     def test_killed_while_writing(self):
         for mode in FILE_MODES:

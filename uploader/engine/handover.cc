@@ -157,7 +157,10 @@ Handover::Settled Handover::SettledSince(uint64_t begun) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (foreign_) return Settled::kForeign;
   if (epoch_ != epoch) return Settled::kNotYet;
-  if (known_->Same(look)) return Settled::kYes;
+  if (known_->Same(look)) {
+    known_->stamp = look.stamp;  // its attributes may have changed
+    return Settled::kYes;
+  }
   foreign_ = true;
   SetKnownLocked(look);
   return Settled::kForeign;
