@@ -19,8 +19,11 @@ std::optional<WalTarget> CaptureLoop::Target() {
 }
 
 void CaptureLoop::MissedLocked() {
-  core_->Log(Level::kWarn,
-             "commits were missed (another program wrote or checkpointed); comparing all pages");
+  // A comparison that is due already has its own reason.
+  if (core_->repair != RepairNeed::kAll) {
+    core_->Log(Level::kWarn,
+               "commits were missed (another program wrote or checkpointed); comparing all pages");
+  }
   core_->NeedRepairLocked(RepairNeed::kAll);
 }
 

@@ -80,11 +80,11 @@ Status LogWriter::Adopt(const Identity& found) {
   if (marked == 0 && !HasPages(PagesOf(reader, *plan))) return Foreign(found.id);
   const std::string path = core_->options.folder + "/adopt.tmp";
   Result<Fd> file = OpenFile(path, O_RDWR | O_CREAT | O_TRUNC);
-  if (!file.ok()) return file.status();
+  if (!file.ok()) return file.status().Wrap("the replica cannot be read back");
   unlink(path.c_str());
   FilePageStore store(*file, path);
   Result<RestoreOutcome> outcome = RestoreInto(reader, {}, &store);
-  if (!outcome.ok()) return outcome.status();
+  if (!outcome.ok()) return outcome.status().Wrap("the replica cannot be read back");
   const ReplayResult& end = outcome->result;
   if (marked == 0 && !HoldsPages(end.page_hashes)) return Foreign(found.id);
   ShipState ship;

@@ -1,0 +1,218 @@
+#!/usr/bin/python3
+"""Killed before every system call that changes a file: restore, pack, snapshot, takeover.
+
+tests/support/syscall_fault counts the calls below the test's folder and kills at the n-th. A short pass
+tries every step of a restore and a random sample of the application's; a long one takes new samples.
+"""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+
+from fault_world import BUILD, PYTHON, App, Corrupt, FaultCase, Lost, main
+
+FAULT = os.path.join(BUILD, "tests", "syscall_fault")
+ROWS = ("INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
+        "WHERE i < {}) SELECT hex(randomblob(200)) FROM n")
+# argv: database, extension, file for what was acknowledged. Ends when there is a pack and a second snapshot.
+APPLICATION = r"""
+import json, os, sqlite3, sys, time
+loader = sqlite3.connect(":memory:")
+loader.enable_load_extension(True)
+loader.load_extension(sys.argv[2])
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("PRAGMA journal_mode=wal")
+big = int(sys.argv[6])
+note = os.open(sys.argv[3], os.O_WRONLY | os.O_CREAT, 0o600)
+first = c.execute("SELECT coalesce(max(n), 0) FROM steps").fetchone()[0] + 1
+for n in range(first, first + 6):
+    c.execute("INSERT INTO steps VALUES(?, randomblob(?))", (n, big if n - first in (1, 3) or big > 700000 else 300))
+    if n == first + 4: c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if c.execute("SELECT backstay_sync(20000)").fetchone()[0] == 1: os.pwrite(note, b"%8d" % n, 0)
+want = sys.argv[4].split(",")
+end = time.monotonic() + 20
+def done():
+    log = open(sys.argv[5]).read()
+    return all(text in log for text in want)
+while not done() and time.monotonic() < end: time.sleep(0.005)
+c.close()
+"""
+
+
+class StepsCase(FaultCase):
+    def setUp(self):
+        super().setUp()
+        self.report = os.path.join(self.folder, "report")
+        if subprocess.run([FAULT, self.disk, "writes", "kill", "0", "1", self.report, "true"]).returncode == 125:
+            self.skipTest("ptrace is not permitted")
+        self.env["BACKSTAY_LOG_LEVEL"] = "debug"
+
+    def broken(self, at, *command, folder=None, log=None):
+        """Runs it, killed at the at-th call (0: never). True when it ran to its end."""
+        with open(log or os.devnull, "wb") as stderr:
+            done = subprocess.run([FAULT, folder or self.folder, "writes", "kill", str(at), "1", self.report, *command],
+                                  env=self.env, timeout=120, stdout=subprocess.DEVNULL, stderr=stderr)
+        self.tally.kills += done.returncode == 137
+        if done.returncode not in (0, 137):
+            self.fail(f"step {at}: status {done.returncode}\n" + (open(log, encoding="utf-8").read() if log else ""))
+        return done.returncode == 0
+
+    def steps(self):
+        with open(self.report, encoding="utf-8") as file:
+            return int(file.read())
+
+
+class RestoreTest(StepsCase):
+    def begin(self):
+        app = App(self)
+        app.sql("CREATE TABLE t(id INTEGER PRIMARY KEY, text)")
+        app.sql(ROWS.format(500))
+        self.assertTrue(app.sync())
+        app.sql(ROWS.format(20))
+        self.assertTrue(app.sync())
+        app.close()
+        return self.dump(self.db)
+
+    def test_new(self):
+        content = self.begin()
+        out = os.path.join(self.folder, "out", "new.db")
+        at = 0
+        while True:
+            at += 1
+            shutil.rmtree(os.path.dirname(out), ignore_errors=True)
+            os.mkdir(os.path.dirname(out))
+            survived = self.broken(at, os.path.join(BUILD, "backstay"), "restore", "-o", out, self.url)
+            if os.path.exists(out) and self.dump(out) != content:
+                raise Corrupt(f"killed at step {at}: the target is not whole")
+            if survived:
+                break
+            self.tool("restore", *(["-force"] if os.path.exists(out) else []), "-o", out, self.url)
+            self.assertEqual(self.dump(out), content)
+            self.assertEqual(sorted(os.listdir(os.path.dirname(out))), ["new.db", "new.db-backstay"])
+        self.assertGreater(at, 8)
+
+    def test_over_an_old_database(self):
+        content = self.begin()
+        out = os.path.join(self.folder, "out", "old.db")
+        at = 0
+        while True:
+            at += 1
+            shutil.rmtree(os.path.dirname(out), ignore_errors=True)
+            os.mkdir(os.path.dirname(out))
+            self.make_old(out)
+            if self.broken(at, os.path.join(BUILD, "backstay"), "restore", "-force", "-o", out, self.url):
+                break
+            with contextlib.closing(sqlite3.connect(out)) as connection:
+                self.assertEqual(connection.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+            self.tool("restore", "-force", "-o", out, self.url)
+            self.assertEqual(self.dump(out), content)
+        self.assertEqual(self.dump(out), content)
+
+    def make_old(self, out):
+        """A database whose WAL holds a part of it, as after a crash."""
+        source = out + ".source"
+        with contextlib.closing(sqlite3.connect(source, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode=wal")
+            connection.execute("CREATE TABLE old(a)")
+            connection.execute("PRAGMA wal_checkpoint")
+            connection.execute("INSERT INTO old VALUES(1)")
+            shutil.copy(source, out)
+            shutil.copy(source + "-wal", out + "-wal")
+        os.remove(source)
+
+
+class ApplicationTest(StepsCase):
+    sample = 4
+    big = 600000  # bytes of the large rows
+
+    def template(self):
+        """A database whose next commits bring a pack and a snapshot."""
+        app = App(self)
+        app.sql("CREATE TABLE steps(n INTEGER PRIMARY KEY, filler)")
+        for _ in range(7):
+            app.sql("INSERT INTO steps(filler) VALUES(randomblob(560000))")
+            self.assertTrue(app.sync())
+        app.close()
+        shutil.copytree(self.replica, self.replica + ".template")
+        shutil.copytree(self.disk, self.disk + ".template", symlinks=True)
+
+    def reset(self):
+        for path in (self.replica, self.disk):
+            shutil.rmtree(path)
+            shutil.copytree(path + ".template", path)
+
+    def play(self, at, want):
+        log = os.path.join(self.folder, "log")
+        note = os.path.join(self.folder, "note")
+        open(note, "w", encoding="utf-8").close()
+        open(log, "w", encoding="utf-8").close()
+        code = [PYTHON, "-c", APPLICATION, self.db, os.path.join(BUILD, "backstay.so"), note, want, log, str(self.big)]
+        # Only what lies below the replica and the disk counts; the notes are none of Backstay's.
+        survived = self.broken(at, *code, folder=self.folder + "/d" if at % 2 else self.folder + "/r", log=log)
+        with open(note, encoding="utf-8") as file:
+            return survived, int(file.read() or 0), open(log, encoding="utf-8").read()
+
+    def check(self, at, acknowledged):
+        rows = self.rows(self.db, "SELECT max(n), count(*) FROM steps")[0]
+        self.assertEqual(self.rows(self.db, "PRAGMA integrity_check"), [("ok",)])
+        try:
+            restored = self.rows(self.restored(), "SELECT max(n), count(*) FROM steps")[0]
+        except Corrupt as error:
+            begun = "its first snapshot was never finished" in str(error) or "no replica" in str(error)
+            if acknowledged or not begun:
+                raise
+            restored = (0, 0)
+        restored = [n or 0 for n in restored]
+        if restored[0] < acknowledged:
+            raise Lost(f"step {at}: {acknowledged} acknowledged, {restored[0]} restored")
+        if restored[0] != restored[1] or restored[0] > (rows[0] or 0):
+            raise Corrupt(f"step {at}: {restored} restored, {rows} committed")
+        app = App(self)
+        app.sql("INSERT INTO steps VALUES((SELECT coalesce(max(n), 0) + 1 FROM steps), 'after')")
+        self.assertTrue(app.sync(), app.stderr())
+        self.assert_same(self.restored())
+        app.close()
+        self.assertEqual([l["msg"] for l in app.lines("ERROR")], [], f"step {at}")
+
+    def each(self, want):
+        """Steps below the replica (even) and the disk (odd), in turn."""
+        counts = []
+        for parity in (2, 1):
+            self.reset()
+            survived, _, log = self.play(1000000 + parity, want)
+            self.assertTrue(survived)
+            self.assertTrue(all(text in log for text in want.split(",")), log)
+            counts.append(self.steps())
+        for _ in range(self.sample):
+            parity = self.random.randrange(2)
+            at = self.random.randrange(counts[parity]) // 2 * 2 + 2 - parity
+            self.reset()
+            _, acknowledged, _ = self.play(at, want)
+            self.check(at, acknowledged)
+
+    def test_pack_and_snapshot(self):
+        self.template()
+        self.each("packed log objects,snapshot complete")
+
+    def test_takeover(self):
+        """The same in a database that was restored: it takes over, then packs."""
+        self.big = 800000  # a restored state does not count what is packed
+        self.template()
+        shutil.rmtree(self.disk + ".template")
+        os.mkdir(self.disk + ".template")
+        self.tool("restore", "-o", os.path.join(self.disk + ".template", "app.db"), self.url)
+        self.each("took over the log,packed log objects")
+
+    def test_first_snapshot(self):
+        with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as connection:
+            connection.execute("CREATE TABLE steps(n INTEGER PRIMARY KEY, filler)")
+        os.mkdir(self.replica)
+        shutil.copytree(self.replica, self.replica + ".template")
+        shutil.copytree(self.disk, self.disk + ".template")
+        self.each("snapshot complete")
+
+
+if __name__ == "__main__":
+    main("steps", RestoreTest, ApplicationTest)

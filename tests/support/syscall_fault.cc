@@ -1,0 +1,179 @@
+// Runs a command and breaks it at its n-th system call on files below a folder: kills it before the
+// call, or lets calls fail. ptrace with a seccomp filter, so that it also reaches libraries that no
+// LD_PRELOAD does, and costs nothing for other calls.
+//
+//   syscall_fault FOLDER WHICH ACTION FIRST COUNT REPORT COMMAND [ARGUMENT…]
+//
+// WHICH: writes (what changes files), all (opens, reads and syncs too). ACTION: kill, or an errno.
+// FIRST: the first call that is broken, 1-based; 0: none. COUNT: calls broken from there on. The
+// number of calls seen is written to the file REPORT when the command ends. Exit status: the
+// command's, or 128 + the signal that ended it; 125 when ptrace is not permitted.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace {
+
+struct Call {
+  long number;
+  int fd;      // index of the argument that is a descriptor; -1: none
+  int path;    // index of the argument that is a path; -1: none
+  bool reads;  // only with WHICH all
+};
+
+const std::vector<Call>& Calls() {
+  static const std::vector<Call> calls = {
+      {SYS_write, 0, -1, false},     {SYS_pwrite64, 0, -1, false},  {SYS_writev, 0, -1, false},
+      {SYS_ftruncate, 0, -1, false}, {SYS_fallocate, 0, -1, false}, {SYS_fsync, 0, -1, false},
+      {SYS_fdatasync, 0, -1, false}, {SYS_fchmod, 0, -1, false},    {SYS_fchown, 0, -1, false},
+      {SYS_renameat, -1, 1, false},  {SYS_renameat2, -1, 1, false}, {SYS_linkat, -1, 1, false},
+      {SYS_unlinkat, -1, 1, false},  {SYS_mkdirat, -1, 1, false},   {SYS_setxattr, -1, 0, false},
+      {SYS_openat, -1, 1, false},    {SYS_pread64, 0, -1, true},    {SYS_read, 0, -1, true},
+      {SYS_fstat, 0, -1, true},      {SYS_flock, 0, -1, true},      {SYS_getdents64, 0, -1, true},
+#ifdef SYS_rename
+      {SYS_rename, -1, 0, false},    {SYS_link, -1, 0, false},      {SYS_unlink, -1, 0, false},
+      {SYS_rmdir, -1, 0, false},     {SYS_mkdir, -1, 0, false},     {SYS_open, -1, 0, false},
+#endif
+  };
+  return calls;
+}
+
+struct Plan {
+  std::string folder;
+  bool all = false;
+  int error = 0;  // 0: kill
+  unsigned long first = 0;
+  unsigned long count = 0;
+  unsigned long seen = 0;
+};
+
+std::string PathOf(pid_t thread, const Call& call, const __ptrace_syscall_info& info) {
+  char buffer[4096] = {};
+  if (call.fd >= 0) {
+    std::string link = "/proc/" + std::to_string(thread) + "/fd/" +
+                       std::to_string(static_cast<int>(info.seccomp.args[call.fd]));
+    ssize_t got = readlink(link.c_str(), buffer, sizeof buffer - 1);
+    return got > 0 ? std::string(buffer, static_cast<size_t>(got)) : "";
+  }
+  iovec local{buffer, 256};
+  iovec remote{reinterpret_cast<void*>(info.seccomp.args[call.path]), 256};
+  // What lies behind the end of the string may not be mapped.
+  for (size_t n : {256, 64, 16}) {
+    local.iov_len = remote.iov_len = n;
+    if (process_vm_readv(thread, &local, 1, &remote, 1, 0) > 0) break;
+  }
+  return buffer;
+}
+
+// An open that makes nothing changes nothing.
+bool OnlyReads(const Call& call, const __ptrace_syscall_info& info) {
+  if (call.reads) return true;
+  bool opens = call.number == SYS_openat;
+#ifdef SYS_open
+  opens = opens || call.number == SYS_open;
+#endif
+  return opens && (info.seccomp.args[call.path + 1] & (O_CREAT | O_TRUNC)) == 0;
+}
+
+void Refuse(pid_t thread, int error) {
+#ifdef __x86_64__
+  ptrace(PTRACE_POKEUSER, thread, offsetof(user_regs_struct, orig_rax), -1L);
+  ptrace(PTRACE_POKEUSER, thread, offsetof(user_regs_struct, rax), -static_cast<long>(error));
+#else
+  (void)thread, (void)error;
+#endif
+}
+
+void OnCall(pid_t process, pid_t thread, Plan* plan) {
+  __ptrace_syscall_info info{};
+  ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info);
+  for (const Call& call : Calls()) {
+    if (call.number != static_cast<long>(info.seccomp.nr)) continue;
+    if (!plan->all && OnlyReads(call, info)) return;
+    if (PathOf(thread, call, info).compare(0, plan->folder.size(), plan->folder) != 0) return;
+    ++plan->seen;
+    if (plan->first == 0 || plan->seen < plan->first) return;
+    if (plan->seen >= plan->first + plan->count) return;
+    plan->error == 0 ? static_cast<void>(kill(process, SIGKILL)) : Refuse(thread, plan->error);
+    return;
+  }
+}
+
+void Become(char** command) {
+  std::vector<sock_filter> filter = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+  for (const Call& call : Calls()) {
+    filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call.number), 0, 1));
+    filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE));
+  }
+  filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
+  if (ptrace(PTRACE_TRACEME, 0, 0, 0) != 0) _exit(125);
+  raise(SIGSTOP);
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) _exit(125);
+  execvp(command[0], command);
+  _exit(127);
+}
+
+int Trace(pid_t process, Plan* plan) {
+  int status = 0;
+  waitpid(process, &status, 0);
+  if (!WIFSTOPPED(status)) return 125;
+  ptrace(PTRACE_SETOPTIONS, process, 0,
+         PTRACE_O_TRACESECCOMP | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+             PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL);
+  ptrace(PTRACE_CONT, process, 0, 0);
+  for (;;) {
+    pid_t thread = waitpid(-1, &status, __WALL);
+    if (thread < 0) return 125;
+    if (WIFEXITED(status) && thread == process) return WEXITSTATUS(status);
+    if (WIFSIGNALED(status) && thread == process) return 128 + WTERMSIG(status);
+    if (!WIFSTOPPED(status)) continue;
+    int deliver = 0;
+    if (status >> 8 == (SIGTRAP | (PTRACE_EVENT_SECCOMP << 8))) {
+      OnCall(process, thread, plan);
+    } else if (status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP) {
+      deliver = WSTOPSIG(status);  // a new thread begins with a SIGSTOP that nobody sent
+    }
+    ptrace(PTRACE_CONT, thread, 0, deliver);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 8) return 2;
+  Plan plan;
+  plan.folder = argv[1];
+  plan.all = argv[2] == std::string("all");
+  plan.error = argv[3] == std::string("kill") ? 0 : atoi(argv[3]);
+  plan.first = strtoul(argv[4], nullptr, 10);
+  plan.count = strtoul(argv[5], nullptr, 10);
+  pid_t process = fork();
+  if (process == 0) Become(argv + 7);
+  int code = Trace(process, &plan);
+  FILE* report = fopen(argv[6], "w");
+  if (report == nullptr) return 2;
+  fprintf(report, "%lu\n", plan.seen);
+  fclose(report);
+  return code;
+}
