@@ -6,8 +6,10 @@
 //
 // WHICH: writes (what changes files), all (opens, reads and syncs too). ACTION: kill, or an errno.
 // FIRST: the first call that is broken, 1-based; 0: none. COUNT: calls broken from there on. The
-// number of calls seen is written to the file REPORT when the command ends. Exit status: the
-// command's, or 128 + the signal that ended it; 125 when ptrace is not permitted.
+// number of calls seen is written to the file REPORT when the command ends. With
+// SYSCALL_FAULT_SYNCED in the environment every file is copied into that folder before it is
+// fsynced, named INODE-BIRTH: what a power cut would leave at least. Exit status: the command's, or
+// 128 + the signal that ended it; 125 when ptrace is not permitted.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +21,8 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -63,6 +67,7 @@ struct Plan {
   unsigned long first = 0;
   unsigned long count = 0;
   unsigned long seen = 0;
+  std::string synced;  // folder for copies; empty: none
 };
 
 std::string PathOf(pid_t thread, const Call& call, const __ptrace_syscall_info& info) {
@@ -102,6 +107,23 @@ void Refuse(pid_t thread, int error) {
 #endif
 }
 
+void KeepSynced(pid_t thread, int fd, const std::string& folder) {
+  std::string path = "/proc/" + std::to_string(thread) + "/fd/" + std::to_string(fd);
+  int from = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct statx info {};
+  if (from < 0 || statx(from, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &info) != 0)
+    return;
+  std::string name = folder + "/" + std::to_string(info.stx_ino) + "-" +
+                     std::to_string(info.stx_btime.tv_sec) + "." +
+                     std::to_string(info.stx_btime.tv_nsec);
+  int to = open((name + ".new").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  while (to >= 0 && sendfile(to, from, nullptr, 1 << 20) > 0) {
+  }
+  if (to >= 0) rename((name + ".new").c_str(), name.c_str());
+  close(from);
+  if (to >= 0) close(to);
+}
+
 void OnCall(pid_t process, pid_t thread, Plan* plan) {
   __ptrace_syscall_info info{};
   ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info);
@@ -109,6 +131,10 @@ void OnCall(pid_t process, pid_t thread, Plan* plan) {
     if (call.number != static_cast<long>(info.seccomp.nr)) continue;
     if (!plan->all && OnlyReads(call, info)) return;
     if (PathOf(thread, call, info).compare(0, plan->folder.size(), plan->folder) != 0) return;
+    bool sync = call.number == SYS_fsync || call.number == SYS_fdatasync;
+    if (sync && !plan->synced.empty()) {
+      KeepSynced(thread, static_cast<int>(info.seccomp.args[0]), plan->synced);
+    }
     ++plan->seen;
     if (plan->first == 0 || plan->seen < plan->first) return;
     if (plan->seen >= plan->first + plan->count) return;
@@ -168,6 +194,7 @@ int main(int argc, char** argv) {
   plan.error = argv[3] == std::string("kill") ? 0 : atoi(argv[3]);
   plan.first = strtoul(argv[4], nullptr, 10);
   plan.count = strtoul(argv[5], nullptr, 10);
+  if (const char* folder = getenv("SYSCALL_FAULT_SYNCED")) plan.synced = folder;
   pid_t process = fork();
   if (process == 0) Become(argv + 7);
   int code = Trace(process, &plan);

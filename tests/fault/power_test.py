@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+"""Power cuts: what was not synced is lost, torn or kept at random, in the database, its WAL and the state folder.
+
+tests/support/syscall_fault copies every file when it is synced and kills the application somewhere; then the disk
+is made what a power cut may leave of it. The replica may be ahead of the disk afterwards. The application starts
+again, shipping goes on by itself, and what the replica held before stays restorable by -txid.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+
+from fault_world import BUILD, PYTHON, App, Corrupt, FaultCase, Lost, main
+
+FAULT = os.path.join(BUILD, "tests", "syscall_fault")
+SECTOR = 512
+# argv: database, extension, note, seed, synchronous. Runs until it is killed.
+APPLICATION = r"""
+import json, os, random, sqlite3, sys
+loader = sqlite3.connect(":memory:")
+loader.enable_load_extension(True)
+loader.load_extension(sys.argv[2])
+rng = random.Random(sys.argv[4])
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("PRAGMA journal_mode=wal")
+c.execute("PRAGMA synchronous=" + sys.argv[5])
+c.execute(f"PRAGMA wal_autocheckpoint={rng.choice((10, 100, 1000))}")
+note = os.open(sys.argv[3], os.O_WRONLY | os.O_CREAT, 0o600)
+n = c.execute("SELECT coalesce(max(n), 0) FROM steps").fetchone()[0]
+while True:
+    n += 1
+    c.execute("INSERT INTO steps VALUES(?, randomblob(?))", (n, rng.randrange(rng.choice((30, 3000, 100000)))))
+    if n % 5 == 0: c.execute("UPDATE steps SET filler = randomblob(50) WHERE n = ?", (rng.randrange(n),))
+    if n % 13 == 0: c.execute("DELETE FROM junk")
+    if n % 7 == 0: c.execute("INSERT INTO junk VALUES(randomblob(30000))")
+    if rng.random() < 0.05: c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if rng.random() < 0.5 and c.execute("SELECT backstay_sync(20000)").fetchone()[0] == 1:
+        status = json.loads(c.execute("SELECT backstay_status()").fetchone()[0])
+        os.pwrite(note, json.dumps([n, status["replicas"][0]["replicated_txid"]]).encode().ljust(60), 0)
+"""
+
+
+class PowerTest(FaultCase):
+    def setUp(self):
+        super().setUp()
+        self.note = os.path.join(self.folder, "note")
+        self.synced = os.path.join(self.folder, "synced")
+        os.mkdir(self.synced)
+        self.run_broken(0, "true")
+        if self.code == 125:
+            self.skipTest("ptrace is not permitted")
+
+    def run_broken(self, at, *command):
+        with open(os.path.join(self.folder, "application"), "wb") as stderr:
+            self.code = subprocess.run(
+                [FAULT, self.disk, "writes", "kill", str(at), "1", os.path.join(self.folder, "report"), *command],
+                env={**self.env, "SYSCALL_FAULT_SYNCED": self.synced}, timeout=120, stdout=stderr,
+                stderr=stderr).returncode
+
+    def cut(self):
+        """Makes the disk what a power cut may have left of it."""
+        self.tally.faults += 1
+        kept = self.random.choice((0, 0, 0.1, 0.5, 0.9, 1))
+        for folder, _, names in os.walk(self.disk):
+            for name in names:
+                path = os.path.join(folder, name)
+                if name.endswith("-shm") and self.random.random() < 0.5:
+                    os.remove(path)
+                elif not name.endswith("-shm"):
+                    self.tear(path, kept)
+        shutil.rmtree(self.synced)
+        os.mkdir(self.synced)
+
+    def synced_content(self, path):
+        inode = os.stat(path).st_ino
+        born = subprocess.run(["stat", "-c", "%.9W", path], capture_output=True, text=True, check=True).stdout.strip()
+        seconds, nanoseconds = born.split(".")
+        copy = os.path.join(self.synced, f"{inode}-{seconds}.{int(nanoseconds)}")
+        if not os.path.exists(copy):
+            return b""
+        with open(copy, "rb") as file:
+            return file.read()
+
+    def tear(self, path, kept):
+        with open(path, "rb") as file:
+            now = file.read()
+        then = self.synced_content(path)
+        if path == self.db and not then:
+            then = now  # from before this round
+        size = len(now) if self.random.random() < kept else len(then)
+        result = bytearray(size)
+        block = self.random.choice((SECTOR, 4096))
+        for at in range(0, size, block):
+            source = now if self.random.random() < kept else then
+            part = source[at:min(at + block, size)]
+            result[at:at + len(part)] = part
+        with open(path, "r+b") as file:
+            file.truncate()
+            file.write(result)
+
+    def assert_prefix(self, path, least, what):
+        low, high, count = self.rows(path, "SELECT min(n), max(n), count(*) FROM steps")[0]
+        if (high or 0) < least:
+            raise Lost(f"{what}: {high}, acknowledged {least}")
+        if count and (low, high) != (1, count):
+            raise Corrupt(f"{what}: {low} to {high}, {count} rows")
+
+    def life(self, synchronous):
+        """One run until a power cut: what was acknowledged last (row, txid)."""
+        with open(self.note, "w", encoding="utf-8"):
+            pass
+        at = self.random.randrange(20, 1200)
+        self.run_broken(at, PYTHON, "-c", APPLICATION, self.db, os.path.join(BUILD, "backstay.so"), self.note,
+                        str(self.random.random()), synchronous)
+        self.tally.kills += 1
+        with open(os.path.join(self.folder, "application"), encoding="utf-8") as file:
+            self.assertEqual(self.code, 137, file.read())
+        with open(self.note, encoding="utf-8") as file:
+            acknowledged = json.loads(file.read() or "[0, 0]")
+        self.cut()
+        return acknowledged
+
+    def begin(self, **env):
+        self.env.update(env)
+        app = App(self)
+        app.sql("CREATE TABLE steps(n INTEGER PRIMARY KEY, filler)")
+        app.sql("CREATE TABLE junk(v)")
+        self.assertTrue(app.sync())
+        app.close()
+
+    def go_on(self, acknowledged):
+        """The next start: shipping goes on, and nothing that was in the bucket is lost."""
+        row, txid = acknowledged
+        app = App(self)
+        if app.sql("PRAGMA integrity_check") != [["ok"]]:
+            raise Corrupt("the local database is damaged")
+        app.sql("INSERT INTO steps VALUES((SELECT coalesce(max(n), 0) + 1 FROM steps), 'after')")
+        self.assertTrue(app.sync(), app.stderr())
+        self.assert_same(self.restored())
+        app.close()
+        self.assertEqual([l["msg"] for l in app.lines("ERROR")], [])
+        if txid:
+            self.assert_prefix(self.restored("-txid", str(txid)), row, f"restored -txid {txid}")
+
+    def test_synchronous_normal(self):
+        """The WAL is synced before a PUT: what is acknowledged is on the disk too."""
+        self.begin()
+        for _ in range(5):
+            self.tally.rounds += 1
+            acknowledged = self.life("normal")
+            self.assert_prefix(self.db, acknowledged[0], "after the power cut")
+            self.go_on(acknowledged)
+
+    def test_replica_ahead_of_the_disk(self):
+        self.begin(BACKSTAY_SYNC_WAL="false")
+        for _ in range(5):
+            self.tally.rounds += 1
+            acknowledged = self.life("normal")
+            self.assert_prefix(self.db, 0, "after the power cut")
+            self.go_on(acknowledged)
+
+    def test_synchronous_off(self):
+        """SQLite promises nothing then; the replica's history is kept all the same."""
+        for _ in range(4):
+            self.doCleanups()
+            self.setUp()
+            self.begin()
+            acknowledged = self.life("off")
+            row, txid = acknowledged
+            try:
+                sound = self.rows(self.db, "PRAGMA integrity_check") == [("ok",)]
+            except Exception:  # not a database any more
+                sound = False
+            if sound:
+                self.go_on(acknowledged)
+                continue
+            app = App(self, open_it=False)
+            app.do("try:\n c = connect(); result = sql('PRAGMA journal_mode=wal')\n"
+                   " sql(\"INSERT INTO steps VALUES(100000, 'after')\"); sql('SELECT backstay_sync(3000)')\n"
+                   "except sqlite3.Error as e: result = str(e)")
+            app.close()
+            if txid:
+                self.assert_prefix(self.restored("-txid", str(txid)), row, f"restored -txid {txid}")
+
+
+if __name__ == "__main__":
+    main("power", PowerTest)
