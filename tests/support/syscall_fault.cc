@@ -4,9 +4,10 @@
 //
 //   syscall_fault FOLDER WHICH ACTION FIRST COUNT REPORT COMMAND [ARGUMENT…]
 //
-// WHICH: writes (what changes files), all (opens, reads and syncs too). ACTION: kill, or an errno.
-// FIRST: the first call that is broken, 1-based; 0: none. COUNT: calls broken from there on. The
-// number of calls seen is written to the file REPORT when the command ends. With
+// WHICH: writes (what changes files), all (opens, reads and locks too), memory (whatever the
+// folder: memory asked for by threads whose name begins with "backstay"). ACTION: kill, or an
+// errno. FIRST: the first call that is broken, 1-based; 0: none. COUNT: calls broken from there on.
+// The number of calls seen is written to the file REPORT when the command ends. With
 // SYSCALL_FAULT_SYNCED in the environment every file is copied into that folder before it is
 // fsynced, named INODE-BIRTH: what a power cut would leave at least. Exit status: the command's, or
 // 128 + the signal that ended it; 125 when ptrace is not permitted.
@@ -19,6 +20,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/sendfile.h>
@@ -52,6 +54,8 @@ const std::vector<Call>& Calls() {
       {SYS_unlinkat, -1, 1, false},  {SYS_mkdirat, -1, 1, false},   {SYS_setxattr, -1, 0, false},
       {SYS_openat, -1, 1, false},    {SYS_pread64, 0, -1, true},    {SYS_read, 0, -1, true},
       {SYS_fstat, 0, -1, true},      {SYS_flock, 0, -1, true},      {SYS_getdents64, 0, -1, true},
+      {SYS_fcntl, 0, -1, true},      {SYS_mmap, -1, -1, false},     {SYS_mprotect, -1, -1, false},
+      {SYS_brk, -1, -1, false},      {SYS_mremap, -1, -1, false},
 #ifdef SYS_rename
       {SYS_rename, -1, 0, false},    {SYS_link, -1, 0, false},      {SYS_unlink, -1, 0, false},
       {SYS_rmdir, -1, 0, false},     {SYS_mkdir, -1, 0, false},     {SYS_open, -1, 0, false},
@@ -63,6 +67,7 @@ const std::vector<Call>& Calls() {
 struct Plan {
   std::string folder;
   bool all = false;
+  bool memory = false;
   int error = 0;  // 0: kill
   unsigned long first = 0;
   unsigned long count = 0;
@@ -88,6 +93,15 @@ std::string PathOf(pid_t thread, const Call& call, const __ptrace_syscall_info& 
   return buffer;
 }
 
+bool IsOurs(pid_t thread) {
+  std::string path = "/proc/" + std::to_string(thread) + "/comm";
+  char name[16] = {};
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  bool read_it = fd >= 0 && read(fd, name, sizeof name - 1) > 0;
+  if (fd >= 0) close(fd);
+  return read_it && std::string(name).compare(0, 8, "backstay") == 0;
+}
+
 // An open that makes nothing changes nothing.
 bool OnlyReads(const Call& call, const __ptrace_syscall_info& info) {
   if (call.reads) return true;
@@ -98,12 +112,27 @@ bool OnlyReads(const Call& call, const __ptrace_syscall_info& info) {
   return opens && (info.seccomp.args[call.path + 1] & (O_CREAT | O_TRUNC)) == 0;
 }
 
-void Refuse(pid_t thread, int error) {
+// End of the heap; 0: there is none.
+long HeapEnd(pid_t process) {
+  FILE* maps = fopen(("/proc/" + std::to_string(process) + "/maps").c_str(), "r");
+  char line[512];
+  long end = 0;
+  while (maps != nullptr && fgets(line, sizeof line, maps) != nullptr) {
+    if (strstr(line, "[heap]") != nullptr) sscanf(line, "%*x-%lx", &end);
+  }
+  if (maps != nullptr) fclose(maps);
+  return end;
+}
+
+void Refuse(pid_t process, pid_t thread, const Call& call, int error) {
+  long answer = -static_cast<long>(error);
+  // brk says no by answering the old end.
+  if (call.number == SYS_brk && (answer = HeapEnd(process)) == 0) return;
 #ifdef __x86_64__
   ptrace(PTRACE_POKEUSER, thread, offsetof(user_regs_struct, orig_rax), -1L);
-  ptrace(PTRACE_POKEUSER, thread, offsetof(user_regs_struct, rax), -static_cast<long>(error));
+  ptrace(PTRACE_POKEUSER, thread, offsetof(user_regs_struct, rax), answer);
 #else
-  (void)thread, (void)error;
+  (void)thread;
 #endif
 }
 
@@ -124,13 +153,23 @@ void KeepSynced(pid_t thread, int fd, const std::string& folder) {
   if (to >= 0) close(to);
 }
 
+// Whether the plan counts this call.
+bool Counts(pid_t thread, const Call& call, const __ptrace_syscall_info& info, const Plan& plan) {
+  if (plan.memory || (call.fd < 0 && call.path < 0)) {
+    return plan.memory && call.fd < 0 && call.path < 0 && IsOurs(thread);
+  }
+  if (!plan.all && OnlyReads(call, info)) return false;
+  // Of the many uses of fcntl only locks.
+  if (call.number == SYS_fcntl && info.seccomp.args[1] != F_SETLK) return false;
+  return PathOf(thread, call, info).compare(0, plan.folder.size(), plan.folder) == 0;
+}
+
 void OnCall(pid_t process, pid_t thread, Plan* plan) {
   __ptrace_syscall_info info{};
   ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info);
   for (const Call& call : Calls()) {
     if (call.number != static_cast<long>(info.seccomp.nr)) continue;
-    if (!plan->all && OnlyReads(call, info)) return;
-    if (PathOf(thread, call, info).compare(0, plan->folder.size(), plan->folder) != 0) return;
+    if (!Counts(thread, call, info, *plan)) return;
     bool sync = call.number == SYS_fsync || call.number == SYS_fdatasync;
     if (sync && !plan->synced.empty()) {
       KeepSynced(thread, static_cast<int>(info.seccomp.args[0]), plan->synced);
@@ -138,7 +177,8 @@ void OnCall(pid_t process, pid_t thread, Plan* plan) {
     ++plan->seen;
     if (plan->first == 0 || plan->seen < plan->first) return;
     if (plan->seen >= plan->first + plan->count) return;
-    plan->error == 0 ? static_cast<void>(kill(process, SIGKILL)) : Refuse(thread, plan->error);
+    if (plan->error == 0) kill(process, SIGKILL);
+    if (plan->error != 0) Refuse(process, thread, call, plan->error);
     return;
   }
 }
@@ -191,6 +231,7 @@ int main(int argc, char** argv) {
   Plan plan;
   plan.folder = argv[1];
   plan.all = argv[2] == std::string("all");
+  plan.memory = argv[2] == std::string("memory");
   plan.error = argv[3] == std::string("kill") ? 0 : atoi(argv[3]);
   plan.first = strtoul(argv[4], nullptr, 10);
   plan.count = strtoul(argv[5], nullptr, 10);

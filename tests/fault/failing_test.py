@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+"""Calls of the system that fail: the n-th, or a run of them, of SQLite's and ours alike; and memory that
+our threads ask for. The application never crashes or hangs, errors stay SQLite's own, the replica heals.
+"""
+
+import errno
+import os
+import subprocess
+
+from fault_world import BUILD, PYTHON, App, Corrupt, FaultCase, Lost, main
+
+FAULT = os.path.join(BUILD, "tests", "syscall_fault")
+# argv: database, extension, note, seed. Lives on through any error of SQLite's; a commit that returned counts.
+APPLICATION = r"""
+import os, random, sqlite3, sys
+loader = sqlite3.connect(":memory:")
+loader.enable_load_extension(True)
+loader.load_extension(sys.argv[2])
+rng = random.Random(sys.argv[4])
+note = os.open(sys.argv[3], os.O_WRONLY | os.O_CREAT, 0o600)
+def run(*sql):
+    global c
+    try:
+        if c is None:
+            c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5)
+            c.execute("PRAGMA journal_mode=wal")
+            c.execute("PRAGMA wal_autocheckpoint=20")
+        return c.execute(*sql).fetchall()
+    except (sqlite3.OperationalError, sqlite3.DatabaseError) as e:
+        errors.append(str(e))
+        if c is not None and not c.in_transaction and rng.random() < 0.3:
+            try: c.close()
+            except sqlite3.Error: pass
+            c = None
+c, errors, done = None, [], 0
+for i in range(150):
+    top = run("SELECT coalesce(max(n), 0) FROM steps")
+    if not top: continue
+    n = top[0][0] + 1
+    if run("INSERT INTO steps VALUES(?, randomblob(?))", (n, rng.choice((10, 3000, 200000 if i % 40 == 0 else 10)))) is not None:
+        done = n
+    if i % 13 == 0: run("DELETE FROM junk")
+    if i % 7 == 0: run("INSERT INTO junk VALUES(randomblob(30000))")
+    if i % 29 == 0: run("PRAGMA wal_checkpoint(TRUNCATE)")
+    if rng.random() < 0.3: run("SELECT backstay_sync(50)")
+    os.pwrite(note, b"%8d" % done, 0)
+if c is not None: c.close()
+if any("malformed" in e or "not a database" in e for e in errors): sys.exit("errors: " + repr(errors))
+"""
+
+
+class FailingTest(FaultCase):
+    def setUp(self):
+        super().setUp()
+        self.note = os.path.join(self.folder, "note")
+        self.env["BACKSTAY_DRAIN_TIMEOUT"] = "1s"
+        app = App(self)
+        app.sql("CREATE TABLE steps(n INTEGER PRIMARY KEY, filler)")
+        app.sql("CREATE TABLE junk(v)")
+        self.assertTrue(app.sync())
+        app.close()
+        if self.run_broken(self.disk, "all", 0, 0, 1)[0] == 125:
+            self.skipTest("ptrace is not permitted")
+
+    def run_broken(self, folder, which, error, first, count):
+        """(status, calls seen)."""
+        log, report = os.path.join(self.folder, "log"), os.path.join(self.folder, "report")
+        with open(log, "wb") as stderr:
+            status = subprocess.run(
+                [FAULT, folder, which, str(error), str(first), str(count), report, PYTHON, "-c", APPLICATION, self.db,
+                 os.path.join(BUILD, "backstay.so"), self.note, str(self.random.random())],
+                env=self.env, timeout=180, stdout=stderr, stderr=stderr).returncode
+        with open(log, encoding="utf-8") as file:
+            self.log = file.read()
+        with open(report, encoding="utf-8") as file:
+            return status, int(file.read() or 0)
+
+    def go_on(self, what):
+        with open(self.note, encoding="utf-8") as file:
+            committed = int(file.read() or 0)
+        if self.rows(self.db, "PRAGMA integrity_check") != [("ok",)]:
+            raise Corrupt(f"{what}: the local database is damaged")
+        if self.rows(self.db, "SELECT max(n) FROM steps")[0][0] < committed:
+            raise Lost(f"{what}: row {committed} was committed")
+        app = App(self)
+        app.sql("INSERT INTO steps VALUES((SELECT coalesce(max(n), 0) + 1 FROM steps), 'after')")
+        self.assertTrue(app.sync(), what + "\n" + app.stderr())
+        self.assert_same(self.restored())
+        app.close()
+        self.assertEqual([l["msg"] for l in app.lines("ERROR")], [], what)
+
+    def each(self, folder, which, errors, rounds):
+        calls = self.run_broken(folder, which, errors[0], 0, 1)[1]
+        for _ in range(rounds):
+            self.tally.faults += 1
+            error = self.random.choice(errors)
+            first, count = self.random.randrange(1, max(calls, 2)), self.random.choice((1, 1, 5, 50, 500))
+            what = f"{which} below {os.path.basename(folder)}: calls {first} to {first + count - 1}: {errno.errorcode[error]}"
+            status, _ = self.run_broken(folder, which, error, first, count)
+            self.assertEqual(status, 0, f"{what}\n{self.log}")
+            self.go_on(what)
+
+    def test_disk(self):
+        self.each(self.disk, "all", (errno.EIO, errno.ENOSPC, errno.EACCES), 6)
+
+    def test_state_folder(self):
+        self.each(self.state, "all", (errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EACCES), 6)
+
+    def test_replica(self):
+        self.each(self.replica, "all", (errno.EIO, errno.ENOSPC, errno.ESTALE), 4)
+
+    def test_memory(self):
+        self.each(self.disk, "memory", (errno.ENOMEM,), 6)
+
+
+if __name__ == "__main__":
+    main("failing", FailingTest)
