@@ -109,9 +109,6 @@ class FailingTest(FaultCase):
     def test_replica(self):
         self.each(self.replica, "all", (errno.EIO, errno.ENOSPC, errno.ESTALE), 4)
 
-    def test_memory(self):
-        self.each(self.disk, "memory", (errno.ENOMEM,), 6)
-
 
 if __name__ == "__main__":
     main("failing", FailingTest)
