@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "uploader/base/json_text.h"
+
 namespace backstay {
 namespace {
 
@@ -23,16 +25,18 @@ const char* LevelName(Level level) {
 
 std::string JsonLine(Level level, const std::string& time, std::string_view message,
                      std::initializer_list<LogField> fields) {
-  nlohmann::ordered_json line;
-  line["time"] = time;
-  line["level"] = LevelName(level);
-  line["logger"] = "backstay";
-  line["msg"] = message;
+  JsonText line(-1);
+  line.Open('{');
+  line.Add("time", time);
+  line.Add("level", LevelName(level));
+  line.Add("logger", "backstay");
+  line.Add("msg", message);
   for (const LogField& field : fields) {
-    std::visit([&](const auto& value) { line[field.key] = value; }, field.value);
+    std::visit([&](const auto& value) { line.Add(field.key, value); }, field.value);
   }
+  line.Close('}');
   // Paths may hold any bytes; invalid UTF-8 is replaced rather than refused.
-  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return line.Take() + "\n";
 }
 
 std::string TextLine(Level level, const std::string& time, std::string_view message,
@@ -67,22 +71,20 @@ void Logger::Log(Level level, std::string_view message, std::initializer_list<Lo
 }
 
 void LastingProblem::Failed(std::string_view message, std::initializer_list<LogField> fields) {
-  std::string text;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    int64_t now = clock_->MonotonicMs();
-    failing_ = true;
-    if (logged_at_ms_ && now - *logged_at_ms_ < kRepeatMs) {
-      ++repeated_;
-      return;
-    }
-    text = message;
-    if (repeated_ > 0) text += " (" + std::to_string(repeated_) + " more since the last line)";
-    told_ = true;
-    logged_at_ms_ = now;
-    repeated_ = 0;
+  std::lock_guard<std::mutex> lock(mutex_);
+  int64_t now = clock_->MonotonicMs();
+  failing_ = true;
+  if (logged_at_ms_ && now - *logged_at_ms_ < kRepeatMs) {
+    ++repeated_;
+    return;
   }
+  std::string text(message);
+  if (repeated_ > 0) text += " (" + std::to_string(repeated_) + " more since the last line)";
+  // First: without the memory for a line nothing has been said.
   logger_->Log(level_, text, fields);
+  told_ = true;
+  logged_at_ms_ = now;
+  repeated_ = 0;
 }
 
 void LastingProblem::Recovered(std::string_view message, std::initializer_list<LogField> fields) {

@@ -1,6 +1,7 @@
 #include "uploader/engine/capture_loop.h"
 
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -27,10 +28,11 @@ void CaptureLoop::HostOpened(const FileStamp& stamp) {
 }
 
 void CaptureLoop::Run() {
-  if (!TakeLock()) return;
+  if (!lock_ && !TakeLock()) return;
   NoteBoard::Work work;
   while (WaitForWork(&work)) {
     Pass(work);
+    core_->ThreadWorks();
     tick_();
   }
   std::lock_guard<std::mutex> lock(core_->mutex);
@@ -135,7 +137,18 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   retry_at_ms_ = 0;
   core_->board.TakeCommits();
   std::unique_lock<std::mutex> lock(core_->mutex);
-  if (!core_->stopped.ok()) return;
+  try {
+    if (core_->stopped.ok()) PassLocked(ticket, &lock);
+  } catch (const std::exception&) {
+    // Out of memory in the middle of a change. Run() ends and is called again.
+    if (!lock.owns_lock()) lock.lock();
+    core_->DistrustLocked();
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
+    throw;
+  }
+}
+
+void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock) {
   std::optional<NoteBoard::Gone> gone = core_->board.TakeGone();
   if (core_->handover.rollback()) core_->handover.Poll();
   // In this order: what is handed over before a WAL begins is encoded before it.
@@ -153,7 +166,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   if (!core_->stopped.ok()) return;
   if (to) AdvanceAllLocked(*to);
   if (retry_at_ms_ != 0) return;
-  bool whole = core_->repair == RepairNeed::kNone || RepairLocked(&lock);
+  bool whole = core_->repair == RepairNeed::kNone || RepairLocked(lock);
   AfterLocked(ticket, whole);
 }
 
@@ -268,7 +281,7 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   uint64_t segment = core_->capture->encoder()->head().segment_number;
   // What a working replica is about to take is not an outage: one repair must fit.
   uint64_t slack = core_->UnhealthyLocked() ? 0 : kHealthySlackBytes;
-  if (outbox->pending_bytes() > core_->options.settings.outbox_limit + slack) {
+  if (outbox->waiting_bytes() > core_->options.settings.outbox_limit + slack) {
     core_->Log(
         Level::kWarn,
         "the outbox is full: its segments are replaced by one repair when the replica is back");

@@ -33,6 +33,7 @@ class CaptureLoop {
   bool WaitForWork(NoteBoard::Work* work);
   int64_t DueAtMs() const;
   void Pass(const NoteBoard::Work& work);
+  void PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock);
   std::optional<WalTarget> Fresh();
   // The same, or the database file without a WAL.
   std::optional<WalTarget> Target();
@@ -41,6 +42,8 @@ class CaptureLoop {
   bool OpenLocked(const WalTarget& to);
   uint32_t PageSize();
   bool LoadLocked(uint32_t page_size);
+  bool ReadIndexLocked(uint32_t page_size, IndexFile* file);
+  void OpenOutboxLocked(bool again);
   void ApplyRedoLocked(const EncodedSegment& encoded);
   bool OutboxIsWholeLocked() const;
   void MakeCaptureLocked(uint32_t page_size);
@@ -67,6 +70,7 @@ class CaptureLoop {
   int64_t first_commit_ms_ = 0;
   int64_t retry_at_ms_ = 0;  // monotonic; 0: nothing to retry
   int stale_tries_ = 0;
+  bool loaded_ = false;  // index and outbox were read in this process
   bool redo_trusted_ = true;
   bool unread_ = false;      // the last WAL went before all of it was encoded
   uint64_t repair_run_ = 0;  // core_->collapses when the repair began

@@ -64,45 +64,46 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   return true;
 }
 
-// Reads index and outbox. False: there is nothing usable, and everything starts fresh.
+// False: there is no index file that can be used.
+bool CaptureLoop::ReadIndexLocked(uint32_t page_size, IndexFile* file) {
+  const auto say = [this](const std::string& what) {
+    core_->Log(Level::kWarn, "state folder: " + what + "; starting without it");
+  };
+  Result<std::string> bytes = ReadFile(core_->options.folder + "/index", kMaxIndexBytes);
+  if (!bytes.ok()) return false;
+  Result<IndexFile> parsed = ParseIndexFile(AsBytes(*bytes));
+  if (!parsed.ok()) return say(parsed.status().message()), false;
+  if (parsed->identity.page_size != page_size || parsed->replica != core_->options.replica) {
+    return say("belongs to another replica or page size"), false;
+  }
+  *file = std::move(*parsed);
+  return true;
+}
+
+// Reads index and outbox. False: there is nothing usable, and everything starts fresh. Once more
+// when capture has failed halfway: then identity and place in the log are those of this process.
 bool CaptureLoop::LoadLocked(uint32_t page_size) {
   Core* core = core_;
-  bool known = false;
+  core->capture.reset();
   IndexFile file;
-  Result<std::string> bytes = ReadFile(core->options.folder + "/index", kMaxIndexBytes);
-  if (bytes.ok()) {
-    Result<IndexFile> parsed = ParseIndexFile(AsBytes(*bytes));
-    if (!parsed.ok()) {
-      core->Log(Level::kWarn,
-                "state folder: " + parsed.status().message() + "; starting without it");
-    } else if (parsed->identity.page_size != page_size ||
-               parsed->replica != core->options.replica) {
-      core->Log(Level::kWarn,
-                "state folder: belongs to another replica or page size; starting without it");
-    } else {
-      known = true;
-      file = std::move(*parsed);
-    }
+  const bool known = ReadIndexLocked(page_size, &file);
+  const bool again = loaded_;
+  if (!again) {
+    core->identity = file.identity;
+    core->ship = file.ship;
   }
-  core->identity = file.identity;
-  core->ship = file.ship;
   core->index = std::make_unique<PageIndex>(LockBytePage(page_size), std::move(file.hashes));
   core->outbox = std::make_unique<Outbox>(core->options.folder + "/outbox");
   MakeCaptureLocked(page_size);
   core->capture->SetState(file.encoded, file.wal, file.stamp);
   redo_trusted_ = true;
-  if (!known) {
-    (void)WriteFileAtomic(core->options.folder + "/outbox", "", false);
+  if (!known) (void)WriteFileAtomic(core->options.folder + "/outbox", "", false);
+  if (!known && !again) {
     core->identity.page_size = page_size;
     for (uint8_t& byte : core->identity.id) byte = static_cast<uint8_t>(core->options.random());
   }
-  OutboxRedo redo;
-  redo.segment = [this](const EncodedSegment& encoded) { ApplyRedoLocked(encoded); };
-  redo.ship = [core](const ShipState& ship) { core->ship = ship; };
-  redo.stamp = [core](const FileStamp& stamp) { core->capture->WalGone(stamp); };
-  if (Status opened = core->outbox->Open(redo); !opened.ok()) Failed(opened);
-  if (!known) core->SaveIndexLocked();
-  if (!OutboxIsWholeLocked()) {
+  OpenOutboxLocked(again);
+  if (!OutboxIsWholeLocked() || (again && core->unsaved)) {
     core->outbox->DropPending();
     core->capture->encoder()->set_head(core->ship.shipped);
     redo_trusted_ = false;
@@ -112,7 +113,26 @@ bool CaptureLoop::LoadLocked(uint32_t page_size) {
               "state folder: index and outbox do not fit together; comparing all pages");
     core->index->SetAllUnknown();
   }
-  return known;
+  loaded_ = true;
+  core->distrusted = false;
+  if (!known) core->SaveIndexLocked();
+  return known || again;
+}
+
+void CaptureLoop::OpenOutboxLocked(bool again) {
+  Core* core = core_;
+  OutboxRedo redo;
+  redo.segment = [this](const EncodedSegment& encoded) { ApplyRedoLocked(encoded); };
+  redo.ship = [core, again](const ShipState& ship) {
+    if (!again) core->ship = ship;
+  };
+  redo.stamp = [core](const FileStamp& stamp) { core->capture->WalGone(stamp); };
+  if (Status opened = core->outbox->Open(redo); !opened.ok()) Failed(opened);
+  if (!again) return;
+  core->outbox->Shipped(core->ship.shipped.segment_number);
+  // A PUT under way is settled against the log, a Sync() by the next pass.
+  ++core->collapses;
+  core->board.Dropped();
 }
 
 // False: segments between what is shipped and what is encoded are lost, and the log must not skip

@@ -11,6 +11,7 @@ constexpr uint64_t kMinSaveBytes = 1 << 20;
 }  // namespace
 
 void Core::SaveIndexLocked() {
+  unsaved = true;
   if (!ReadyLocked()) return;
   IndexFile file;
   file.identity = identity;
@@ -27,6 +28,7 @@ void Core::SaveIndexLocked() {
   Status saved =
       WriteFileAtomic(options.folder + "/index", EncodeIndexFile(file), /*durable=*/true);
   if (saved.ok()) saved = outbox->Compact();
+  unsaved = !saved.ok();
   if (!saved.ok()) {
     local.Failed("local state cannot be saved: " + saved.message(),
                  {{"db", options.settings.path}, {"replica", options.replica}});
@@ -49,6 +51,7 @@ void Core::CollapseLocked(const LogHead& head, bool save) {
       if (pgno <= index->pages()) index->Set(pgno, 0);
     }
   }
+  unsaved = true;
   outbox->DropPending();
   capture->encoder()->set_head(head);
   ++collapses;
@@ -69,6 +72,22 @@ void Core::AbortSnapshotLocked() {
   encoding = ship.restorable;
   ++snapshot_run;
   capture->encoder()->EndSnapshot();
+}
+
+void Core::DistrustLocked() {
+  if (!ReadyLocked()) return;
+  AbortSnapshotLocked();
+  distrusted = true;
+}
+
+void Core::ThreadWorks() {
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    if (thread_error.ok() || distrusted) return;
+    thread_error = Status::Ok();
+  }
+  threads.Recovered("all threads work again",
+                    {{"db", options.settings.path}, {"replica", options.replica}});
 }
 
 void Core::Stop(const Status& why) {

@@ -49,13 +49,17 @@ class Core {
         board(this->options.clock),
         handover(HandoverOptions()),
         shipping(this->options.logger, this->options.clock, Level::kError),
-        local(this->options.logger, this->options.clock, Level::kError) {}
+        local(this->options.logger, this->options.clock, Level::kError),
+        threads(this->options.logger, this->options.clock, Level::kError),
+        jobs(this->options.logger, this->options.clock, Level::kWarn) {}
 
   const CoreOptions options;
   NoteBoard board;
   Handover handover;
   LastingProblem shipping;  // of the replica
   LastingProblem local;     // of the state folder, the WAL or the database file
+  LastingProblem threads;   // of our own threads: out of memory
+  LastingProblem jobs;      // of snapshots and packs
   std::mutex mutex;
   std::condition_variable ship_work;  // the outbox, `stopping` or `jobs_due` changed
 
@@ -73,10 +77,14 @@ class Core {
   bool snapshotting = false;  // a snapshot is being copied
   uint64_t snapshot_run = 0;  // another value: the copy that began with the old one is void
   uint64_t collapses = 0;     // another value: a repair that began with the old one is void
+  bool distrusted = false;    // capture failed halfway: index, outbox and place are read again
+  bool unsaved = false;       // index and outbox file lack what was decided since
   bool stopping = false;
-  Status stopped;                  // why this pipeline gave up; sticky
-  Status last_error;               // of the last try to reach the replica; Ok when it worked
-  Status local_error;              // of the state folder or the files; Ok when they work
+  Status stopped;       // why this pipeline gave up; sticky
+  Status last_error;    // of the last try to reach the replica; Ok when it worked
+  Status local_error;   // of the state folder or the files; Ok when they work
+  Status thread_error;  // of a thread that had to start over; Ok when both work again
+  uint64_t thread_failures = 0;
   int64_t last_ack_ms = 0;         // wall clock; 0: never in this process
   int64_t first_unshipped_ms = 0;  // wall clock: commit time of the oldest pending segment; 0: none
   uint64_t save_above = 0;         // outbox bytes at which the index is saved again
@@ -85,7 +93,11 @@ class Core {
   std::atomic<bool> ship_idle{true};
   std::atomic<int64_t> last_put_start_ms{0};  // monotonic
 
-  bool ReadyLocked() const { return capture != nullptr; }
+  bool ReadyLocked() const { return capture != nullptr && !distrusted; }
+  // What capture holds in memory may be half of a change.
+  void DistrustLocked();
+  // A thread got through a round of its work.
+  void ThreadWorks();
   // Writes the index and drops its redo from the outbox.
   void SaveIndexLocked();
   void SaveShipLocked();

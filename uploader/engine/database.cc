@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "uploader/base/file.h"
 #include "uploader/base/hash.h"
+#include "uploader/base/json_text.h"
 #include "uploader/state/state_folder.h"
 #include "uploader/storage/client_factory.h"
 
@@ -27,10 +27,6 @@ std::string PipelineFolder(const std::string& database, const std::string& repli
   snprintf(name, sizeof name, "/replica-%016llx",
            static_cast<unsigned long long>(Hash(AsBytes(replica))));
   return StateFolderOf(database) + name;
-}
-
-std::string Dump(const nlohmann::ordered_json& json) {
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
@@ -189,28 +185,34 @@ void Database::Stop() {
   host_.Release();
 }
 
-std::string Database::StatusJson() {
-  nlohmann::ordered_json status;
-  status["db"] = path();
-  status["pid"] = getpid();
-  status["durability"] = sync_commits() ? "sync" : "async";
-  if (sync_commits()) {
-    status["late_commits"] = late_commits_.load();
-    status["late"] = late_.failing();
-  }
-  nlohmann::ordered_json replicas = nlohmann::ordered_json::array();
-  for (auto& pipeline : pipelines_) pipeline->AddStatus(&replicas.emplace_back());
-  // The whole is as good as its worst replica, in the order in which somebody should look.
+// The whole is as good as its worst replica, in the order in which somebody should look.
+std::string Database::State() {
   std::string state = "replicating";
   for (const char* worse :
        {"snapshotting", "starting", "passive", "repairing", "retrying", "error", "fenced"}) {
-    for (const auto& replica : replicas) {
-      if (replica["state"] == worse) state = worse;
+    for (auto& pipeline : pipelines_) {
+      if (pipeline->State() == worse) state = worse;
     }
   }
-  status["state"] = state;
-  status["replicas"] = std::move(replicas);
-  return Dump(status);
+  return state;
+}
+
+std::string Database::StatusJson() {
+  JsonText status(2);
+  status.Open('{');
+  status.Add("db", path());
+  status.Add("pid", getpid());
+  status.Add("durability", sync_commits() ? "sync" : "async");
+  if (sync_commits()) {
+    status.Add("late_commits", late_commits_.load());
+    status.Add("late", late_.failing());
+  }
+  status.Add("state", State());
+  status.Open('[', "replicas");
+  for (auto& pipeline : pipelines_) pipeline->AddStatus(&status);
+  status.Close(']');
+  status.Close('}');
+  return status.Take() + "\n";
 }
 
 void Database::Tick() {

@@ -67,6 +67,7 @@ class Database {
 
   Status AddPipelines();
   TransactionPtr ToTransaction(const BackstayWrites& writes, const FileLook& look) const;
+  std::string State();
   void Tick();
   void CommitIsLate(int64_t waited_ms);
   void CommitsAreSafe();

@@ -50,20 +50,26 @@ void Jobs::StartDue() {
 }
 
 void Jobs::Run(Job job) {
-  Status done = job == Job::kSnapshot ? Snapshot() : Pack();
-  if (!done.ok() && done.code() != Code::kCancelled) {
-    core_->Log(Level::kWarn, std::string(job == Job::kSnapshot ? "snapshot" : "pack") +
-                                 " failed, will be tried again: " + done.message());
-    if (!Stopping()) {
-      std::unique_lock<std::mutex> lock(core_->mutex);
-      core_->ship_work.wait_for(lock, std::chrono::milliseconds(backoff_.Next(0)),
-                                [&] { return core_->stopping; });
-    }
-  } else {
-    backoff_.Reset();
-  }
+  Status done = Caught([&] { return job == Job::kSnapshot ? Snapshot() : Pack(); });
+  (void)Caught([&] { return Ended(job, done), Status::Ok(); });
   running_ = false;
   core_->ship_work.notify_all();
+}
+
+void Jobs::Ended(Job job, const Status& done) {
+  const char* name = job == Job::kSnapshot ? "snapshot" : "pack";
+  if (done.ok()) {
+    backoff_.Reset();
+    core_->jobs.Recovered(
+        std::string("a ") + name + " was made again",
+        {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+  }
+  if (done.ok() || done.code() == Code::kCancelled) return;
+  core_->jobs.Failed(std::string(name) + " failed, will be tried again: " + done.message(),
+                     {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+  std::unique_lock<std::mutex> lock(core_->mutex);
+  core_->ship_work.wait_for(lock, std::chrono::milliseconds(backoff_.Next(0)),
+                            [&] { return core_->stopping || !core_->stopped.ok(); });
 }
 
 void Jobs::Stop() {

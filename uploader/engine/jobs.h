@@ -34,6 +34,7 @@ class Jobs {
   enum class Job { kNone, kSnapshot, kPack };
   Job Due();
   void Run(Job job);
+  void Ended(Job job, const Status& done);
 
   // Snapshot (snapshotter.cc).
   struct Copy {

@@ -97,6 +97,7 @@ Status LogWriter::CreateReplica() {
 Status LogWriter::ForgetVanishedReplica() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (core_->ship.epoch == 0) return Status::Ok();
+  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   core_->Log(Level::kWarn, "the replica is gone from the bucket; starting a new one");
   core_->AbortSnapshotLocked();
   LogHead head = core_->capture->encoder()->head();

@@ -153,6 +153,7 @@ void LogWriter::SayForeign() {
 // difference good.
 Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
   std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   LogHead head = core_->ship.shipped;
   for (const Segment& segment : object.segments) {
     if (segment.header().number != head.segment_number + 1 ||

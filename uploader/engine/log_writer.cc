@@ -30,6 +30,7 @@ Status LogWriter::PutNew(const std::string& key, Bytes body) {
 Result<LogWriter::Batch> LogWriter::NextBatch() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   Batch batch;
+  if (!core_->ReadyLocked()) return batch;
   batch.number = core_->ship.next_log_number;
   batch.collapses = core_->collapses;
   batch.epoch = core_->ship.epoch;
@@ -62,13 +63,13 @@ Status LogWriter::Append() {
   // The replica must not be ahead of the disk: after a power cut it would hold transactions that
   // never were.
   if (batch->wal != nullptr) (void)fdatasync(batch->wal->get());
+  const uint64_t hash = batch->heads.back().segment_hash;
+  // Before it is sent: whatever happens from here on, it may be in the log.
+  if (doubtful_.empty() || doubtful_.back() != hash) doubtful_.push_back(hash);
   Status put = PutNew(LogKey(batch->number), AsBytes(batch->body));
   if (put.code() == Code::kExists) return Settle(*batch);
   Result<bool> counts = put.ok() ? CountsInLog() : put;
-  if (!counts.ok()) {
-    doubtful_.push_back(batch->heads.back().segment_hash);
-    return counts.status();
-  }
+  if (!counts.ok()) return counts.status();
   if (!*counts) return TakeOver();
   acknowledged_ = true;
   if (Acknowledge(*batch, batch->heads.size())) return put;

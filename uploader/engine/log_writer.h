@@ -94,8 +94,9 @@ class LogWriter {
   uint64_t writer_id_ = 0;  // of the takeover that is under way; 0: none
   bool acknowledged_ =
       false;  // a PUT of this process succeeded: the log cannot hold unknown segments of ours
-  std::vector<uint64_t> doubtful_;  // last segment hashes of PUTs that failed but may have arrived
-  bool unfenced_ = false;           // the store cannot create conditionally
+  std::vector<uint64_t>
+      doubtful_;           // last segment hashes of PUTs that may have arrived unacknowledged
+  bool unfenced_ = false;  // the store cannot create conditionally
   // Transactions of the log that this database does not have, not yet told of; 0: none.
   uint64_t foreign_first_ = 0;
   uint64_t foreign_last_ = 0;

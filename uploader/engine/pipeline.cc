@@ -1,6 +1,7 @@
 #include "uploader/engine/pipeline.h"
 
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -10,13 +11,15 @@
 namespace backstay {
 namespace {
 
+constexpr auto kRestartPause = std::chrono::milliseconds(250);
+
 CoreOptions WithClient(CoreOptions options, ReplicaClient* client) {
   options.client = client;
   return options;
 }
 
-nlohmann::ordered_json TimeOrNull(int64_t ms) {
-  return ms == 0 ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(FormatRfc3339(ms));
+nlohmann::json TimeOrNull(int64_t ms) {
+  return ms == 0 ? nlohmann::json(nullptr) : nlohmann::json(FormatRfc3339(ms));
 }
 
 }  // namespace
@@ -32,9 +35,39 @@ Pipeline::Pipeline(CoreOptions options, std::unique_ptr<ReplicaClient> client,
 bool Pipeline::Start(const FileStamp& open_stamp) {
   loop_.HostOpened(open_stamp);
   return StartThread(
-             "backstay-capt", [this] { loop_.Run(); }, &capture_thread_) &&
+             "backstay-capt", [this] { Keep("capture", [this] { loop_.Run(); }); },
+             &capture_thread_) &&
          StartThread(
-             "backstay-ship", [this] { shipper_.Run(); }, &ship_thread_);
+             "backstay-ship", [this] { Keep("ship", [this] { shipper_.Run(); }); }, &ship_thread_);
+}
+
+void Pipeline::Keep(const char* name, const std::function<void()>& body) {
+  for (;;) {
+    Status ended = Caught([&] { return body(), Status::Ok(); });
+    if (ended.ok()) return;
+    {
+      std::lock_guard<std::mutex> lock(core_.mutex);
+      ++core_.thread_failures;
+    }
+    // Perhaps there is no memory for the report either.
+    bool reported = false;
+    while (!reported) {
+      reported = Caught([&] { return ReportFailure(name, ended), Status::Ok(); }).ok();
+      std::unique_lock<std::mutex> lock(core_.mutex);
+      core_.ship_work.wait_for(lock, kRestartPause, [this] { return core_.stopping; });
+      if (core_.stopping) return;
+    }
+  }
+}
+
+void Pipeline::ReportFailure(const char* name, const Status& failure) {
+  {
+    std::lock_guard<std::mutex> lock(core_.mutex);
+    core_.thread_error = failure;
+  }
+  core_.threads.Failed(
+      std::string("the ") + name + " thread failed and starts over: " + failure.message(),
+      {{"db", core_.options.settings.path}, {"replica", core_.options.replica}});
 }
 
 bool Pipeline::Sync(int64_t timeout_ms) {
@@ -59,6 +92,7 @@ std::string Pipeline::Problem() {
 
 const Status& Pipeline::ErrorLocked() const {
   if (!core_.stopped.ok()) return core_.stopped;
+  if (!core_.thread_error.ok()) return core_.thread_error;
   return core_.local_error.ok() ? core_.last_error : core_.local_error;
 }
 
@@ -81,7 +115,7 @@ void Pipeline::Stop() {
 
 const char* Pipeline::StateLocked() const {
   if (core_.stopped.code() == Code::kFenced) return "fenced";
-  if (!core_.stopped.ok() || !core_.local_error.ok()) return "error";
+  if (!core_.stopped.ok() || !core_.local_error.ok() || !core_.thread_error.ok()) return "error";
   if (core_.passive) return "passive";
   if (!core_.last_error.ok()) return "retrying";
   if (!core_.connected) return "starting";
@@ -89,39 +123,46 @@ const char* Pipeline::StateLocked() const {
   return core_.ship.restorable ? "replicating" : "snapshotting";
 }
 
-void Pipeline::AddStatus(nlohmann::ordered_json* out) {
+std::string Pipeline::State() {
   std::lock_guard<std::mutex> lock(core_.mutex);
-  nlohmann::ordered_json& j = *out;
+  return StateLocked();
+}
+
+void Pipeline::AddStatus(JsonText* out) {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  JsonText& j = *out;
   const ShipState& ship = core_.ship;
   LogHead head = core_.ReadyLocked() ? core_.capture->encoder()->head() : LogHead{};
   uint64_t outbox = core_.ReadyLocked() ? core_.outbox->pending_bytes() : 0;
   int64_t now = core_.options.clock->WallMs();
   int64_t oldest = core_.first_unshipped_ms;
   const Status& error = ErrorLocked();
-  j["replica"] = core_.options.replica;
-  j["state"] = StateLocked();
-  j["error"] =
-      error.ok() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(error.message());
-  j["database_id"] = FormatDatabaseId(core_.identity.id);
-  j["txid"] = head.txid;
-  j["replicated_txid"] = ship.shipped.txid;
-  j["lag_transactions"] = head.txid - std::min(head.txid, ship.shipped.txid);
-  j["lag_ms"] = oldest == 0 ? 0 : std::max<int64_t>(0, now - oldest);
-  j["last_acknowledged"] = TimeOrNull(core_.last_ack_ms);
-  j["epoch"] = ship.epoch;
-  j["log_number"] = ship.next_log_number - 1;
-  j["segment_number"] = ship.shipped.segment_number;
-  j["restorable"] = ship.restorable;
-  j["snapshot_number"] = ship.snapshot_number;
-  j["snapshot_bytes"] = ship.snapshot_bytes;
-  j["log_bytes_since_snapshot"] = ship.log_bytes;
-  j["outbox_bytes"] = outbox;
+  j.Open('{');
+  j.Add("replica", core_.options.replica);
+  j.Add("state", StateLocked());
+  j.Add("error", error.ok() ? nlohmann::json(nullptr) : nlohmann::json(error.message()));
+  j.Add("database_id", FormatDatabaseId(core_.identity.id));
+  j.Add("txid", head.txid);
+  j.Add("replicated_txid", ship.shipped.txid);
+  j.Add("lag_transactions", head.txid - std::min(head.txid, ship.shipped.txid));
+  j.Add("lag_ms", oldest == 0 ? 0 : std::max<int64_t>(0, now - oldest));
+  j.Add("last_acknowledged", TimeOrNull(core_.last_ack_ms));
+  j.Add("epoch", ship.epoch);
+  j.Add("log_number", ship.next_log_number - 1);
+  j.Add("segment_number", ship.shipped.segment_number);
+  j.Add("restorable", ship.restorable);
+  j.Add("snapshot_number", ship.snapshot_number);
+  j.Add("snapshot_bytes", ship.snapshot_bytes);
+  j.Add("log_bytes_since_snapshot", ship.log_bytes);
+  j.Add("outbox_bytes", outbox);
+  j.Add("thread_failures", core_.thread_failures);
   ClientCounters counters = client_->Counters();
-  j["requests"] = counters.requests;
-  j["bytes_sent"] = counters.bytes_sent;
-  j["bytes_received"] = counters.bytes_received;
-  j["pages_encoded"] = core_.ReadyLocked() ? core_.capture->encoder()->pages_encoded() : 0;
-  j["pages_based"] = core_.ReadyLocked() ? core_.capture->encoder()->pages_based() : 0;
+  j.Add("requests", counters.requests);
+  j.Add("bytes_sent", counters.bytes_sent);
+  j.Add("bytes_received", counters.bytes_received);
+  j.Add("pages_encoded", core_.ReadyLocked() ? core_.capture->encoder()->pages_encoded() : 0);
+  j.Add("pages_based", core_.ReadyLocked() ? core_.capture->encoder()->pages_based() : 0);
+  j.Close('}');
 }
 
 }  // namespace backstay

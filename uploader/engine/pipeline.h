@@ -10,10 +10,10 @@
 
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <thread>
 
+#include "uploader/base/json_text.h"
 #include "uploader/engine/capture_loop.h"
 #include "uploader/engine/core.h"
 #include "uploader/engine/jobs.h"
@@ -41,9 +41,14 @@ class Pipeline {
   // Asks the threads to end, without waiting.
   void RequestStop();
   void Stop();
-  void AddStatus(nlohmann::ordered_json* out);
+  std::string State();
+  void AddStatus(JsonText* out);
 
  private:
+  // The body of a thread. When it ends by an exception that is reported, and it starts over after a
+  // pause.
+  void Keep(const char* name, const std::function<void()>& body);
+  void ReportFailure(const char* name, const Status& failure);
   const char* StateLocked() const;
   const Status& ErrorLocked() const;
 

@@ -44,6 +44,7 @@ bool Shipper::Connect() {
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     core_->connected = true;
+    core_->board.Shipped(core_->ship.shipped.segment_number, core_->ship.restorable);
   }
   Succeeded();
   core_->Log(Level::kInfo, "replication started");
@@ -56,7 +57,7 @@ bool Shipper::WaitForSegments() {
     jobs_->StartDue();
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;
-    if (!core_->outbox->pending().empty()) return true;
+    if (core_->ReadyLocked() && !core_->outbox->pending().empty()) return true;
     if (!core_->last_error.ok()) return true;
     if (!core_->ship_idle.exchange(true)) core_->board.Poke();
     core_->ship_work.wait_for(lock, kJobCheck);
@@ -116,6 +117,7 @@ void Shipper::Succeeded() {
     core_->last_error = Status::Ok();
   }
   backoff_.Reset();
+  core_->ThreadWorks();
   if (was_failing) core_->board.Poke();
   core_->shipping.Recovered(
       "the replica is reachable again",

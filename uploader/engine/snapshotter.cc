@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "uploader/engine/jobs.h"
+#include "uploader/engine/threads.h"
 #include "uploader/format/keys.h"
 #include "uploader/format/snapshot.h"
 
@@ -25,14 +26,14 @@ Status Jobs::Snapshot() {
   Copy copy;
   BACKSTAY_TRY(BeginCopy(&copy));
   LogHead end;
-  Status done = [&]() -> Status {
+  Status done = Caught([&]() -> Status {
     uint32_t frame_pages = SnapshotFramePages(copy.page_size);
     for (uint32_t frame = 0; frame * frame_pages < copy.pages; ++frame) {
       BACKSTAY_TRY(CopyFrame(&copy, frame));
     }
     BACKSTAY_TRY(FinishCopy(&copy, &end));
     return WriteManifest(copy, end);
-  }();
+  });
   if (done.ok()) return done;
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (core_->snapshot_run == copy.run) core_->AbortSnapshotLocked();
@@ -43,6 +44,7 @@ Status Jobs::Snapshot() {
 
 Status Jobs::BeginCopy(Copy* copy) {
   std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ReadyLocked()) return Aborted();
   Encoder* encoder = core_->capture->encoder();
   if (core_->repair != RepairNeed::kNone || encoder->open()) return Aborted();
   encoder->BeginSnapshot(/*first=*/!core_->ship.restorable);

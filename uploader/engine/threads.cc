@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include <csignal>
-#include <exception>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -19,15 +18,11 @@ bool StartThread(const char* name, std::function<void()> body, std::thread* thre
   pthread_sigmask(SIG_SETMASK, &all, &before);
   bool started = true;
   try {
-    // Out of memory ends our thread, never the host: what it leaves undone shows as lag.
-    *thread = std::thread([body = std::move(body)] {
-      try {
-        body();
-      } catch (const std::exception&) {
-      }
-    });
+    // Whatever happens ends our thread at most, never the host.
+    *thread = std::thread(
+        [body = std::move(body)] { (void)Caught([&] { return body(), Status::Ok(); }); });
     pthread_setname_np(thread->native_handle(), std::string(name).substr(0, 15).c_str());
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     started = false;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

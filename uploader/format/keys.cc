@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "uploader/base/json_text.h"
 #include "uploader/format/checks.h"
 
 namespace backstay {
@@ -48,6 +49,60 @@ std::optional<uint64_t> ConsumeNumber(std::string_view* text) {
 
 Status BadIdentity(const std::string& detail) { return Corrupt(kIdentityKey, detail); }
 
+// Takes the members that an identity has; everything else is passed over. No tree is built: see
+// base/json_text.h.
+class IdentityReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  bool null() override { return Other(); }
+  bool boolean(bool) override { return Other(); }
+  bool number_integer(number_integer_t) override { return Other(); }
+  bool number_unsigned(number_unsigned_t value) override {
+    Other();
+    if (depth_ == 1 && key_ == "format") format = value;
+    if (depth_ == 1 && key_ == "page-size") page_size = value;
+    return true;
+  }
+  bool number_float(number_float_t, const string_t&) override { return Other(); }
+  bool string(string_t& value) override {
+    Other();
+    if (depth_ == 1 && key_ == "id") id = value;
+    return true;
+  }
+  bool binary(binary_t&) override { return Other(); }
+  bool start_object(size_t) override {
+    if (depth_ == 0) is_object = true;
+    return Other(), ++depth_, true;
+  }
+  bool key(string_t& value) override {
+    if (depth_ == 1) key_ = value;
+    return true;
+  }
+  bool end_object() override { return --depth_, true; }
+  bool start_array(size_t) override { return Other(), ++depth_, true; }
+  bool end_array() override { return --depth_, true; }
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
+    return false;
+  }
+
+  bool is_object = false;
+  std::optional<uint64_t> format;
+  std::optional<uint64_t> page_size;
+  std::optional<std::string> id;
+
+ private:
+  // The last member of a name counts.
+  bool Other() {
+    if (depth_ != 1) return true;
+    if (key_ == "format") format.reset();
+    if (key_ == "page-size") page_size.reset();
+    if (key_ == "id") id.reset();
+    return true;
+  }
+
+  int depth_ = 0;
+  std::string key_;
+};
+
 }  // namespace
 
 std::string LogKey(uint64_t number) { return std::string(kLogFolder) + Hex(number, 16); }
@@ -93,30 +148,31 @@ std::string FormatDatabaseId(const DatabaseId& id) {
 }
 
 std::string EncodeIdentity(const Identity& identity) {
-  nlohmann::ordered_json json;
-  json["format"] = kFormatVersion;
-  json["id"] = FormatDatabaseId(identity.id);
-  json["page-size"] = identity.page_size;
-  return json.dump() + "\n";
+  JsonText json(-1);
+  json.Open('{');
+  json.Add("format", kFormatVersion);
+  json.Add("id", FormatDatabaseId(identity.id));
+  json.Add("page-size", identity.page_size);
+  json.Close('}');
+  return json.Take() + "\n";
 }
 
 Result<Identity> ParseIdentity(std::string_view text) {
   if (text.size() > kMaxIdentityBytes) return BadIdentity("too long");
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return BadIdentity("not a JSON object");
-  auto format = json.find("format");
-  if (format == json.end() || !format->is_number_unsigned()) return BadIdentity("no format");
-  BACKSTAY_TRY(CheckVersion(kIdentityKey, format->get<uint64_t>()));
-  auto id = json.find("id");
-  auto page_size = json.find("page-size");
-  if (id == json.end() || !id->is_string()) return BadIdentity("no id");
-  if (page_size == json.end() || !page_size->is_number_unsigned() ||
-      page_size->get<uint64_t>() > 65536 || !ValidPageSize(page_size->get<uint32_t>())) {
+  IdentityReader json;
+  if (!nlohmann::json::sax_parse(text, &json) || !json.is_object) {
+    return BadIdentity("not a JSON object");
+  }
+  if (!json.format) return BadIdentity("no format");
+  BACKSTAY_TRY(CheckVersion(kIdentityKey, *json.format));
+  if (!json.id) return BadIdentity("no id");
+  if (!json.page_size || *json.page_size > 65536 ||
+      !ValidPageSize(static_cast<uint32_t>(*json.page_size))) {
     return BadIdentity("no page size of SQLite's");
   }
   Identity identity;
-  identity.page_size = page_size->get<uint32_t>();
-  std::string_view digits = id->get_ref<const std::string&>();
+  identity.page_size = static_cast<uint32_t>(*json.page_size);
+  std::string_view digits = *json.id;
   for (uint8_t& byte : identity.id) {
     std::optional<uint64_t> value = ConsumeHex(&digits, 2);
     if (!value) return BadIdentity("the id is not 32 hex digits");

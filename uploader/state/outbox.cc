@@ -172,6 +172,11 @@ void Outbox::Shipped(uint64_t segment_number) {
   }
 }
 
+uint64_t Outbox::waiting_bytes() const {
+  if (pending_.empty() || pending_.front().offset < 0) return pending_bytes_;
+  return std::max(pending_bytes_, static_cast<uint64_t>(end_ - pending_.front().offset));
+}
+
 void Outbox::DropPending() {
   pending_.clear();
   pending_bytes_ = 0;

@@ -66,6 +66,8 @@ class Outbox {
   // Oldest first. Segments up to a shipped number are dropped by Shipped().
   const std::deque<Pending>& pending() const { return pending_; }
   uint64_t pending_bytes() const { return pending_bytes_; }
+  // Bytes of the file from the oldest of them on, at least theirs: what cannot be saved elsewhere.
+  uint64_t waiting_bytes() const;
   Result<std::string> ReadSegment(const Pending& pending) const;
   void Shipped(uint64_t segment_number);
   // Forgets all pending segments (the caller has made their pages unknown in the index).

@@ -1,0 +1,238 @@
+// Memory that runs out on the engine's threads, at any allocation: they start over, say so, and in
+// the end the replica is the database.
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+#include "tests/unit/failing_new.h"
+#include "uploader/engine/database.h"
+#include "uploader/replica/restore.h"
+#include "uploader/storage/file_client.h"
+#include "vfs/wal_index.h"
+
+namespace backstay {
+namespace {
+
+constexpr int64_t kLong = 60000;  // ms; reached only when something never happens
+
+// A database without the shim: its commits are noted and its WAL is finished by hand.
+class Application {
+ public:
+  explicit Application(const std::string& path) : path_(path) {
+    REQUIRE(sqlite3_open(path.c_str(), &db_) == SQLITE_OK);
+    Sql("PRAGMA journal_mode=wal; PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=off;"
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, text)");
+    fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    int shm = open((path + "-shm").c_str(), O_RDONLY | O_CLOEXEC);
+    index_ = mmap(nullptr, kWalIndexRegionBytes, PROT_READ, MAP_SHARED, shm, 0);
+    close(shm);
+    REQUIRE(index_ != MAP_FAILED);
+  }
+  ~Application() {
+    munmap(index_, kWalIndexRegionBytes);
+    sqlite3_close(db_);
+    close(fd_);
+  }
+
+  void Sql(const std::string& sql) {
+    char* error = nullptr;
+    int rc = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, &error);
+    INFO((error != nullptr ? error : ""));
+    REQUIRE(rc == SQLITE_OK);
+  }
+  void Commit(Database* database, const std::string& sql) {
+    Sql(sql);
+    BackstayWalPosition position{};
+    if (WalPosition(this, &position) == 1) database->Committed(ToTarget(position));
+  }
+  void RestartWal(Database* database) {
+    database->Finish(2000);
+    Sql("PRAGMA wal_checkpoint(RESTART)");
+  }
+  // True when the database at `other` has the same rows.
+  bool Same(const std::string& other) {
+    Sql("ATTACH '" + other + "' AS other");
+    int different = -1;
+    sqlite3_stmt* statement = nullptr;
+    sqlite3_prepare_v2(db_,
+                       "SELECT (SELECT count(*) FROM (SELECT * FROM t EXCEPT SELECT * FROM "
+                       "other.t)) + (SELECT count(*) FROM (SELECT * FROM other.t EXCEPT SELECT * "
+                       "FROM t))",
+                       -1, &statement, nullptr);
+    if (sqlite3_step(statement) == SQLITE_ROW) different = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    Sql("DETACH other");
+    return different == 0;
+  }
+
+  BackstayHost Host() {
+    return {this,
+            [](void* self, void* buf, int64_t n, int64_t at) -> int64_t {
+              return pread(static_cast<Application*>(self)->fd_, buf, static_cast<size_t>(n), at);
+            },
+            [](void* self) -> int64_t {
+              struct stat st {};
+              return fstat(static_cast<Application*>(self)->fd_, &st) == 0 ? st.st_size : -1;
+            },
+            WalPosition,
+            [](void*) { return 1; },
+            [](void*) {}};
+  }
+
+ private:
+  static int WalPosition(void* self, BackstayWalPosition* position) {
+    return ReadWalIndex(static_cast<Application*>(self)->index_, position) ? 1 : 0;
+  }
+
+  const std::string path_;
+  sqlite3* db_ = nullptr;
+  int fd_ = -1;
+  void* index_ = nullptr;
+};
+
+class Lines {
+ public:
+  LogOptions Options() {
+    LogOptions options;
+    options.sink = [this](std::string_view line) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      text_ += line;
+    };
+    return options;
+  }
+  size_t Count(const std::string& part) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    size_t count = 0;
+    for (size_t at = 0; (at = text_.find(part, at)) != std::string::npos; ++at) ++count;
+    return count;
+  }
+  std::string text() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return text_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string text_;
+};
+
+void RestoreTo(const std::string& replica, const std::string& path) {
+  auto client = FileReplicaClient::Make(replica).value();
+  ReplicaReader reader(client.get());
+  Result<Fd> fd = OpenFile(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+  REQUIRE(fd.ok());
+  FilePageStore store(*fd, path);
+  Result<RestoreOutcome> restored = RestoreInto(reader, {}, &store);
+  INFO(restored.status().ToString());
+  REQUIRE(restored.ok());
+}
+
+nlohmann::json ReplicaStatus(Database* database) {
+  return nlohmann::json::parse(database->StatusJson()).at("replicas").at(0);
+}
+
+struct World {
+  World() {
+    DatabaseOptions options;
+    options.settings.path = folder / "app.db";
+    options.settings.min_interval_ms = 0;
+    ReplicaSettings replica;
+    replica.type = "file";
+    replica.path = folder / "replica";
+    options.settings.replicas.push_back(replica);
+    options.clock = RealClock();
+    options.logger = &logger;
+    options.random = [] { return static_cast<uint64_t>(rand()); };
+    options.quiet = [] {};
+    Result<std::unique_ptr<Database>> opened = Database::Open(options, application.Host());
+    REQUIRE(opened.ok());
+    database = std::move(*opened);
+  }
+  void Write(int commits) {
+    for (int i = 0; i < commits; ++i) {
+      application.Commit(database.get(),
+                         "INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i "
+                         "+ 1 FROM n WHERE i < 20) SELECT hex(randomblob(200)) FROM n");
+      application.Commit(database.get(),
+                         "UPDATE t SET text = hex(randomblob(100)) WHERE id % 19 = 3");
+      std::this_thread::yield();
+    }
+  }
+  void CheckSame() {
+    INFO(lines.text());
+    bool synced = database->Sync(kLong);
+    INFO(database->StatusJson());
+    REQUIRE(synced);
+    RestoreTo(folder / "replica", folder / "restored.db");
+    REQUIRE(application.Same(folder / "restored.db"));
+  }
+
+  TempFolder folder;
+  Lines lines;
+  Logger logger{lines.Options()};
+  Application application{folder / "app.db"};
+  std::unique_ptr<Database> database;
+};
+
+// Writes while allocations fail, until a thread has failed.
+void Starve(World* world, const char* thread, uint32_t one_in) {
+  const uint64_t before = ReplicaStatus(world->database.get())["thread_failures"];
+  fail_on = thread;
+  fail_one_in = one_in;
+  for (int i = 0; i < 400; ++i) {
+    world->Write(2);
+    if (i % 20 == 19) world->application.RestartWal(world->database.get());
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (i >= 40 && ReplicaStatus(world->database.get())["thread_failures"] > before) break;
+  }
+  fail_one_in = 0;
+}
+
+}  // namespace
+
+TEST_CASE("a thread that runs out of memory starts over and says so", "[threads]") {
+  for (const char* thread : {"backstay-capt", "backstay-ship"}) {
+    INFO(thread);
+    World world;
+    world.Write(5);
+    world.CheckSame();
+    Starve(&world, thread, 40);
+    REQUIRE(ReplicaStatus(world.database.get())["thread_failures"] > 0);
+    world.Write(5);
+    world.CheckSame();
+    for (int i = 0; i < 600 && world.lines.Count("all threads work again") == 0; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    REQUIRE(world.lines.Count("thread failed and starts over: out of memory") == 1);
+    REQUIRE(world.lines.Count("all threads work again") == 1);
+    REQUIRE(ReplicaStatus(world.database.get())["error"].is_null());
+  }
+}
+
+TEST_CASE("memory that runs out anywhere, often or seldom, loses nothing", "[threads]") {
+  for (uint32_t one_in : {20, 60, 300, 1500}) {
+    INFO(one_in);
+    World world;
+    Starve(&world, "backstay-", one_in);
+    Starve(&world, "backstay-job", one_in);
+    world.Write(3);
+    world.CheckSame();
+    Starve(&world, "backstay-", one_in);
+    world.CheckSame();
+  }
+}
+
+}  // namespace backstay

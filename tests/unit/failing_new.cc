@@ -1,0 +1,39 @@
+#include "tests/unit/failing_new.h"
+
+#include <sys/prctl.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace backstay {
+
+std::atomic<uint32_t> fail_one_in{0};
+std::atomic<const char*> fail_on{"backstay-"};
+
+namespace {
+
+std::atomic<uint64_t> allocations{0};
+
+bool MustFail() {
+  const uint32_t one_in = fail_one_in.load();
+  if (one_in == 0) return false;
+  char name[16] = "";
+  prctl(PR_GET_NAME, name);
+  const char* prefix = fail_on.load();
+  if (strncmp(name, prefix, strlen(prefix)) != 0) return false;
+  // A multiplicative hash of the count: no state but the counter.
+  uint64_t mixed = ++allocations * 0x9e3779b97f4a7c15ULL;
+  return (mixed >> 33) % one_in == 0;
+}
+
+}  // namespace
+}  // namespace backstay
+
+void* operator new(size_t size) {
+  void* memory = backstay::MustFail() ? nullptr : malloc(size != 0 ? size : 1);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept { free(memory); }
+void operator delete(void* memory, size_t) noexcept { free(memory); }

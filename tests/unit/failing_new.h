@@ -1,0 +1,20 @@
+// operator new that fails on the threads and as often as a test says.
+//
+// For one program: linking failing_new.cc replaces its allocation functions. Any thread.
+
+#ifndef BACKSTAY_TESTS_UNIT_FAILING_NEW_H_
+#define BACKSTAY_TESTS_UNIT_FAILING_NEW_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace backstay {
+
+// One allocation in so many fails, 0: none, ...
+extern std::atomic<uint32_t> fail_one_in;
+// ... on the threads whose name begins so.
+extern std::atomic<const char*> fail_on;
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_TESTS_UNIT_FAILING_NEW_H_

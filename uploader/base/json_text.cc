@@ -1,0 +1,46 @@
+#include "uploader/base/json_text.h"
+
+namespace backstay {
+namespace {
+
+std::string Dump(const nlohmann::json& scalar) {
+  return scalar.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+
+void JsonText::NewLine() {
+  if (indent_ < 0) return;
+  text_ += '\n';
+  text_.append(static_cast<size_t>(indent_ * depth_), ' ');
+}
+
+void JsonText::Begin(std::string_view key) {
+  if (!empty_) text_ += ',';
+  if (depth_ > 0) NewLine();
+  empty_ = false;
+  if (key.data() == nullptr) return;
+  text_ += Dump(key);
+  text_ += indent_ < 0 ? ":" : ": ";
+}
+
+void JsonText::Open(char bracket, std::string_view key) {
+  Begin(key);
+  text_ += bracket;
+  ++depth_;
+  empty_ = true;
+}
+
+void JsonText::Close(char bracket) {
+  --depth_;
+  if (!empty_) NewLine();
+  text_ += bracket;
+  empty_ = false;
+}
+
+void JsonText::Add(std::string_view key, const nlohmann::json& scalar) {
+  Begin(key);
+  text_ += Dump(scalar);
+}
+
+}  // namespace backstay
