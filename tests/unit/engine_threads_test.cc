@@ -192,11 +192,11 @@ void Starve(World* world, const char* thread, uint32_t one_in) {
   const uint64_t before = ReplicaStatus(world->database.get())["thread_failures"];
   fail_on = thread;
   fail_one_in = one_in;
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < 120; ++i) {
     world->Write(2);
     if (i % 20 == 19) world->application.RestartWal(world->database.get());
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (i >= 40 && ReplicaStatus(world->database.get())["thread_failures"] > before) break;
+    if (i >= 20 && ReplicaStatus(world->database.get())["thread_failures"] > before) break;
   }
   fail_one_in = 0;
 }

@@ -77,6 +77,8 @@ void Core::AbortSnapshotLocked() {
 void Core::DistrustLocked() {
   if (!ReadyLocked()) return;
   AbortSnapshotLocked();
+  // Likewise a copy that waits for its manifest.
+  ++snapshot_run;
   distrusted = true;
 }
 

@@ -49,6 +49,7 @@ uint64_t LogWriter::MarkedEpoch(const DatabaseId& id) const {
 void LogWriter::Mark() {
   const std::string& path = core_->options.settings.path;
   std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ReadyLocked()) return;
   FileStamp before = StampOf(path);
   Status marked = WriteMark({path, core_->options.folder}, core_->identity.id, core_->ship.epoch);
   if (!marked.ok()) core_->Log(Level::kDebug, marked.message());
@@ -65,6 +66,13 @@ Status LogWriter::Foreign(const DatabaseId& id) const {
                               "there"};
 }
 
+// The pages differ, or could not be compared just now.
+Status LogWriter::NotOurs(const DatabaseId& id) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  return Foreign(id);
+}
+
 Status LogWriter::Adopt(const Identity& found) {
   ReplicaReader reader(core_->options.client, Once());
   const uint64_t marked = MarkedEpoch(found.id);
@@ -77,7 +85,7 @@ Status LogWriter::Adopt(const Identity& found) {
     return {Code::kFenced, "a newer writer owns " + core_->options.replica +
                                "; restore this database from it before writing again"};
   }
-  if (marked == 0 && !HasPages(PagesOf(reader, *plan))) return Foreign(found.id);
+  if (marked == 0 && !HasPages(PagesOf(reader, *plan))) return NotOurs(found.id);
   const std::string path = core_->options.folder + "/adopt.tmp";
   Result<Fd> file = OpenFile(path, O_RDWR | O_CREAT | O_TRUNC);
   if (!file.ok()) return file.status().Wrap("the replica cannot be read back");
@@ -86,15 +94,14 @@ Status LogWriter::Adopt(const Identity& found) {
   Result<RestoreOutcome> outcome = RestoreInto(reader, {}, &store);
   if (!outcome.ok()) return outcome.status().Wrap("the replica cannot be read back");
   const ReplayResult& end = outcome->result;
-  if (marked == 0 && !HoldsPages(end.page_hashes)) return Foreign(found.id);
+  if (marked == 0 && !HoldsPages(end.page_hashes)) return NotOurs(found.id);
   ShipState ship;
   ship.epoch = outcome->plan.epoch;
   ship.next_log_number = outcome->plan.next_log_number;
   ship.shipped = {end.segment_number, end.segment_hash, outcome->plan.txid, outcome->plan.time_ms,
                   false};
   ship.restorable = true;
-  AdoptState(found, ship, end.page_hashes);
-  return Status::Ok();
+  return AdoptState(found, ship, end.page_hashes);
 }
 
 // The first snapshot was never finished: nothing can be restored yet, and only the end of the log
@@ -120,13 +127,12 @@ Status LogWriter::AdoptBeginning(const Identity& found) {
     ship.shipped = {end.header().number, end.hash(), end.last_txid(), end.steps().back().time_ms,
                     end.more()};
   }
-  AdoptState(found, ship, {});
-  return Status::Ok();
+  return AdoptState(found, ship, {});
 }
 
 bool LogWriter::HasPages(uint32_t pages) {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  return pages != 0 && core_->index->pages() == pages;
+  return pages != 0 && core_->ReadyLocked() && core_->index->pages() == pages;
 }
 
 // Whether the database is, page by page, what these hashes say.
@@ -140,7 +146,9 @@ bool LogWriter::HoldsPages(const std::vector<uint64_t>& hashes) {
     const uint32_t count = std::min(kPagesPerHold, pages - first + 1);
     if (!HasPages(pages)) return false;
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (!core_->capture->CopyPages(first, count, images.data()).ok()) return false;
+    if (!core_->ReadyLocked() || !core_->capture->CopyPages(first, count, images.data()).ok()) {
+      return false;
+    }
     for (uint32_t i = 0; i < count; ++i) {
       Bytes image(images.data() + static_cast<size_t>(i) * page_size, page_size);
       if (first + i != lock_page && PageHash(first + i, image) != hashes[first + i - 1]) {
@@ -151,9 +159,10 @@ bool LogWriter::HoldsPages(const std::vector<uint64_t>& hashes) {
   return HasPages(pages);
 }
 
-void LogWriter::AdoptState(const Identity& found, const ShipState& ship,
-                           const std::vector<uint64_t>& hashes) {
+Status LogWriter::AdoptState(const Identity& found, const ShipState& ship,
+                             const std::vector<uint64_t>& hashes) {
   std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   core_->Log(Level::kWarn,
              "the state folder was lost, damaged or old; the replica is this database's own, and "
              "the difference is shipped");
@@ -165,6 +174,7 @@ void LogWriter::AdoptState(const Identity& found, const ShipState& ship,
   core_->CollapseLocked(ship.shipped);
   core_->NeedRepairLocked(RepairNeed::kAll);
   core_->board.Shipped(ship.shipped.segment_number, ship.restorable);
+  return Status::Ok();
 }
 
 }  // namespace backstay

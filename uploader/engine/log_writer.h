@@ -81,11 +81,12 @@ class LogWriter {
   // kFenced when another writer has gone on with it.
   Status Adopt(const Identity& found);
   Status AdoptBeginning(const Identity& found);
-  void AdoptState(const Identity& found, const ShipState& ship,
-                  const std::vector<uint64_t>& hashes);
+  Status AdoptState(const Identity& found, const ShipState& ship,
+                    const std::vector<uint64_t>& hashes);
   bool HasPages(uint32_t pages);
   bool HoldsPages(const std::vector<uint64_t>& hashes);
   Status Foreign(const DatabaseId& id) const;
+  Status NotOurs(const DatabaseId& id);
   // Says on the database file that it is the source of this replica, in this epoch.
   void Mark();
   uint64_t MarkedEpoch(const DatabaseId& id) const;
