@@ -372,8 +372,7 @@ class OutageTest(LifecycleCase):
         app.sql(ROWS.format(2000))
         app.close()
         self.over()
-        # The second outage is within 30 s of the first one's line.
-        self.assertEqual(len(app.lines("ERROR")), 1)
+        self.assertEqual(len(app.lines("ERROR")), 1)  # the second within 30 s of the first
         app = App(self)
         app.sql(ROWS.format(20))
         self.assert_replicated(app)

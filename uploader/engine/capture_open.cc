@@ -33,6 +33,8 @@ uint32_t CaptureLoop::PageSize() {
 bool CaptureLoop::OpenLocked(const WalTarget& to) {
   uint32_t page_size = PageSize();
   if (page_size == 0) return false;
+  // What was noted of the files and not encoded may be lost: only a place in this very WAL counts.
+  if (loaded_) open_stamp_ = {};
   bool known = LoadLocked(page_size);
   if (core_->ship.fenced) {
     // Stop() takes the mutex itself; a fenced state is final, so the pipeline is told by its
