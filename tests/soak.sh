@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Runs every fault test in turn, in its long mode, until the time is over; sums up what was broken and what was lost.
+# usage: tests/soak.sh [MINUTES]    default: 10. BACKSTAY_BUILD: the build folder (default: build).
+# Every round has a seed of its own, which a failure prints. With an S3 server installed (tests/support/s3server)
+# some suites run on it too. Exit status: 0 only if nothing was lost, corrupt or failed.
+set -uo pipefail
+top=$(cd "$(dirname "$0")/.." && pwd)
+minutes=${1:-10}
+[[ $minutes =~ ^[0-9]+$ ]] || {
+  sed -n '2,5s/^# //p' "$0" >&2
+  exit 2
+}
+export BACKSTAY_BUILD=${BACKSTAY_BUILD:-$top/build}
+cd "$top/tests/fault" || exit 2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+end=$((SECONDS + minutes * 60))
+suites=()
+for script in *_test.py; do suites+=("$script"); done
+command -v radosgw >/dev/null && suites+=("s3 fencing_test.py")
+# Every suite gets its turn several times, so that a short soak sees all of them.
+slice=$((minutes * 60 / ${#suites[@]} / 3))
+slice=$((slice < 20 ? 20 : slice > 300 ? 300 : slice))
+failed=0
+
+play() {
+  local name=$1 seconds=$2 command=(/usr/bin/python3 "${1#s3 }" --seconds "$2" --seed "$((RANDOM * 32768 + RANDOM))")
+  [[ $name == s3\ * ]] && command=(../support/s3server/with-s3.sh "${command[@]}")
+  # A round that has begun may end: what hangs for ten minutes more is a failure.
+  timeout -k 10 $((seconds + 600)) "${command[@]}" >"$work/out" 2>"$work/err" || {
+    failed=$((failed + 1))
+    printf '==== %s failed\n' "$name"
+    tail -n 40 "$work/err"
+  }
+  tail -n 1 "$work/out" | sed -n "s/^{/{\"name\": \"$name\", /p" >>"$work/lines"
+}
+
+while ((SECONDS < end)); do
+  for suite in "${suites[@]}"; do
+    left=$((end - SECONDS))
+    ((left > 0)) && play "$suite" $((left < slice ? left : slice))
+  done
+done
+touch "$work/lines"
+/usr/bin/python3 - "$work/lines" "$failed" <<'SUM'
+import json, sys
+columns = ("rounds", "kills", "faults", "lost", "corrupt")
+total = {}
+for line in open(sys.argv[1], encoding="utf-8"):
+    found = json.loads(line)
+    row = total.setdefault(found["name"].replace("_test.py", ""), dict.fromkeys(columns, 0))
+    for column in columns:
+        row[column] += found.get(column, 0)
+total["all"] = {c: sum(row[c] for row in total.values()) for c in columns}
+print(f"{'suite':<20}" + "".join(f"{c:>10}" for c in columns))
+for name, row in total.items():
+    print(f"{name:<20}" + "".join(f"{row[c]:>10}" for c in columns))
+failed = int(sys.argv[2])
+print(f"{failed} runs failed" if failed else "no run failed")
+sys.exit(1 if failed or total["all"]["lost"] or total["all"]["corrupt"] else 0)
+SUM
