@@ -35,6 +35,27 @@ TEST_CASE("a commit wakes the capture thread that asked for it", "[note_board]")
   REQUIRE_FALSE(board.Wait(0, 0, true, {}, UINT32_MAX).commits);
 }
 
+TEST_CASE("commits wake nobody before there is enough of them", "[note_board]") {
+  for (uint32_t round = 1; round <= 300; ++round) {
+    NoteBoard board(RealClock());
+    const WalMark encoded{1, 0, 50, 0, 0};
+    NoteBoard::Work work;
+    std::thread waiter([&] { work = board.Wait(Later(), 0, false, encoded, 10); });
+    board.Committed(Target(1, 55));
+    // The next WAL begins at frame 1 again.
+    for (uint32_t frame = 1; frame < 10; ++frame) board.Committed(Target(2, frame));
+    const bool enough = round % 2 == 0;
+    std::thread application(
+        [&] { enough ? board.Committed(Target(2, 10)) : static_cast<void>(board.Finish(kLong)); });
+    waiter.join();
+    // Only the last call can have woken it.
+    REQUIRE(work.ticket == (enough ? 0 : 1));
+    REQUIRE(board.Latest()->max_frame == (enough ? 10 : 9));
+    board.Stop();
+    application.join();
+  }
+}
+
 TEST_CASE("finish and sync end with the pass that was asked for", "[note_board]") {
   NoteBoard board(RealClock());
   std::atomic<int> finished{0};

@@ -94,11 +94,15 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
     int64_t until = retrying ? retry_at_ms_ : pending_ ? DueAtMs() : poll_at;
     if (until <= now && (retrying || pending_ || now >= poll_at)) return true;
     WalMark encoded;
+    // What a pass would not encode now must not ask for one either.
+    bool encodes = false;
     {
       std::lock_guard<std::mutex> lock(core_->mutex);
-      if (core_->ReadyLocked()) encoded = core_->capture->wal_mark();
+      encodes = core_->ReadyLocked() && core_->stopped.ok() && !retrying;
+      if (encodes) encoded = core_->capture->wal_mark();
     }
-    *work = core_->board.Wait(until, seen_ticket_, !pending_ && !retrying, encoded, kMaxHoldFrames);
+    *work = core_->board.Wait(until, seen_ticket_, !pending_ && !retrying, encoded,
+                              encodes ? kMaxHoldFrames : UINT32_MAX);
     if (work->stop) return false;
     if (work->ticket > seen_ticket_) return true;
     if (work->commits && !pending_) {
@@ -107,10 +111,8 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
     }
     std::lock_guard<std::mutex> lock(core_->mutex);
     std::optional<WalTarget> latest = core_->board.Latest();
-    if (core_->ReadyLocked() && latest && core_->capture->Behind(*latest) >= kMaxHoldFrames) {
-      return true;
-    }
-    if (core_->ReadyLocked() && core_->handover.queued_pages() >= kMaxHoldFrames) return true;
+    if (encodes && latest && core_->capture->Behind(*latest) >= kMaxHoldFrames) return true;
+    if (encodes && core_->handover.queued_pages() >= kMaxHoldFrames) return true;
     if (core_->repair != RepairNeed::kNone && !core_->UnhealthyLocked() && !retrying) return true;
   }
 }

@@ -13,6 +13,12 @@ std::chrono::milliseconds Ms(int64_t ms) {
 
 }  // namespace
 
+bool NoteBoard::IsFar(const WalTarget& target) const {
+  const bool same_wal = target.salt1 == encoded_.salt1 && target.salt2 == encoded_.salt2;
+  const uint32_t from = same_wal ? std::min(encoded_.frame, target.max_frame) : 0;
+  return target.max_frame - from >= wake_frames_;
+}
+
 void NoteBoard::Committed(const WalTarget& target) {
   int64_t now = clock_->WallMs();
   std::lock_guard<std::mutex> lock(mutex_);
@@ -26,7 +32,7 @@ void NoteBoard::Committed(const WalTarget& target) {
   latest_ = target;
   commits_[next_commit_] = {target.salt1, target.max_frame, now};
   next_commit_ = (next_commit_ + 1) % commits_.size();
-  NoteLocked(target.salt1 != encoded_.salt1 || target.max_frame >= encoded_.frame + wake_frames_);
+  NoteLocked(IsFar(target));
 }
 
 void NoteBoard::Handed(bool far) {
@@ -100,6 +106,7 @@ NoteBoard::Work NoteBoard::Wait(int64_t until_ms, uint64_t seen_ticket, bool wak
   wake_on_distance_ = true;
   encoded_ = encoded;
   wake_frames_ = frames;
+  poked_ = poked_ || (latest_ && IsFar(*latest_));
   auto woken = [&] {
     return stop_ || poked_ || asked_ > seen_ticket || (noted_ && wake_on_commit);
   };

@@ -51,8 +51,8 @@ class NoteBoard {
     int64_t first_commit_ms = 0;  // monotonic, of the oldest of them
   };
   // Waits until `until_ms` (monotonic), for Stop() or Poke(), for a ticket after `seen_ticket`,
-  // with `wake_on_commit` for a commit, and for one that lies `frames` frames ahead of `encoded` or
-  // in another WAL.
+  // with `wake_on_commit` for a commit, and for one that lies `frames` frames ahead of `encoded`,
+  // or that far into another WAL.
   Work Wait(int64_t until_ms, uint64_t seen_ticket, bool wake_on_commit, const WalMark& encoded,
             uint32_t frames);
   // The commits noted so far are being taken care of.
@@ -100,6 +100,7 @@ class NoteBoard {
   };
 
   void NoteLocked(bool far);
+  bool IsFar(const WalTarget& target) const;
 
   Clock* const clock_;
   std::mutex mutex_;
