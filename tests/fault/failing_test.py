@@ -108,6 +108,9 @@ class FailingTest(FaultCase):
     def test_replica(self):
         self.each(self.replica, "all", (errno.EIO, errno.ENOSPC, errno.ESTALE), 2)
 
+    def test_memory(self):
+        self.each(self.disk, "memory", (errno.ENOMEM,), 3)
+
 
 if __name__ == "__main__":
     main("failing", FailingTest)

@@ -33,6 +33,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,8 @@ const std::vector<Call>& Calls() {
   return calls;
 }
 
+constexpr int kStart = 4;  // memory calls of a thread as it starts
+
 struct Plan {
   std::string folder;
   bool all = false;
@@ -72,7 +75,8 @@ struct Plan {
   unsigned long first = 0;
   unsigned long count = 0;
   unsigned long seen = 0;
-  std::string synced;  // folder for copies; empty: none
+  std::string synced;              // folder for copies; empty: none
+  std::map<pid_t, int> of_thread;  // memory calls
 };
 
 std::string PathOf(pid_t thread, const Call& call, const __ptrace_syscall_info& info) {
@@ -154,14 +158,15 @@ void KeepSynced(pid_t thread, int fd, const std::string& folder) {
 }
 
 // Whether the plan counts this call.
-bool Counts(pid_t thread, const Call& call, const __ptrace_syscall_info& info, const Plan& plan) {
-  if (plan.memory || (call.fd < 0 && call.path < 0)) {
-    return plan.memory && call.fd < 0 && call.path < 0 && IsOurs(thread);
+bool Counts(pid_t thread, const Call& call, const __ptrace_syscall_info& info, Plan* plan) {
+  if (plan->memory || (call.fd < 0 && call.path < 0)) {
+    return plan->memory && call.fd < 0 && call.path < 0 && IsOurs(thread) &&
+           ++plan->of_thread[thread] > kStart;
   }
-  if (!plan.all && OnlyReads(call, info)) return false;
+  if (!plan->all && OnlyReads(call, info)) return false;
   // Of the many uses of fcntl only locks.
   if (call.number == SYS_fcntl && info.seccomp.args[1] != F_SETLK) return false;
-  return PathOf(thread, call, info).compare(0, plan.folder.size(), plan.folder) == 0;
+  return PathOf(thread, call, info).compare(0, plan->folder.size(), plan->folder) == 0;
 }
 
 void OnCall(pid_t process, pid_t thread, Plan* plan) {
@@ -169,7 +174,7 @@ void OnCall(pid_t process, pid_t thread, Plan* plan) {
   ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info);
   for (const Call& call : Calls()) {
     if (call.number != static_cast<long>(info.seccomp.nr)) continue;
-    if (!Counts(thread, call, info, *plan)) return;
+    if (!Counts(thread, call, info, plan)) return;
     bool sync = call.number == SYS_fsync || call.number == SYS_fdatasync;
     if (sync && !plan->synced.empty()) {
       KeepSynced(thread, static_cast<int>(info.seccomp.args[0]), plan->synced);

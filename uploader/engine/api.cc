@@ -8,6 +8,7 @@
 #include <exception>
 
 #include "uploader/engine/engine.h"
+#include "uploader/engine/threads.h"
 #include "uploader/engine_api.h"
 
 namespace backstay {
@@ -34,6 +35,7 @@ Database* FromHandle(BackstayDb* db) { return reinterpret_cast<Database*>(db); }
 // Runs `body`; a value that says "no" when it throws (only out of memory can make it).
 template <typename T, typename Body>
 T Guard(T failed, Body body) noexcept {
+  ReadyToThrow();
   try {
     return body();
   } catch (const std::exception&) {

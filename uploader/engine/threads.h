@@ -19,9 +19,14 @@ namespace backstay {
 // `name` is cut to 15 bytes. `*thread` must not be joinable.
 bool StartThread(const char* name, std::function<void()> body, std::thread* thread);
 
+// To be called before memory may run out: the first exception of a thread needs a few bytes for the
+// language's own state, and the dynamic linker ends the process when it cannot have them.
+inline void ReadyToThrow() noexcept { (void)std::uncaught_exceptions(); }
+
 // What `body` returns; kUnavailable when it throws. The message is short enough to need no memory.
 template <typename Body>
 Status Caught(Body body) noexcept {
+  ReadyToThrow();
   try {
     return body();
   } catch (const std::bad_alloc&) {
