@@ -191,14 +191,18 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
 // one.
 void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
   if (to.rollback) return AdvanceLocked(to);
+  bool overtaken =
+      false;  // `to` was asked for before its WAL had a frame, and what was noted after
   for (const auto& noted : {core_->board.Before(), core_->board.Latest()}) {
     if (!noted || noted->SameWal(to)) continue;
-    if (retry_at_ms_ == 0 && core_->capture->Holds(*noted)) AdvanceLocked(*noted);
+    if (retry_at_ms_ != 0 || !core_->capture->Holds(*noted)) continue;
+    AdvanceLocked(*noted);
+    overtaken = to.max_frame == 0 && static_cast<int32_t>(noted->change - to.change) > 0;
   }
   // In EXCLUSIVE locking mode nobody counts the commits; but nobody else makes any either.
   std::optional<WalTarget> before = core_->board.Before();
   if (before && core_->capture->Behind(*before) == 0) core_->capture->AnnounceRestart();
-  if (retry_at_ms_ == 0) AdvanceLocked(to);
+  if (retry_at_ms_ == 0 && !overtaken) AdvanceLocked(to);
 }
 
 void CaptureLoop::AdvanceLocked(const WalTarget& to) {
