@@ -25,7 +25,7 @@
 ** path or glob, to choose databases), a JSON file in BACKSTAY_CONFIG or /etc/backstay.json, or the
 ** URI file:app.db?replica=<percent-encoded URL>. The environment is read when the library is
 ** loaded.
-** The database must be in WAL mode: PRAGMA journal_mode=WAL.
+** Every journal mode is replicated.
 **
 ** VERIFY
 **
@@ -42,11 +42,11 @@
 **
 ** LIMITS
 **
-** SQLite 3.20 or newer. Databases opened with mode=ro, immutable=1 or nolock=1, in memory, or with
-** a VFS that has no shared memory are left alone, and so is a database in a rollback-journal mode
-** (one warning says so). Other connections that were open before the load are seen through the
-** wal-index only: load before the first open where you can. An upload that fails never fails a
-** statement; the log and backstay_status() report it.
+** SQLite 3.20 or newer. Databases opened with mode=ro, immutable=1 or nolock=1, or in memory, are
+** left alone. Other connections that were open before the load are seen through the wal-index, or
+** the file change counter, only: load before the first open where you can. With journal_mode=OFF a
+** crash of the application can lose the local database; one warning says so. An upload that fails
+** never fails a statement; the log and backstay_status() report it.
 */
 #include <sqlite3ext.h>
 

@@ -8,7 +8,7 @@
 namespace backstay {
 namespace {
 
-// Where WAL mode, and so replication, cannot be: read-only, without locks, in memory.
+// What is not replicated: read-only, without locks, in memory.
 bool Excluded(int flags, const UriParameters& parameters) {
   return (flags & (SQLITE_OPEN_READONLY | SQLITE_OPEN_MEMORY | SQLITE_OPEN_DELETEONCLOSE)) != 0 ||
          IsTrue(parameters, "immutable") || IsTrue(parameters, "nolock");

@@ -83,7 +83,9 @@ class RollbackTest(FaultCase):
         if (count, real) != (ROWS, total) or high > seq:
             raise Corrupt(f"transaction {seq}: {count} rows, sum {real} for {total}, newest {high}")
         if seq < least:
-            raise Lost(f"{least} acknowledged, {seq} restored")
+            [(local,)] = self.rows(self.db, "SELECT seq FROM meta")
+            logs = "".join(app.stderr() for app in self.apps)
+            raise Lost(f"{least} acknowledged, {seq} restored, {local} in the database\n{logs}")
         return seq
 
     def other_program(self):

@@ -159,7 +159,11 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   ship.snapshot_bytes = copy.bytes;
   ship.log_bytes -= std::min(ship.log_bytes, copy.log_bytes);
   // A first snapshot that a gap overtook is good, but the index began anew meanwhile.
-  if (core_->snapshot_run != copy.run) core_->NeedRepairLocked(RepairNeed::kAll);
+  // Whoever waits for later commits waits for the repair.
+  if (core_->snapshot_run != copy.run) {
+    core_->NeedRepairLocked(RepairNeed::kAll);
+    core_->board.Dropped();
+  }
   core_->SaveIndexLocked();
   core_->board.Shipped(ship.shipped.segment_number, true);
   core_->Log(Level::kInfo, "snapshot complete: " + std::to_string(copy.frame_bytes.size()) +

@@ -1,0 +1,135 @@
+// The handover: what may be believed of a file that is read without a lock, and how much waits.
+
+#include <utility>
+
+#include "tests/support/catch.h"
+#include "uploader/engine/handover.h"
+
+namespace backstay {
+namespace {
+
+using Settled = Handover::Settled;
+
+FileLook Look(uint32_t change) {
+  FileLook look;
+  look.page_size = 4096;
+  look.rollback = true;
+  look.change = change;
+  look.pages = 10;
+  look.stamp.size = 40960;
+  return look;
+}
+
+TransactionPtr Changed(std::vector<uint32_t> pgnos, bool with_images = true) {
+  auto made = std::make_shared<Transaction>();
+  made->committed = true;
+  made->page_size = 4096;
+  made->pages = 10;
+  made->pgnos = std::move(pgnos);
+  if (with_images) made->images = made->old = std::vector<uint8_t>(made->pgnos.size() * 4096);
+  return made;
+}
+
+// A file, and the handover that looks at it.
+struct Bench {
+  explicit Bench(uint64_t max_bytes = 1 << 20)
+      : handover({[this] { return file; }, [this] { return journal; }, max_bytes}) {}
+
+  void Run(TransactionPtr transaction) {
+    handover.Begin(file);
+    ++file.change;
+    handover.End(std::move(transaction), file);
+  }
+
+  FileLook file = Look(1);
+  bool journal = false;
+  Handover handover;
+};
+
+}  // namespace
+
+TEST_CASE("what was read in the middle of a transaction counts after its end", "[handover]") {
+  Bench bench;
+  REQUIRE_FALSE(bench.handover.Opened(bench.file));
+  bench.handover.Begin(bench.file);
+  const uint64_t begun = bench.handover.begun();
+  REQUIRE(bench.handover.SettledSince(begun) == Settled::kNotYet);
+  REQUIRE(bench.handover.SettledSince(begun - 1) == Settled::kYes);
+  ++bench.file.change;
+  bench.handover.End(Changed({2}), bench.file);
+  REQUIRE(bench.handover.SettledSince(begun) == Settled::kYes);
+  // One that begins later does not matter.
+  bench.handover.Begin(bench.file);
+  REQUIRE(bench.handover.SettledSince(begun) == Settled::kYes);
+}
+
+TEST_CASE("another program's transaction is waited for, then told", "[handover]") {
+  Bench bench;
+  static_cast<void>(bench.handover.Opened(bench.file));
+  bench.journal = true;
+  REQUIRE(bench.handover.SettledSince(0) == Settled::kNotYet);
+  bench.journal = false;
+  ++bench.file.change;
+  REQUIRE(bench.handover.SettledSince(0) == Settled::kForeign);
+  Handover::Batch batch = bench.handover.Take();
+  REQUIRE(batch.foreign);
+  REQUIRE(batch.look->change == 2);
+  REQUIRE(bench.handover.SettledSince(0) == Settled::kYes);
+}
+
+TEST_CASE("a transaction finds what happened before it", "[handover]") {
+  Bench bench;
+  static_cast<void>(bench.handover.Opened(bench.file));
+  bench.Run(Changed({2}));
+  REQUIRE_FALSE(bench.handover.Take().foreign);
+  SECTION("a commit") { ++bench.file.change; }
+  SECTION("one that was rolled back") { bench.file.stamp.mtime_ns = 5; }
+  bench.Run(Changed({3}));
+  Handover::Batch batch = bench.handover.Take();
+  REQUIRE(batch.foreign);
+  REQUIRE(batch.transactions.size() == 1);
+}
+
+TEST_CASE("WAL mode begins where the last transaction ended, or it is told", "[handover]") {
+  Bench bench;
+  static_cast<void>(bench.handover.Opened(bench.file));
+  bench.Run(Changed({1}));
+  REQUIRE(bench.handover.rollback());
+  const bool missed = GENERATE(false, true);
+  if (missed) ++bench.file.change;
+  bench.handover.EnterWal(bench.file);
+  REQUIRE_FALSE(bench.handover.rollback());
+  Handover::Batch batch = bench.handover.Take();
+  REQUIRE(batch.foreign == missed);
+  REQUIRE(batch.entry == bench.file.stamp);
+  REQUIRE_FALSE(batch.look.has_value());
+}
+
+TEST_CASE("beyond its memory it keeps page numbers, in order", "[handover]") {
+  Bench bench(/*max_bytes=*/3 * 8192);
+  static_cast<void>(bench.handover.Opened(bench.file));
+  for (uint32_t pgno = 1; pgno <= 6; ++pgno) bench.Run(Changed({pgno, pgno + 1}));
+  Handover::Batch batch = bench.handover.Take();
+  REQUIRE(batch.transactions.size() == 2);
+  REQUIRE(batch.transactions[0]->has_images());
+  REQUIRE_FALSE(batch.transactions[1]->has_images());
+  REQUIRE(batch.transactions[1]->pgnos == std::vector<uint32_t>{2, 3, 4, 5, 6, 7});
+  REQUIRE(bench.handover.Idle());
+  bench.Run(Changed({2}));
+  REQUIRE(bench.handover.Take().transactions[0]->has_images());
+}
+
+TEST_CASE("what was missed while another process shipped is told", "[handover]") {
+  Bench bench;
+  static_cast<void>(bench.handover.Opened(bench.file));
+  bench.handover.Deactivate();
+  bench.Run(Changed({2}));
+  bench.handover.Begin(bench.file);
+  bench.handover.Activate();
+  bench.handover.End(Changed({3}), bench.file);
+  Handover::Batch batch = bench.handover.Take();
+  REQUIRE(batch.foreign);
+  REQUIRE(batch.transactions.size() == 1);
+}
+
+}  // namespace backstay
