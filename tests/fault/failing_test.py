@@ -83,7 +83,7 @@ class FailingTest(FaultCase):
             raise Lost(f"{what}: row {committed} was committed")
         app = App(self)
         app.sql("INSERT INTO steps VALUES((SELECT coalesce(max(n), 0) + 1 FROM steps), 'after')")
-        self.assertTrue(app.sync(), what + "\n" + app.stderr())
+        self.assertTrue(app.sync(), what + "\n" + self.log + app.stderr())
         self.assert_same(self.restored())
         app.close()
         self.assertEqual([l["msg"] for l in app.lines("ERROR")], [], what)

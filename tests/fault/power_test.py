@@ -15,7 +15,7 @@ from fault_world import BUILD, PYTHON, App, Corrupt, FaultCase, Lost, main
 
 FAULT = os.path.join(BUILD, "tests", "syscall_fault")
 SECTOR = 512
-# argv: database, extension, note, seed, synchronous. Runs until it is killed.
+# argv: database, extension, note, seed, synchronous, journal mode. Runs until it is killed.
 APPLICATION = r"""
 import json, os, random, sqlite3, sys
 loader = sqlite3.connect(":memory:")
@@ -23,7 +23,7 @@ loader.enable_load_extension(True)
 loader.load_extension(sys.argv[2])
 rng = random.Random(sys.argv[4])
 c = sqlite3.connect(sys.argv[1], isolation_level=None)
-c.execute("PRAGMA journal_mode=wal")
+c.execute("PRAGMA journal_mode=" + sys.argv[6])
 c.execute("PRAGMA synchronous=" + sys.argv[5])
 c.execute(f"PRAGMA wal_autocheckpoint={rng.choice((10, 100, 1000))}")
 note = os.open(sys.argv[3], os.O_WRONLY | os.O_CREAT, 0o600)
@@ -106,13 +106,13 @@ class PowerTest(FaultCase):
         if count and (low, high) != (1, count):
             raise Corrupt(f"{what}: {low} to {high}, {count} rows")
 
-    def life(self, synchronous):
+    def life(self, synchronous, mode="wal"):
         """One run until a power cut: what was acknowledged last (row, txid)."""
         with open(self.note, "w", encoding="utf-8"):
             pass
         at = self.random.randrange(20, 1200)
         self.run_broken(at, PYTHON, "-c", APPLICATION, self.db, os.path.join(BUILD, "backstay.so"), self.note,
-                        str(self.random.random()), synchronous)
+                        str(self.random.random()), synchronous, mode)
         self.tally.kills += 1
         with open(os.path.join(self.folder, "application"), encoding="utf-8") as file:
             self.assertEqual(self.code, 137, file.read())
@@ -149,6 +149,15 @@ class PowerTest(FaultCase):
         for _ in range(5):
             self.tally.rounds += 1
             acknowledged = self.life("normal")
+            self.assert_prefix(self.db, acknowledged[0], "after the power cut")
+            self.go_on(acknowledged)
+
+    def test_rollback_journal(self):
+        """FULL: with NORMAL such a journal may be torn by a power cut, and the database with it."""
+        self.begin()
+        for mode in self.random.sample(("delete", "truncate", "persist"), 2):
+            self.tally.rounds += 1
+            acknowledged = self.life("full", mode)
             self.assert_prefix(self.db, acknowledged[0], "after the power cut")
             self.go_on(acknowledged)
 

@@ -142,6 +142,19 @@ class LostTest(StateCase):
         self.tally.faults += 1
         self.assert_heals()
 
+    def test_folder_from_before_the_last_one_was_lost(self):
+        """It knows its writer, but not that the same database took the log over since."""
+        app = App(self)
+        self.work(app)
+        self.assertTrue(app.sync())
+        self.killed(app)
+        os.rename(self.state, self.state + ".old")
+        self.life(App(self))
+        shutil.rmtree(self.state)
+        os.rename(self.state + ".old", self.state)
+        self.tally.faults += 1
+        self.assert_heals()
+
     def test_folder_of_another_database(self):
         other = os.path.join(self.folder, "other.db")
         app = App(self, db=other, BACKSTAY_DB=other, BACKSTAY_REPLICA_URL=self.url + "-other")

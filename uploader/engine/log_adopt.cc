@@ -45,10 +45,12 @@ uint64_t LogWriter::MarkedEpoch(const DatabaseId& id) const {
   return ReadMark({core_->options.settings.path, core_->options.folder}, id);
 }
 
-// The mark changes the file's stamp, though nothing of the database.
+// The mark changes the file's stamp, though nothing of the database. A higher one stays: the state
+// folder is an old one then, which shows as soon as the log is written.
 void LogWriter::Mark() {
   const std::string& path = core_->options.settings.path;
   std::lock_guard<std::mutex> lock(core_->mutex);
+  if (MarkedEpoch(core_->identity.id) > core_->ship.epoch) return;
   if (!core_->ReadyLocked()) return;
   FileStamp before = StampOf(path);
   Status marked = WriteMark({path, core_->options.folder}, core_->identity.id, core_->ship.epoch);

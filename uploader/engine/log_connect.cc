@@ -5,6 +5,7 @@
 
 #include "uploader/engine/log_writer.h"
 #include "uploader/format/keys.h"
+#include "uploader/state/database_mark.h"
 
 namespace backstay {
 
@@ -100,6 +101,8 @@ Status LogWriter::ForgetVanishedReplica() {
   if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   core_->Log(Level::kWarn, "the replica is gone from the bucket; starting a new one");
   core_->AbortSnapshotLocked();
+  // The epochs begin anew.
+  (void)WriteMark({core_->options.settings.path, core_->options.folder}, core_->identity.id, 0);
   LogHead head = core_->capture->encoder()->head();
   head.open = false;
   core_->ship = {};
@@ -121,6 +124,7 @@ Status LogWriter::TakeOver() {
     core_->SaveIndexLocked();
   }
   for (bool done = false; !done;) BACKSTAY_TRY(TryTakeOver(&done));
+  Mark();
   SayForeign();
   return Status::Ok();
 }
