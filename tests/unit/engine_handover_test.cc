@@ -68,6 +68,7 @@ TEST_CASE("another program's transaction is waited for, then told", "[handover]"
   static_cast<void>(bench.handover.Opened(bench.file));
   bench.journal = true;
   REQUIRE(bench.handover.SettledSince(0) == Settled::kNotYet);
+  REQUIRE_FALSE(bench.handover.Poll());
   bench.journal = false;
   ++bench.file.change;
   REQUIRE(bench.handover.SettledSince(0) == Settled::kForeign);

@@ -152,7 +152,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
 
 void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock) {
   std::optional<NoteBoard::Gone> gone = core_->board.TakeGone();
-  if (core_->handover.rollback()) core_->handover.Poll();
+  const bool looked = !core_->handover.rollback() || core_->handover.Poll();
   // In this order: what is handed over before a WAL begins is encoded before it.
   std::optional<WalTarget> to = Target();
   if (!core_->ReadyLocked() && !(to && OpenLocked(*to))) {
@@ -169,7 +169,10 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   if (to) AdvanceAllLocked(*to);
   if (retry_at_ms_ != 0) return;
   bool whole = core_->repair == RepairNeed::kNone || RepairLocked(lock);
-  AfterLocked(ticket, whole);
+  if (!looked && retry_at_ms_ == 0 && core_->board.SyncWaits()) {
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
+  }
+  AfterLocked(ticket, whole && looked);
 }
 
 // The database file alone is the database now: its stamp tells later whether anybody changed it.

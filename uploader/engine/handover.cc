@@ -138,7 +138,7 @@ uint64_t Handover::begun() {
   return begun_;
 }
 
-void Handover::Poll() { static_cast<void>(SettledSince(begun())); }
+bool Handover::Poll() { return SettledSince(0) != Settled::kNotYet; }
 
 Handover::Settled Handover::SettledSince(uint64_t begun) {
   uint64_t epoch = 0;

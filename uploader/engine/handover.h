@@ -66,8 +66,8 @@ class Handover {
   bool Idle();
   // Database size after the last transaction, pages.
   uint32_t pages();
-  // Looks for what other programs have committed, unless a transaction is under way.
-  void Poll();
+  // Looks for what other programs have committed. False: one of them may be just about to commit.
+  bool Poll();
 
   // Capture and job threads. Transactions that have begun so far.
   uint64_t begun();
