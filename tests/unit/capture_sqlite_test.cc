@@ -114,6 +114,8 @@ class Bench {
   // The next segments are applied to this.
   void SetImage(std::string image) { image_ = std::move(image); }
 
+  void CutImage(uint32_t pages) { image_.resize(pages * size_t{page_size_}); }
+
   size_t most_steps = 0;
   bool more = false;
 
@@ -275,6 +277,30 @@ TEST_CASE("a repair merges the end of a WAL whose successor is announced", "[cap
   };
   REQUIRE(bench.capture->Repair(true, fresh, yield).ok());
   REQUIRE(written);
+  bench.CheckSame();
+}
+
+TEST_CASE("a repair knows that the replica is shorter, whatever is committed meanwhile",
+          "[capture]") {
+  Bench bench(4096);
+  bench.Sql(kSchema);
+  bench.Rows(2000);
+  REQUIRE(bench.Advance());
+  bench.CheckSame();
+  // The replica's end turns out to be an older, shorter state of which little is known.
+  const uint32_t shorter = bench.index.pages() - 70;
+  bench.CutImage(shorter);
+  bench.index.Resize(shorter);
+  bench.index.Set(3, 0);
+  bool grown = false;
+  auto yield = [&] {
+    if (!grown) bench.Rows(100);
+    grown = true;
+    return true;
+  };
+  auto fresh = [&] { return std::vector<WalTarget>{bench.Target()}; };
+  REQUIRE(bench.capture->Repair(false, fresh, yield).ok());
+  REQUIRE(grown);
   bench.CheckSame();
 }
 

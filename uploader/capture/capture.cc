@@ -283,6 +283,12 @@ Status Capture::CatchUp(const std::vector<WalTarget>& targets, bool close) {
   return Merge(targets.back(), close);
 }
 
+// The replica may end before the database: a commit that grows the database further must not make
+// zeros of the pages between.
+void Capture::CoverPages(uint32_t pages) {
+  if (options_.index->pages() < pages) options_.index->Resize(pages);
+}
+
 Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<bool()>& yield) {
   constexpr uint32_t kPagesBetweenYields = 64;
   std::vector<WalTarget> targets = fresh();
@@ -294,6 +300,7 @@ Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<
   buffer_.resize(static_cast<size_t>(FramePages(options_.page_size)) * options_.page_size);
   std::vector<PageImage> found;
   uint32_t pages = PagesAt(to);
+  CoverPages(pages);
   for (uint32_t pgno = 1; pgno <= pages; ++pgno) {
     BACKSTAY_TRY(ComparePage(pgno, all, &found));
     if (pgno % kPagesBetweenYields != 0) continue;

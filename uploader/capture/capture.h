@@ -132,6 +132,7 @@ class Capture {
   Status CatchUp(const std::vector<WalTarget>& targets, bool close);
   Status Merge(const WalTarget& to, bool close);
   Status ComparePage(uint32_t pgno, bool all, std::vector<PageImage>* found);
+  void CoverPages(uint32_t pages);
   Status FlushRepair(std::vector<PageImage>* found);
   EncoderStep StepOf(size_t first, size_t last) const;
   Status CompareFile(bool all, const FileFollower& file, FileFollower::Changes* changes);

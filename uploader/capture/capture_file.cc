@@ -88,6 +88,7 @@ Status Capture::RepairFile(bool all, const FileFollower& file) {
   WalTarget none;
   none.rollback = true;
   BACKSTAY_TRY(Place(none));
+  CoverPages(PagesAt(none));
   merged_transactions_ = 0;
   buffer_.resize(static_cast<size_t>(FramePages(options_.page_size)) * options_.page_size);
   FileFollower::Changes changes;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "uploader/engine/sqlite_version.h"
 #include "uploader/engine/threads.h"
 
 namespace backstay {
@@ -86,7 +87,17 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   database.quiet = [this] { reap_.notify_all(); };
   Result<std::unique_ptr<Database>> opened = Database::Open(std::move(database), options.host);
   if (!opened.ok()) return opened.status();
+  WarnOfSqliteLocked(options.sqlite_version);
   return (databases_[settings->path] = std::move(*opened)).get();
+}
+
+void Engine::WarnOfSqliteLocked(int version) {
+  if (warned_of_sqlite_ || !HasWalResetBug(version)) return;
+  warned_of_sqlite_ = true;
+  logger_.Log(Level::kWarn, "SQLite " + SqliteVersionText(version) +
+                                " has the WAL-reset bug: it may lose commits when two connections "
+                                "checkpoint at once (sqlite.org/wal.html, 11); remedy: SQLite "
+                                "3.51.3 or later, 3.50.7 or 3.44.6");
 }
 
 void Engine::Close(Database* database) {

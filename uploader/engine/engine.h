@@ -34,6 +34,8 @@ class Engine {
 
  private:
   Result<DatabaseSettings> SettingsOf(const BackstayOpen& options);
+  // Says once in this process that the host's SQLite has a bug that loses commits.
+  void WarnOfSqliteLocked(int version);
   void Reap();
 
   const SettingsSources sources_;
@@ -44,6 +46,7 @@ class Engine {
   std::map<std::string, std::unique_ptr<Database>> databases_;  // by path; guarded by mutex_
   std::thread reaper_;                                          // guarded by mutex_
   bool drained_ = false;                                        // guarded by mutex_
+  bool warned_of_sqlite_ = false;                               // guarded by mutex_
 };
 
 }  // namespace backstay
