@@ -7,7 +7,8 @@
 ** Threads. Functions of BackstayEngine may be called on any application thread. None throws,
 ** writes to stdout or changes signal handlers. committed() never blocks; finish_wal(),
 ** sync() and drain() block at most the time they are given, written() at most 0.5 s; the
-** others only for short, purely local work. The callbacks of BackstayHost are called on the engine's threads, at
+** others only for short, purely local work. The callbacks of BackstayHost are called on the
+*engine's threads, at
 ** any time between open() and release(), and never throw.
 **
 ** Failure. open() fails with a message for people and leaves the application alone;
@@ -41,10 +42,10 @@ typedef struct BackstayWalPosition {
 
 /* What a transaction in a rollback-journal mode wrote to the main database file. */
 typedef struct BackstayWrites {
-  int committed;       /* 0: rolled back (also: by the playback of a hot journal) */
-  int complete;        /* 0: not all pages are known; the rest says nothing then */
-  uint32_t page_size;  /* bytes */
-  uint32_t count;      /* pages that were written */
+  int committed;         /* 0: rolled back (also: by the playback of a hot journal) */
+  int complete;          /* 0: not all pages are known; the rest says nothing then */
+  uint32_t page_size;    /* bytes */
+  uint32_t count;        /* pages that were written */
   const uint32_t *pgnos; /* their numbers, 1-based, ascending */
   const uint8_t *images; /* count pages as they are now; NULL: too many, to be read again */
   const uint8_t *old;    /* count pages as they were before; what was not there is zeros */
