@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 
 namespace backstay {
@@ -30,9 +31,9 @@ CREATE INDEX audit_at ON audit(at); CREATE INDEX audit_user ON audit(user, at);
 
 constexpr const char* kStatements[] = {
     "INSERT INTO event(device,at,kind,detail) VALUES(?,?,?,?)",
-    "UPDATE device SET state=?, seen=? WHERE id=?",
+    "UPDATE device SET state=? WHERE id=?",
     "INSERT INTO note(title,body,changed,tag) VALUES(?,?,?,?)",
-    "UPDATE note SET body=?, changed=? WHERE id=?",
+    "UPDATE note SET body=? WHERE id=?",
     "INSERT OR IGNORE INTO bookmark(url,title,added,visits) VALUES(?,?,?,?)",
     "INSERT INTO task(owner,title,due,done) VALUES(?,?,?,?)",
     "UPDATE task SET done=1 WHERE id=?",
@@ -134,9 +135,9 @@ void Workload::Row(sqlite3* db, int kind) {
   std::string now = std::to_string(clock_ += random_() % 5);
   switch (kind) {
     case 0: return Run(db, 0, {Number(500), now, Words(1), Json()});
-    case 1: return Run(db, 1, {Json(), now, Number(500)});
-    case 2: return Run(db, 2, {Words(4), Words(30), now, Words(1)});
-    case 3: return Run(db, 3, {Words(30), now, Number(20000)});
+    case 1: return Run(db, 1, {Json(), Number(500)});
+    case 2: return Run(db, 2, {Words(4), Words(41), now, Words(1)});
+    case 3: return Run(db, 3, {Words(41), Number(20000)});
     case 4: return Run(db, 4, {Url(), Words(6), now, Number(50)});
     case 5: return Run(db, 5, {Number(20), Words(6), now, "0"});
     case 6: return Run(db, 6, {Number(20000)});
@@ -149,13 +150,20 @@ void Workload::Row(sqlite3* db, int kind) {
   }
 }
 
+// Which table comes how often; with the lengths of the texts it makes the 259 bytes and 5.3 frames
+// a transaction that the figures of the format were chosen with.
+int Workload::AnyKind() {
+  constexpr int kKinds[] = {0, 0, 1, 2, 3, 3, 3, 3, 4, 5, 6, 7, 8, 9, 9};
+  return kKinds[random_() % std::size(kKinds)];
+}
+
 void Workload::Preload(sqlite3* db, int megabytes) {
   Exec(db, "BEGIN");
   for (int i = 0; i < 500; ++i) Run(db, 10, {Uuid(), Words(2), Words(1), Json(), Number(1000)});
   Exec(db, "COMMIT");
   for (;;) {
     Exec(db, "BEGIN");
-    for (int i = 0; i < 5000; ++i) Row(db, static_cast<int>(random_() % 10));
+    for (int i = 0; i < 5000; ++i) Row(db, AnyKind());
     Exec(db, "COMMIT");
     double pages = std::stod(Query(db, "PRAGMA page_count"));
     if (pages * std::stod(Query(db, "PRAGMA page_size")) >= megabytes * 1048576.0) return;
@@ -165,7 +173,7 @@ void Workload::Preload(sqlite3* db, int megabytes) {
 void Workload::Transaction(sqlite3* db) {
   uint64_t rows = 1 + random_() % 3;
   if (rows > 1) Exec(db, "BEGIN");
-  for (uint64_t i = 0; i < rows; ++i) Row(db, static_cast<int>(random_() % 10));
+  for (uint64_t i = 0; i < rows; ++i) Row(db, AnyKind());
   if (rows > 1) Exec(db, "COMMIT");
 }
 

@@ -37,6 +37,7 @@ class Workload {
     std::string sql;
     sqlite3_stmt* handle = nullptr;
   };
+  int AnyKind();
   void Row(sqlite3* db, int kind);
   void Run(sqlite3* db, size_t statement, const std::vector<std::string>& values);
   std::string Words(int n);
