@@ -88,12 +88,12 @@ Status Capture::RepairFile(bool all, const FileFollower& file) {
   WalTarget none;
   none.rollback = true;
   BACKSTAY_TRY(Place(none));
-  CoverPages(PagesAt(none));
   merged_transactions_ = 0;
   buffer_.resize(static_cast<size_t>(FramePages(options_.page_size)) * options_.page_size);
   FileFollower::Changes changes;
   // Not in the middle of a transaction: half of what is read then would have to be sent again.
   BACKSTAY_TRY(SettleFile(file, /*quiet_turns=*/100, &changes));
+  CoverPages(changes.pages);
   do {
     merged_unknown_ = false;
     BACKSTAY_TRY(CompareFile(all, file, &changes));
@@ -151,6 +151,10 @@ Status Capture::MergeChanges(const FileFollower& file, FileFollower::Changes* ch
       SkipTransaction(*transaction);
       merged_unknown_ = true;
       continue;
+    }
+    if (transaction->pages > options_.index->pages()) {
+      CoverPages(transaction->pages);
+      merged_unknown_ = true;
     }
     Steps steps;
     AddStep(*transaction, &steps);

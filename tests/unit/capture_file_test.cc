@@ -1,0 +1,133 @@
+// Capture without a WAL, on a file in memory: after a repair the index is what the file is,
+// whatever was handed over meanwhile.
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+#include "uploader/base/hash.h"
+#include "uploader/capture/capture.h"
+
+namespace backstay {
+namespace {
+
+constexpr uint32_t kPage = 512;  // bytes
+
+class Bench {
+ public:
+  explicit Bench(uint32_t pages) : index(LockBytePage(kPage)) {
+    REQUIRE(outbox_.Open({[](auto&) {}, [](auto&) {}, [](auto&) {}}).ok());
+    Capture::Options options;
+    options.database_path = folder_ / "db";
+    options.page_size = kPage;
+    options.cache_bytes = 1 << 16;
+    options.file = [this](void* out, int64_t n, int64_t offset) {
+      const int64_t size = std::clamp<int64_t>(Size() - offset, 0, n);
+      std::memcpy(out, bytes_.data() + offset, static_cast<size_t>(size));
+      return size;
+    };
+    options.file_size = [this] { return Size(); };
+    options.index = &index;
+    options.outbox = &outbox_;
+    options.clock = RealClock();
+    capture = std::make_unique<Capture>(std::move(options));
+    for (uint32_t pgno = 1; pgno <= pages; ++pgno) Write(pgno, 1);
+  }
+
+  void Write(uint32_t pgno, uint8_t value) {
+    const size_t end = size_t{pgno} * kPage;
+    if (bytes_.size() < end) bytes_.resize(end, 0);
+    std::fill_n(bytes_.begin() + static_cast<int64_t>(end - kPage), kPage, value);
+  }
+  // Writes pages and hands them over, with images or without.
+  TransactionPtr Change(std::vector<uint32_t> pgnos, bool images = true) {
+    auto made = std::make_shared<Transaction>();
+    made->committed = true;
+    made->page_size = kPage;
+    for (uint32_t pgno : pgnos) {
+      Write(pgno, ++value_);
+      if (images) made->images.insert(made->images.end(), kPage, value_);
+    }
+    made->old.assign(made->images.size(), 0);
+    made->pages = pages();
+    made->pgnos = std::move(pgnos);
+    return made;
+  }
+  uint32_t pages() const { return static_cast<uint32_t>(bytes_.size() / kPage); }
+  int64_t Size() const { return static_cast<int64_t>(bytes_.size()); }
+
+  // `during`: what is handed over at each look.
+  void Repair(bool all, std::vector<std::vector<TransactionPtr>> during) {
+    size_t turn = 0;
+    FileFollower file;
+    file.take = [&]() -> Result<FileFollower::Changes> {
+      FileFollower::Changes changes{{}, pages(), {}};
+      if (turn < during.size()) changes.transactions = during[turn++];
+      return changes;
+    };
+    file.begun = [] { return uint64_t{0}; };
+    file.settled = [&](uint64_t) -> Result<bool> { return turn >= during.size(); };
+    file.yield = [](bool) { return true; };
+    REQUIRE(capture->RepairFile(all, file).ToString() == "OK");
+  }
+  void CheckIndex() {
+    REQUIRE(index.pages() == pages());
+    REQUIRE_FALSE(capture->encoder()->open());
+    for (uint32_t pgno = 1; pgno <= pages(); ++pgno) {
+      CAPTURE(pgno);
+      const uint8_t* page = bytes_.data() + size_t{pgno - 1} * kPage;
+      REQUIRE(index.Get(pgno) == PageHash(pgno, {page, kPage}));
+    }
+  }
+
+ private:
+  TempFolder folder_;
+  std::vector<uint8_t> bytes_;
+  Outbox outbox_{folder_ / "outbox"};
+  uint8_t value_ = 1;
+
+ public:
+  PageIndex index;
+  std::unique_ptr<Capture> capture;
+};
+
+}  // namespace
+
+TEST_CASE("a repair of the file covers what the replica lacks", "[capture_file]") {
+  Bench bench(20);
+  SECTION("from nothing") { bench.Repair(true, {}); }
+  SECTION("a shorter replica, while the database grows") {
+    bench.Repair(true, {});
+    bench.index.Resize(10);
+    bench.Repair(false, {{bench.Change({3, 24})}, {}, {bench.Change({2, 29})}});
+  }
+  SECTION("transactions without images") {
+    bench.Repair(true, {});
+    bench.Repair(false, {{}, {bench.Change({5, 6, 22}, false)}, {bench.Change({6})}});
+  }
+  SECTION("a longer replica") {
+    bench.Repair(true, {});
+    bench.index.Resize(40);
+    bench.Repair(true, {});
+  }
+  bench.CheckIndex();
+}
+
+TEST_CASE("transactions are encoded in order, and only where they changed something",
+          "[capture_file]") {
+  Bench bench(20);
+  bench.Repair(true, {});
+  const uint64_t before = bench.capture->encoder()->head().txid;
+  auto first = bench.Change({3, 7});
+  auto second = bench.Change({3, 9});
+  REQUIRE(bench.capture->EncodeTransactions({first, second, second}).ok());
+  bench.CheckIndex();
+  REQUIRE(bench.capture->encoder()->head().txid == before + 2);
+}
+
+}  // namespace backstay
