@@ -46,7 +46,7 @@ class LifecycleCase(EngineCase):
 
     def log_objects(self):
         folder = os.path.join(self.replica, "log")
-        return sorted(os.listdir(folder)) if os.path.exists(folder) else []
+        return sorted(os.path.basename(p) for p in self.objects_of_replica() if p.startswith(folder))
 
 
 class RestartTest(LifecycleCase):
