@@ -93,7 +93,7 @@ void PageWrites::MarkRegrown(const InnerFile& file) {
 PageWrites::Pages PageWrites::Collect(const InnerFile& file) {
   Pages pages;
   pages.page_size = page_size_;
-  pages.complete = !lost_ && ReadHeader(file).page_size == page_size_;
+  pages.complete = !lost_ && page_size_ != 0 && ReadHeader(file).page_size == page_size_;
   if (!pages.complete) return pages;
   MarkRegrown(file);
   const auto end = static_cast<uint32_t>(file.Size() / page_size_);

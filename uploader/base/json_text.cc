@@ -12,7 +12,7 @@ std::string Dump(const nlohmann::json& scalar) {
 void JsonText::NewLine() {
   if (indent_ < 0) return;
   text_ += '\n';
-  text_.append(static_cast<size_t>(indent_ * depth_), ' ');
+  text_.append(static_cast<size_t>(indent_) * static_cast<size_t>(depth_), ' ');
 }
 
 void JsonText::Begin(std::string_view key) {

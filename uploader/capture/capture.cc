@@ -292,7 +292,7 @@ void Capture::CoverPages(uint32_t pages) {
 Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<bool()>& yield) {
   constexpr uint32_t kPagesBetweenYields = 64;
   std::vector<WalTarget> targets = fresh();
-  const Status other_mode{Code::kCancelled, "the journal mode changed", true};
+  Status other_mode{Code::kCancelled, "the journal mode changed", true};
   if (targets.empty()) return other_mode;
   WalTarget to = targets.back();
   BACKSTAY_TRY(Place(to));
