@@ -198,6 +198,29 @@ TEST_CASE("the outbox collapses after a PUT that arrived although it failed", "[
   bench.CheckLog();
 }
 
+TEST_CASE("a state that ends inside a log object goes on behind it", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  bench.Commit(2);
+  const LogHead restored = bench.core.capture->encoder()->head();
+  bench.Commit(3);
+  REQUIRE(bench.log.Append().ok());
+  REQUIRE(bench.core.ship.next_log_number == 3);
+  // As a restore leaves it that stopped before the last segment of object 2.
+  bench.core.ship.shipped = restored;
+  bench.core.ship.next_log_number = 2;
+  bench.core.ship.writer_id = 0;
+  bench.core.capture->encoder()->set_head(restored);
+  LogWriter heir(&bench.core);
+  REQUIRE(heir.Connect().ToString() == "OK");
+  REQUIRE(bench.core.ship.epoch == 2);
+  REQUIRE(bench.core.ship.shipped.segment_number == 3);
+  REQUIRE(bench.core.index->Get(2) != 0);
+  REQUIRE(bench.core.index->Get(3) == 0);
+  bench.CheckLog();
+}
+
 TEST_CASE("an unknown object of our epoch is another writer's", "[log_writer]") {
   Bench bench;
   bench.Commit(1);

@@ -156,6 +156,11 @@ Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
   if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   LogHead head = core_->ship.shipped;
   for (const Segment& segment : object.segments) {
+    // A restore may have stopped inside an object: before the beginning of a transaction whose end
+    // was never shipped.
+    if (segment.header().number < head.segment_number || segment.hash() == head.segment_hash) {
+      continue;
+    }
     if (segment.header().number != head.segment_number + 1 ||
         segment.header().previous_hash != head.segment_hash) {
       return {Code::kCorrupt,

@@ -128,25 +128,26 @@ void Cut(const RestorePoint& point, const LogPlan& log, RestorePlan* plan) {
   plan->time_ms = point.time_ms;
   plan->epoch = log.epoch;
   plan->next_log_number = log.next_number;
-  if (plan->at_end) return;
+  const auto beyond = [&](const LogEntry& entry) {
+    return !entry.segments.empty() &&
+           entry.segments.back().number > std::max(point.segment, plan->snapshot.segment_number);
+  };
+  const auto next = std::find_if(plan->entries.begin(), plan->entries.end(), beyond);
+  if (next == plan->entries.end()) return;
+  // It may hold segments that are needed, too.
+  plan->next_log_number = next->header.number;
   while (!plan->entries.empty()) {
     const LogEntry& entry = plan->entries.back();
     const bool needed = !entry.segments.empty() && entry.segments.front().number <= point.segment;
     if (needed) break;
     plan->entries.pop_back();
   }
-  plan->next_log_number = plan->entries.empty() ? plan->snapshot.next_log_number
-                                                : plan->entries.back().header.number + 1;
 }
 
-// True when nothing but whole transactions lies up to the end, and `point` is that end.
-bool IsEnd(const RestorePoint& point, const SnapshotManifest& snapshot, const LogPlan& log) {
-  if (point.stop_step || log.damage) return false;
-  uint64_t last = snapshot.segment_number;
-  for (const LogEntry& entry : log.entries) {
-    if (!entry.segments.empty()) last = std::max(last, entry.segments.back().number);
-  }
-  return std::max(point.segment, snapshot.segment_number) == last;
+// True when no whole transaction lies behind `point`: at most the beginning of one, which a crash
+// cut off. A writer that goes on from there finds that beginning at the next log number.
+bool IsEnd(const RestorePoint& point, const RestorePoint& last, const LogPlan& log) {
+  return !point.stop_step && !log.damage && point.segment == last.segment;
 }
 
 Result<std::optional<RestorePlan>> Planner::From(const SnapshotManifest& snapshot) const {
@@ -167,7 +168,7 @@ Result<std::optional<RestorePlan>> Planner::From(const SnapshotManifest& snapsho
   RestorePlan plan;
   plan.identity = catalogue_.identity;
   plan.snapshot = snapshot;
-  plan.at_end = IsEnd(**point, snapshot, *log);
+  plan.at_end = IsEnd(**point, **last, *log);
   plan.entries = std::move(log->entries);
   Cut(**point, *log, &plan);
   if (plan.at_end && log->unacknowledged > 0) {

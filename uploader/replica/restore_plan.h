@@ -37,9 +37,10 @@ struct RestorePlan {
   // apply; all of them when `stop_step` is empty.
   uint64_t last_segment = 0;
   std::optional<size_t> stop_step;
-  uint64_t txid = 0;             // of the restored state
-  int64_t time_ms = 0;           // of that transaction
-  bool at_end = false;           // the state is the one at the end of the log
+  uint64_t txid = 0;    // of the restored state
+  int64_t time_ms = 0;  // of that transaction
+  // No whole transaction lies behind the state; the beginning of one may, from next_log_number on.
+  bool at_end = false;
   uint64_t epoch = 0;            // highest in the log
   uint64_t next_log_number = 1;  // the first behind what is replayed
   std::vector<std::string> warnings;
