@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "uploader/engine/sqlite_version.h"
+#include "uploader/engine/host_version.h"
 #include "uploader/engine/threads.h"
 
 namespace backstay {

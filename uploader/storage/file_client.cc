@@ -18,7 +18,7 @@ namespace {
 
 constexpr char kTemporary[] = ".backstay-tmp-";
 constexpr size_t kMaxName = 255;  // NAME_MAX of Linux file systems
-constexpr int kFolderAttempts = 100;
+constexpr int kFolderAttempts = 1000;
 
 bool StartsWith(std::string_view text, std::string_view start) {
   return text.substr(0, start.size()) == start;

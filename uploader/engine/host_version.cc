@@ -1,4 +1,4 @@
-#include "uploader/engine/sqlite_version.h"
+#include "uploader/engine/host_version.h"
 
 namespace backstay {
 

@@ -2,8 +2,8 @@
 //
 // Pure functions, any thread.
 
-#ifndef BACKSTAY_UPLOADER_ENGINE_SQLITE_VERSION_H_
-#define BACKSTAY_UPLOADER_ENGINE_SQLITE_VERSION_H_
+#ifndef BACKSTAY_UPLOADER_ENGINE_HOST_VERSION_H_
+#define BACKSTAY_UPLOADER_ENGINE_HOST_VERSION_H_
 
 #include <string>
 
@@ -22,4 +22,4 @@ std::string SqliteVersionText(int version);
 
 }  // namespace backstay
 
-#endif  // BACKSTAY_UPLOADER_ENGINE_SQLITE_VERSION_H_
+#endif  // BACKSTAY_UPLOADER_ENGINE_HOST_VERSION_H_

@@ -1,9 +1,9 @@
 #include "tests/support/catch.h"
-#include "uploader/engine/sqlite_version.h"
+#include "uploader/engine/host_version.h"
 
 namespace backstay {
 
-TEST_CASE("the versions with the WAL-reset bug", "[sqlite_version]") {
+TEST_CASE("the versions with the WAL-reset bug", "[host_version]") {
   for (int bad : {3007000, 3040001, 3044005, 3045000, 3050006, 3051000, 3051002}) {
     CHECK(HasWalResetBug(bad));
   }
