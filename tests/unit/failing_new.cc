@@ -30,10 +30,15 @@ bool MustFail() {
 }  // namespace
 }  // namespace backstay
 
+// All that pair with the two below: sanitizers bring their own of those that are left out.
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return backstay::MustFail() ? nullptr : malloc(size != 0 ? size : 1);
+}
 void* operator new(size_t size) {
-  void* memory = backstay::MustFail() ? nullptr : malloc(size != 0 ? size : 1);
+  void* memory = operator new(size, std::nothrow);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
 void operator delete(void* memory) noexcept { free(memory); }
 void operator delete(void* memory, size_t) noexcept { free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { free(memory); }

@@ -33,7 +33,7 @@ struct Log {
 
 }  // namespace
 
-TEST_CASE("packs and singles may overlap in every way", "[replica]") {
+TEST_CASE("packs and singles may overlap in every way", "[replica][long]") {
   Log log(12);
   SECTION("a pack beside its singles") { log.builder.Pack(2, 8, false); }
   SECTION("two packs of two packers") {
