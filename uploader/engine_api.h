@@ -6,10 +6,10 @@
 **
 ** Threads. Functions of BackstayEngine may be called on any application thread. None throws,
 ** writes to stdout or changes signal handlers. committed() never blocks; finish_wal(),
-** sync() and drain() block at most the time they are given, written() at most 0.5 s; the
-** others only for short, purely local work. The callbacks of BackstayHost are called on the
-*engine's threads, at
-** any time between open() and release(), and never throw.
+** sync() and drain() block at most the time they are given, checkpoint() at most 20 ms, written()
+** at most 0.5 s for each replica; the others only for short, purely local work. The callbacks of
+** BackstayHost are called on the engine's threads, at any time between open() and release(), and
+** never throw.
 **
 ** Failure. open() fails with a message for people and leaves the application alone;
 ** everything after that is reported by log and status only. */

@@ -94,11 +94,13 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
     int64_t until = retrying ? retry_at_ms_ : pending_ ? DueAtMs() : poll_at;
     if (until <= now && (retrying || pending_ || now >= poll_at)) return true;
     WalMark encoded;
-    // What a pass would not encode now must not ask for one either.
+    // What a pass would not encode now must not ask for one either: it would be asked for at once
+    // again.
     bool encodes = false;
     {
       std::lock_guard<std::mutex> lock(core_->mutex);
-      encodes = core_->ReadyLocked() && core_->stopped.ok() && !retrying;
+      encodes = core_->ReadyLocked() && core_->stopped.ok() && !retrying &&
+                core_->repair == RepairNeed::kNone;
       if (encodes) encoded = core_->capture->wal_mark();
     }
     *work = core_->board.Wait(until, seen_ticket_, !pending_ && !retrying, encoded,
@@ -194,8 +196,8 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
 // one.
 void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
   if (to.rollback) return AdvanceLocked(to);
-  bool overtaken =
-      false;  // `to` was asked for before its WAL had a frame, and what was noted after
+  // `to` was asked for before its WAL had a frame, and what was noted after.
+  bool overtaken = false;
   for (const auto& noted : {core_->board.Before(), core_->board.Latest()}) {
     if (!noted || noted->SameWal(to)) continue;
     if (retry_at_ms_ != 0 || !core_->capture->Holds(*noted)) continue;
