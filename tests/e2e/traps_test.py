@@ -7,6 +7,7 @@ Numbers are those of the table in tests/README.md, which names the tests of the 
 import os
 import struct
 import subprocess
+import time
 import unittest
 
 from engine_world import BUILD, PATIENCE, PYTHON, App, EngineCase, environment
@@ -112,6 +113,34 @@ class Traps(EngineCase):
                    "INSERT INTO t(x) VALUES('in a WAL that we did not see begin')")
         app.sql("UPDATE t SET x = 'ours' WHERE id = 6")
         self.assert_replicated(app, warnings=len(app.lines("WARN")))
+
+    def test_trap_08_a_gap_while_the_replica_is_away(self):
+        app = self.started()
+        os.rename(self.replica, self.replica + ".away")
+        with open(self.replica, "w", encoding="utf-8"):
+            pass
+        app.sql("INSERT INTO t(x) VALUES('ours')")
+        self.wait_for_state(app, "retrying")
+        self.shell("UPDATE t SET x = 'foreign'", "PRAGMA wal_checkpoint(TRUNCATE)", ROWS.format(3000))
+        app.sql("INSERT INTO t(x) VALUES('ours')")
+        self.wait_for("the gap to be seen", lambda: any("missed" in line["msg"] for line in app.lines("WARN")))
+        before = self.capture_ticks(app)
+        time.sleep(1)
+        # Waiting for the replica takes no processor: that would be a hundred.
+        self.assertLess(self.capture_ticks(app) - before, os.sysconf("SC_CLK_TCK") / 2)
+        os.remove(self.replica)
+        os.rename(self.replica + ".away", self.replica)
+        self.assertTrue(app.sync(), app.stderr())
+        self.assert_restores()
+
+    def capture_ticks(self, app):
+        """Processor time of the capture thread so far."""
+        for task in os.listdir(f"/proc/{app.process.pid}/task"):
+            with open(f"/proc/{app.process.pid}/task/{task}/stat", encoding="utf-8") as file:
+                name, fields = file.read().rsplit(")", 1)
+            if "backstay-capt" in name:
+                return sum(int(field) for field in fields.split()[11:13])
+        return self.fail("no capture thread")
 
     def test_trap_09_several_processes_and_the_shipping_one_is_killed(self):
         self.started()
