@@ -16,18 +16,12 @@ foreach(target vfs_static_host vfs_static_plugin)
 endforeach()
 add_dependencies(backstay_recording vfs_static_host vfs_static_plugin)
 
-# A sanitized library needs its runtime first in a program that is not sanitized, which is the place
-# of the preloaded library in vfs_preload.
-set(environment BUILD_DIR=${PROJECT_BINARY_DIR})
+# A sanitized library needs its runtime before it in a program that is not sanitized: the preloaded one is
+# called by the runtime before that is ready.
 set(tests vfs_capture vfs_adoption vfs_process vfs_rollback)
-if(BACKSTAY_SANITIZE MATCHES "address")
-  list(APPEND environment RUNTIME=libasan.so "ASAN_OPTIONS=detect_leaks=0")
-elseif(BACKSTAY_SANITIZE MATCHES "thread")
-  list(APPEND environment RUNTIME=libtsan.so "TSAN_OPTIONS=die_after_fork=0")
-elseif(NOT BACKSTAY_SANITIZE)
+if(NOT BACKSTAY_SANITIZE)
   list(APPEND tests vfs_preload)
 endif()
 foreach(name ${tests})
-  add_test(NAME ${name} COMMAND ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py)
-  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${environment}" TIMEOUT 600)
+  backstay_script(${name} 600 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py)
 endforeach()

@@ -17,6 +17,8 @@ import unittest
 
 BUILD = os.environ.get("BUILD_DIR", os.path.join(os.path.dirname(__file__), "../../build"))
 RECORDING = os.path.join(os.path.realpath(BUILD), "tests/recording")
+# The runtime of a sanitizer; sanitized libraries want it in the program before them.
+SANITIZER = os.environ.get("BACKSTAY_TEST_PRELOAD", "")
 
 PRELUDE = r"""
 import json, os, sqlite3, subprocess, sys, threading
@@ -67,9 +69,8 @@ class ShimCase(unittest.TestCase):
                     if not key.startswith(("BACKSTAY_", "RECORDING_"))}
         self.env["RECORDING_ENGINE_LOG"] = self.log
         self.env["BACKSTAY_REPLICA_URL"] = "file:///nowhere"
-        if "RUNTIME" in os.environ:  # of a sanitizer
-            self.env["LD_PRELOAD"] = subprocess.check_output(
-                ["g++", "-print-file-name=" + os.environ["RUNTIME"]], text=True).strip()
+        if SANITIZER:
+            self.env["LD_PRELOAD"] = SANITIZER
 
     def run_child(self, code, stdin=None):
         """Runs the code; returns the engine's calls. Fails with the child's output."""

@@ -33,6 +33,8 @@ def replica_url(folder, name):
 def environment(**more):
     """Ours without any setting of Backstay's; credentials stay."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("BACKSTAY_")}
+    if "BACKSTAY_TEST_PRELOAD" in os.environ:  # of a sanitizer
+        env["LD_PRELOAD"] = os.environ["BACKSTAY_TEST_PRELOAD"]
     env.update(more)
     return env
 

@@ -1,10 +1,9 @@
-# The engine in real processes, on a folder as replica. Python would have to preload a sanitizer.
-if(BACKSTAY_SANITIZE OR CMAKE_CROSSCOMPILING)
+# The engine in real processes, on a folder as replica.
+if(CMAKE_CROSSCOMPILING)
   return()
 endif()
 foreach(name bad_input cut_off exclusive fork lifecycle pack rollback traps)
   if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py)
-    add_test(NAME ${name} COMMAND /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py)
-    set_tests_properties(${name} PROPERTIES ENVIRONMENT BACKSTAY_BUILD=${PROJECT_BINARY_DIR} TIMEOUT 600)
+    backstay_script(${name} 600 /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py)
   endif()
 endforeach()

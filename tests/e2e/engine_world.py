@@ -20,6 +20,8 @@ PYTHON = "/usr/bin/python3"
 BUILD = os.path.abspath(os.environ.get(
     "BACKSTAY_BUILD", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build")))
 PATIENCE = int(os.environ.get("BACKSTAY_TEST_PATIENCE", "60"))  # seconds until a test says that something will never happen
+# The runtime of a sanitizer that the libraries were built with: programs that load them want it first.
+SANITIZER = os.environ.get("BACKSTAY_TEST_PRELOAD", "")
 
 # Loads the extension, then answers each line {"code": …} with the value of `result` after it.
 HOST = r"""
@@ -49,6 +51,8 @@ def environment(**more):
     """Ours without any setting of Backstay's or of a cloud."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("BACKSTAY_", "AWS_"))}
     env["AWS_EC2_METADATA_DISABLED"] = "true"
+    if SANITIZER:
+        env["LD_PRELOAD"] = SANITIZER
     env.update({k: str(v) for k, v in more.items()})
     return env
 

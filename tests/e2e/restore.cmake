@@ -5,5 +5,4 @@ add_executable(replica_maker ${CMAKE_CURRENT_LIST_DIR}/replica_maker.cc
 target_link_libraries(replica_maker PRIVATE backstay_test_support)
 set_target_properties(replica_maker PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 add_dependencies(tests_e2e replica_maker backstay_tool)
-add_test(NAME restore_cli COMMAND ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/restore_cli_test.py)
-set_tests_properties(restore_cli PROPERTIES ENVIRONMENT BUILD_DIR=${PROJECT_BINARY_DIR} TIMEOUT 300)
+backstay_script(restore_cli 300 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/restore_cli_test.py)
