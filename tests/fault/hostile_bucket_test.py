@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Every fault of a bucket against every kind of request, in the whole life of a replica.
+"""Every fault of a bucket against every kind of request, in the whole life of a replica. (Those of a
+multipart upload: multipart_test.py.)
 
 One life per fault: a new replica, commits, a lasting fault, a second snapshot, packs, a restore
 under faults, a takeover. Nothing is lost, a restore is right or leaves nothing, requests and memory
@@ -23,6 +24,8 @@ from bucket_world import (ENDPOINT, FAULTS, ROWS, BucketCase, FaultProxy,  # noq
 MOST_REQUESTS = 40
 MOST_MEMORY_KIB = 32 << 10
 WRITES = ("put-identity", "put-log", "put-frame", "put-manifest", "put-pack", "delete")
+# No client of ours sends these: what there is it learns from GET and the list.
+NEVER = ("head", "other")
 # Faults that a client does not see as failures at all, and those that it sees as such for as long
 # as they last; the others come and go with each try.
 QUIET = {"delayed", "duplicate", "stale-list"}
@@ -44,6 +47,7 @@ class Life(BucketCase):
         for step in (self.lasting_fault, self.second_snapshot_and_pack, self.restore_under_fault,
                      self.take_over):
             step()
+        self.assertEqual(proxy.count(self.prefix, *NEVER), 0)
         return sorted({kind for (folder, kind, _), n in proxy.hits.items()
                        if folder == self.prefix and n})
 
@@ -133,6 +137,29 @@ class Life(BucketCase):
         self.assertLessEqual(len(problems), 2 + 5 * self.long, app.stderr())
 
 
+class PackTest(BucketCase):
+    def test_a_pack_that_fails_for_long_is_said(self):
+        """By a warning, once, and once that it is over; commits are shipped all the while."""
+        with FaultProxy(ENDPOINT) as proxy:
+            self.use(proxy, f"pack-{self.seed}")
+            app = self.start()
+            proxy.add("500", ("put-pack",), None, self.prefix + "/")
+            for _ in range(6):
+                app.do("sql('INSERT INTO t(text) VALUES(randomblob(1000000))')")
+                self.assert_synced(app)
+            self.wait_for("a warning", lambda: app.lines("WARN"))
+            app.sql("INSERT INTO t(text) VALUES('meanwhile')")
+            self.assert_synced(app)
+            proxy.clear(self.prefix)
+            self.wait_for("a pack", lambda: proxy.count(self.prefix, "delete"))
+            self.wait_for("the end of it", lambda: "a pack was made again" in app.stderr())
+            app.close()
+            [warning] = app.lines("WARN", "ERROR")
+            self.assertIn(f"/{self.prefix}/pack/", warning["msg"])
+            self.assertIn("InternalError", warning["msg"])
+            self.assert_restored()
+
+
 def live(proxy, fault):
     life = Life()
     life.setUp()
@@ -163,4 +190,4 @@ class HostileBucketTest(FaultCase):
 
 if __name__ == "__main__":
     with_server()
-    main("hostile_bucket", HostileBucketTest)
+    main("hostile_bucket", HostileBucketTest, PackTest)

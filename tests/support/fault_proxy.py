@@ -4,7 +4,8 @@ It runs on a thread of the test's process. The client signs for the proxy's addr
 header goes on unchanged, so the server behind checks the signature as usual. Requests are told
 apart by kind:
 
-  put-log put-takeover put-identity put-frame put-manifest put-pack get head list delete other
+  put-log put-takeover put-identity put-frame put-manifest put-pack get head list delete
+  initiate part complete abort (of a multipart upload)                             other
 
     with FaultProxy("http://127.0.0.1:9000") as proxy:       # proxy.url is the endpoint
         proxy.add("500", kinds=("put-log",), times=3, prefix="app")
@@ -77,6 +78,10 @@ def kind_of(request, bucket_and_key, query):
     """(kind, key) of a request."""
     method = request.first.split(" ", 1)[0]
     key = bucket_and_key.lstrip("/").partition("/")[2]
+    if method == "POST" and "uploads" in query:
+        return "initiate", key
+    if "uploadId" in query:
+        return {"PUT": "part", "POST": "complete", "DELETE": "abort"}.get(method, "other"), key
     if method == "GET" and "list-type" in query:
         return "list", query.get("prefix", [""])[0]
     if method == "POST" and "delete" in query:

@@ -14,6 +14,7 @@ constexpr uint64_t kPackObjects = 1024;
 constexpr uint64_t kPackBytes = 4 << 20;
 constexpr int64_t kPackAgeMs = 3600 * 1000;
 constexpr int64_t kFailedJobPauseMs = 10000;
+constexpr int kQuietTries = 2;  // a hiccup is nobody's business
 
 }  // namespace
 
@@ -81,10 +82,21 @@ bool Jobs::Stopping() {
   return core_->stopping || !core_->stopped.ok();
 }
 
+// Says so, unless shipping fails, too, and says it.
+void Jobs::Waits(const Status& why) {
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (!core_->last_error.ok()) return;
+  }
+  core_->jobs.Failed("a snapshot or pack has to wait: " + why.message(),
+                     {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+}
+
 Status Jobs::Persist(const std::function<Status()>& attempt) {
-  for (;;) {
+  for (int failed = 1;; ++failed) {
     Status status = attempt();
     if (status.ok() || !status.retryable()) return status;
+    if (failed > kQuietTries) Waits(status);
     std::unique_lock<std::mutex> lock(core_->mutex);
     auto wait = std::chrono::milliseconds(backoff_.Next(core_->options.client->RetryAfterMs()));
     bool over = core_->ship_work.wait_for(lock, wait,

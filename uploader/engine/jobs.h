@@ -1,8 +1,9 @@
 // Jobs: snapshots and packs, on a thread that exists only while one is being made.
 //
 // Owned by Pipeline; StartDue() and Stop() on the ship thread and the thread that ends the
-// pipeline. A job that fails is logged and tried again when it is due the next time; shipping never
-// waits for one. Network calls without the Core's mutex.
+// pipeline. A job that fails is logged and tried again when it is due the next time; so is, at
+// once, a request that may succeed later. Shipping never waits for a job. Network calls without the
+// Core's mutex.
 
 #ifndef BACKSTAY_UPLOADER_ENGINE_JOBS_H_
 #define BACKSTAY_UPLOADER_ENGINE_JOBS_H_
@@ -62,6 +63,7 @@ class Jobs {
 
   // Calls `attempt` until it succeeds, fails for good, or the pipeline stops.
   Status Persist(const std::function<Status()>& attempt);
+  void Waits(const Status& why);
   bool Stopping();
 
   Core* const core_;
