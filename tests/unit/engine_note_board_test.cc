@@ -73,7 +73,7 @@ TEST_CASE("finish and sync end with the pass that was asked for", "[note_board]"
     NoteBoard::Work work = board.Wait(Later(), seen, false, {}, UINT32_MAX);
     REQUIRE(work.ticket > seen);
     seen = work.ticket;
-    board.Done(seen, ++segment);
+    board.Done(seen, ++segment, true);
     board.Shipped(segment, true);
   }
   for (std::thread& thread : applications) thread.join();
@@ -89,7 +89,7 @@ TEST_CASE("waits end when their time is over", "[note_board]") {
 
 TEST_CASE("sync waits for shipping and for something to restore", "[note_board]") {
   NoteBoard board(RealClock());
-  board.Done(100, 7);  // passes of later tickets than will be asked for
+  board.Done(100, 7, true);  // passes of later tickets than will be asked for
   board.Shipped(6, true);
   REQUIRE_FALSE(board.Sync(0));
   board.Shipped(7, false);
@@ -108,14 +108,14 @@ TEST_CASE("sync does not take the number of a dropped segment for its own", "[no
     ended = true;
   });
   uint64_t ticket = board.Wait(Later(), 0, false, {}, UINT32_MAX).ticket;
-  board.Done(ticket, 5);
+  board.Done(ticket, 5, true);
   board.Dropped();
   board.Shipped(9, true);  // other segments have come to these numbers
   // The wait asks for a new pass instead of ending.
   NoteBoard::Work work = board.Wait(Later(), ticket, false, {}, UINT32_MAX);
   REQUIRE(work.ticket > ticket);
   REQUIRE_FALSE(ended);
-  board.Done(work.ticket, 10);
+  board.Done(work.ticket, 10, true);
   board.Shipped(10, true);
   application.join();
   REQUIRE(acknowledged);
@@ -166,14 +166,14 @@ TEST_CASE("a group that was answered is back when as many wait again and are cap
           "[note_board]") {
   NoteBoard board(RealClock());
   REQUIRE_FALSE(board.Sync(0));  // one waits for the first PUT
-  board.Done(1, 1);
+  board.Done(1, 1, true);
   REQUIRE(board.Regrouped());
   board.Sending();
   board.Shipped(1, true);
   REQUIRE_FALSE(board.Regrouped());
   REQUIRE_FALSE(board.Sync(0));
   REQUIRE_FALSE(board.Regrouped());  // its commit is not captured yet
-  board.Done(2, 2);
+  board.Done(2, 2, true);
   REQUIRE(board.Regrouped());
 }
 
@@ -182,7 +182,7 @@ TEST_CASE("what waited in vain is shipped in the end", "[note_board]") {
   REQUIRE_FALSE(board.Sync(0));
   board.Shipped(0, true);
   REQUIRE_FALSE(board.AllShipped());
-  board.Done(1, 3);
+  board.Done(1, 3, true);
   REQUIRE_FALSE(board.AllShipped());
   board.Shipped(3, false);
   REQUIRE_FALSE(board.AllShipped());

@@ -29,6 +29,7 @@ void CaptureLoop::HostOpened(const FileStamp& stamp) {
 
 void CaptureLoop::Run() {
   if (!lock_ && !TakeLock()) return;
+  core_->neighbours.Lead();
   NoteBoard::Work work;
   while (WaitForWork(&work)) {
     Pass(work);
@@ -63,6 +64,7 @@ bool CaptureLoop::TakeLock() {
       if (!held) core_->local_error = lock.status();
     }
     if (!held) Failed(lock.status());
+    held ? core_->neighbours.Follow() : core_->neighbours.Alone();
     if (held && !told) {
       core_->handover.Deactivate();
       core_->Log(Level::kInfo, lock.status().message());
@@ -121,7 +123,10 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
 
 std::optional<WalTarget> CaptureLoop::Fresh() {
   std::optional<WalTarget> mapped = core_->options.host->WalPosition();
-  return mapped ? mapped : core_->board.Latest();
+  if (mapped) return mapped;
+  std::optional<WalTarget> noted = core_->board.Latest();
+  if (noted) guessed_ = true;
+  return noted;
 }
 
 std::vector<WalTarget> CaptureLoop::FreshTargets() {
@@ -153,6 +158,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
 }
 
 void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock) {
+  guessed_ = false;
   std::optional<NoteBoard::Gone> gone = core_->board.TakeGone();
   const bool looked = !core_->handover.rollback() || core_->handover.Poll();
   // In this order: what is handed over before a WAL begins is encoded before it.
@@ -308,7 +314,7 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   }
   core_->ship_work.notify_all();
   // With a repair due, the state at its end covers whatever the WAL held.
-  whole ? core_->board.Done(ticket, segment) : core_->board.DoneFinish(ticket);
+  whole ? core_->board.Done(ticket, segment, !guessed_) : core_->board.DoneFinish(ticket);
 }
 
 void CaptureLoop::Failed(const Status& status) {

@@ -70,7 +70,8 @@ class CaptureLoop {
   int64_t first_commit_ms_ = 0;
   int64_t retry_at_ms_ = 0;  // monotonic; 0: nothing to retry
   int stale_tries_ = 0;
-  bool loaded_ = false;  // index and outbox were read in this process
+  bool guessed_ = false;  // the pass saw no more than what this process has committed itself
+  bool loaded_ = false;   // index and outbox were read in this process
   bool redo_trusted_ = true;
   bool unread_ = false;      // the last WAL went before all of it was encoded
   uint64_t repair_run_ = 0;  // core_->collapses when the repair began

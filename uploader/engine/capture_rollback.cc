@@ -11,7 +11,11 @@ namespace backstay {
 
 std::optional<WalTarget> CaptureLoop::Target() {
   std::optional<WalTarget> wal = Fresh();
-  if (wal || !core_->handover.rollback()) return wal;
+  if (wal) return wal;
+  if (!core_->handover.rollback()) {
+    guessed_ = true;
+    return std::nullopt;
+  }
   WalTarget file;
   file.rollback = true;
   file.pages = core_->handover.pages();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "uploader/base/hash.h"
+
 namespace backstay {
 namespace {
 
@@ -118,6 +120,17 @@ Handover::Options Core::HandoverOptions() const {
   handover.look = [path, host] { return host->Look(path); };
   handover.journal_active = [path] { return JournalActive(path); };
   return handover;
+}
+
+Neighbours::Options Core::NeighboursOptions() {
+  Neighbours::Options neighbours;
+  neighbours.folder = options.folder;
+  neighbours.replica = static_cast<uint32_t>(Hash(AsBytes(options.replica)));
+  neighbours.patience_ms = options.settings.sync_timeout_ms;
+  neighbours.board = &board;
+  neighbours.clock = options.clock;
+  neighbours.log = [this](Level level, const std::string& message) { Log(level, message); };
+  return neighbours;
 }
 
 void Core::Log(Level level, const std::string& message) const {

@@ -20,6 +20,7 @@
 #include "uploader/capture/capture.h"
 #include "uploader/engine/handover.h"
 #include "uploader/engine/host.h"
+#include "uploader/engine/neighbours.h"
 #include "uploader/engine/note_board.h"
 #include "uploader/settings/settings.h"
 #include "uploader/state/index_file.h"
@@ -48,6 +49,7 @@ class Core {
       : options(std::move(options)),
         board(this->options.clock),
         handover(HandoverOptions()),
+        neighbours(NeighboursOptions()),
         shipping(this->options.logger, this->options.clock, Level::kError),
         local(this->options.logger, this->options.clock, Level::kError),
         threads(this->options.logger, this->options.clock, Level::kError),
@@ -56,6 +58,7 @@ class Core {
   const CoreOptions options;
   NoteBoard board;
   Handover handover;
+  Neighbours neighbours;
   LastingProblem shipping;  // of the replica
   LastingProblem local;     // of the state folder, the WAL or the database file
   LastingProblem threads;   // of our own threads: out of memory
@@ -117,6 +120,7 @@ class Core {
 
  private:
   Handover::Options HandoverOptions() const;
+  Neighbours::Options NeighboursOptions();
 };
 
 }  // namespace backstay

@@ -83,7 +83,7 @@ void Database::Close() { closed_ = true; }
 void Database::Committed(const WalTarget& target) {
   for (auto& pipeline : pipelines_) {
     if (pipeline->handover()->rollback()) pipeline->handover()->EnterWal(host_.Look(path()));
-    pipeline->board()->Committed(target);
+    pipeline->neighbours()->Committed(target);
   }
 }
 
@@ -105,6 +105,7 @@ void Database::Written(const BackstayWrites& writes) {
     if (!handover->rollback()) pipeline->board()->LeaveWal();
     transaction != nullptr ? handover->End(transaction, look) : handover->EndUnknown(look);
     pipeline->board()->Handed(handover->queued_pages() >= kManyPages);
+    if (writes.committed != 0) pipeline->neighbours()->Changed();
   }
 }
 
@@ -128,7 +129,7 @@ bool Database::Finish(int64_t timeout_ms) {
   int64_t deadline = options_.clock->MonotonicMs() + timeout_ms;
   bool all = true;
   for (auto& pipeline : pipelines_) {
-    all = pipeline->board()->Finish(deadline - options_.clock->MonotonicMs()) && all;
+    all = pipeline->neighbours()->Finish(deadline - options_.clock->MonotonicMs()) && all;
   }
   return all;
 }
@@ -144,7 +145,7 @@ bool Database::Sync(int64_t timeout_ms) {
   const int64_t start = options_.clock->MonotonicMs();
   bool all = true;
   for (auto& pipeline : pipelines_) {
-    all = pipeline->Sync(start + timeout_ms - options_.clock->MonotonicMs()) && all;
+    all = pipeline->neighbours()->Sync(start + timeout_ms - options_.clock->MonotonicMs()) && all;
   }
   if (all) {
     CommitsAreSafe();
@@ -223,7 +224,7 @@ void Database::Tick() {
     status_at_ms_ = now;
   }
   if (late_.failing() && std::all_of(pipelines_.begin(), pipelines_.end(), [](auto& pipeline) {
-        return pipeline->board()->AllShipped();
+        return pipeline->neighbours()->AllShipped();
       })) {
     CommitsAreSafe();
   }

@@ -96,7 +96,74 @@ bool NoteBoard::Sync(int64_t timeout_ms) {
 
 bool NoteBoard::AllShipped() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return active_ && done_ticket_ >= asked_ && restorable_ && shipped_segment_ >= done_segment_;
+  return active_ && done_ticket_ >= asked_ && restorable_ && shipped_segment_ >= done_segment_ &&
+         remote_syncs_.count == 0;
+}
+
+void NoteBoard::Remotes::Add(uint64_t number, uint64_t ticket) {
+  if (count < all.size()) ++count;
+  all[count - 1] = {number, ticket, 0, false};
+}
+
+void NoteBoard::Serve(std::function<void(const Answers&)> answer) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  answer_ = std::move(answer);
+  if (answer_) answer_(answers_);
+}
+
+void NoteBoard::SyncFor(uint64_t number, uint64_t waits, int64_t patience_ms) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!active_) return;
+  remote_syncs_.Add(number, ++asked_);
+  arrivals_ += waits;
+  remote_until_ms_ = clock_->MonotonicMs() + patience_ms;
+  work_.notify_one();
+}
+
+void NoteBoard::FinishFor(uint64_t number) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!active_) return;
+  remote_finishes_.Add(number, ++asked_);
+  work_.notify_one();
+}
+
+void NoteBoard::Nudge() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (active_) NoteLocked(/*far=*/false);
+}
+
+// Answers what is reached. All of a kind are reached in the order in which they came.
+void NoteBoard::SettleLocked() {
+  const Answers before = answers_;
+  const bool dropped = std::exchange(remote_drops_, drops_) != drops_;
+  const auto reached = [this, dropped](Remote& remote) {
+    if (dropped) {
+      remote = {remote.number, ++asked_, 0, false};
+      work_.notify_one();
+    }
+    if (!remote.captured && others_ticket_ >= remote.ticket) {
+      remote.captured = true;
+      remote.segment = done_segment_;
+    }
+    if (!remote.captured || !restorable_ || shipped_segment_ < remote.segment) return false;
+    answers_.sync = std::max(answers_.sync, remote.number);
+    return true;
+  };
+  const auto read = [this](const Remote& remote) {
+    if (finish_ticket_ < remote.ticket) return false;
+    answers_.finish = std::max(answers_.finish, remote.number);
+    return true;
+  };
+  const auto take = [](Remotes* remotes, const auto& is_over) {
+    auto end = remotes->all.begin() + static_cast<std::ptrdiff_t>(remotes->count);
+    auto left = std::remove_if(remotes->all.begin(), end, is_over);
+    remotes->count = static_cast<size_t>(left - remotes->all.begin());
+  };
+  take(&remote_syncs_, reached);
+  take(&remote_finishes_, read);
+  if (answer_ && (before.sync != answers_.sync || before.finish != answers_.finish)) {
+    answer_(answers_);
+  }
 }
 
 NoteBoard::Work NoteBoard::Wait(int64_t until_ms, uint64_t seen_ticket, bool wake_on_commit,
@@ -127,18 +194,21 @@ std::optional<WalTarget> NoteBoard::Latest() {
   return latest_;
 }
 
-void NoteBoard::Done(uint64_t ticket, uint64_t segment_number) {
+void NoteBoard::Done(uint64_t ticket, uint64_t segment_number, bool with_others) {
   std::lock_guard<std::mutex> lock(mutex_);
   done_ticket_ = std::max(done_ticket_, ticket);
   finish_ticket_ = std::max(finish_ticket_, ticket);
+  if (with_others) others_ticket_ = std::max(others_ticket_, ticket);
   done_segment_ = segment_number;
   done_.notify_all();
+  SettleLocked();
 }
 
 void NoteBoard::DoneFinish(uint64_t ticket) {
   std::lock_guard<std::mutex> lock(mutex_);
   finish_ticket_ = std::max(finish_ticket_, ticket);
   done_.notify_all();
+  SettleLocked();
 }
 
 void NoteBoard::WalGone(const FileStamp& stamp) {
@@ -188,17 +258,19 @@ void NoteBoard::Shipped(uint64_t segment_number, bool restorable) {
   regrouped_at_ = arrivals_ + group_;
   group_ = 0;
   done_.notify_all();
+  SettleLocked();
 }
 
 void NoteBoard::Dropped() {
   std::lock_guard<std::mutex> lock(mutex_);
   ++drops_;
   done_.notify_all();
+  SettleLocked();
 }
 
 bool NoteBoard::SyncWaits() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return syncs_ > 0;
+  return syncs_ > 0 || (remote_syncs_.count > 0 && clock_->MonotonicMs() < remote_until_ms_);
 }
 
 void NoteBoard::Sending() {
@@ -215,7 +287,9 @@ bool NoteBoard::Regrouped() {
 void NoteBoard::Deactivate() {
   std::lock_guard<std::mutex> lock(mutex_);
   active_ = false;
+  answers_.active = false;
   done_.notify_all();
+  if (answer_) answer_(answers_);
 }
 
 void NoteBoard::Stop() {

@@ -10,6 +10,7 @@
 #include <array>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 
@@ -42,6 +43,22 @@ class NoteBoard {
   // The host opened the database (again).
   void Opened();
 
+  // What other processes wait for (Neighbours). The same as Sync() and Finish() without the
+  // waiting: `number` is given to the function of Serve() once that is reached. Only a pass that
+  // knew what others have committed counts.
+  struct Answers {
+    uint64_t sync = 0;    // the largest number of a SyncFor() that is reached
+    uint64_t finish = 0;  // likewise FinishFor()
+    bool active = true;   // false: nothing will be reached any more
+  };
+  // `answer` is called with the board's mutex held, and must neither block nor call the board.
+  void Serve(std::function<void(const Answers&)> answer);
+  // `waits` calls wait, for `patience_ms` from now on.
+  void SyncFor(uint64_t number, uint64_t waits, int64_t patience_ms);
+  void FinishFor(uint64_t number);
+  // Another process has committed.
+  void Nudge();
+
   // Capture thread. What it should do now.
   struct Work {
     bool stop = false;
@@ -68,8 +85,9 @@ class NoteBoard {
   };
   // The last WalGone(), once.
   std::optional<Gone> TakeGone();
-  // The pass for these tickets caught up and its last segment has this number.
-  void Done(uint64_t ticket, uint64_t segment_number);
+  // The pass for these tickets caught up and its last segment has this number. `with_others`: also
+  // with what other processes had committed.
+  void Done(uint64_t ticket, uint64_t segment_number, bool with_others);
   // Likewise for Finish() only: what the WAL held is safe to lose.
   void DoneFinish(uint64_t ticket);
   void Poke();  // wake the capture thread: something else changed
@@ -99,8 +117,25 @@ class NoteBoard {
     int64_t time_ms = 0;
   };
 
+  // Something that another process waits for.
+  struct Remote {
+    uint64_t number = 0;
+    uint64_t ticket = 0;
+    uint64_t segment = 0;
+    bool captured = false;
+  };
+  // In the order in which they came; bounded, so that an outage and neighbours that come and go
+  // need no memory: beyond that the last two become one.
+  struct Remotes {
+    std::array<Remote, 16> all;
+    size_t count = 0;
+
+    void Add(uint64_t number, uint64_t ticket);
+  };
+
   void NoteLocked(bool far);
   bool IsFar(const WalTarget& target) const;
+  void SettleLocked();
 
   Clock* const clock_;
   std::mutex mutex_;
@@ -131,6 +166,13 @@ class NoteBoard {
   uint64_t sent_arrivals_ = 0;  // at the last Sending()
   uint64_t group_ = 0;          // between the last two of these
   uint64_t regrouped_at_ = 0;   // arrivals_ when the group that was answered is back
+  uint64_t others_ticket_ = 0;  // like done_ticket_, of passes that knew of others' commits
+  std::function<void(const Answers&)> answer_;
+  Answers answers_;
+  Remotes remote_syncs_;
+  Remotes remote_finishes_;
+  uint64_t remote_drops_ = 0;    // drops_ that remote_syncs_ know of
+  int64_t remote_until_ms_ = 0;  // monotonic; until then their waits are worth a hurry
   bool active_ = true;
   bool stop_ = false;
 };

@@ -70,12 +70,6 @@ void Pipeline::ReportFailure(const char* name, const Status& failure) {
       {{"db", core_.options.settings.path}, {"replica", core_.options.replica}});
 }
 
-bool Pipeline::Sync(int64_t timeout_ms) {
-  // The ship thread may be waiting out the minimum interval; the board tells it that somebody
-  // waits.
-  return core_.board.Sync(timeout_ms);
-}
-
 bool Pipeline::Quiet() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   if (!core_.stopped.ok() || core_.passive) return true;
@@ -86,7 +80,7 @@ bool Pipeline::Quiet() {
 
 std::string Pipeline::Problem() {
   std::lock_guard<std::mutex> lock(core_.mutex);
-  if (core_.passive) return "another process ships this database";
+  if (core_.passive) return core_.neighbours.Problem();
   return ErrorLocked().message();
 }
 
@@ -103,6 +97,7 @@ void Pipeline::RequestStop() {
   }
   client_->Cancel();
   core_.board.Stop();
+  core_.neighbours.RequestStop();
   core_.ship_work.notify_all();
 }
 
@@ -111,6 +106,7 @@ void Pipeline::Stop() {
   if (ship_thread_.joinable()) ship_thread_.join();
   jobs_.Stop();
   if (capture_thread_.joinable()) capture_thread_.join();
+  core_.neighbours.Stop();
 }
 
 const char* Pipeline::StateLocked() const {

@@ -32,8 +32,9 @@ class Pipeline {
   void HostOpened(const FileStamp& stamp) { loop_.HostOpened(stamp); }
   NoteBoard* board() { return &core_.board; }
   Handover* handover() { return &core_.handover; }
-  // Sync() of the board, with shipping told not to hold back.
-  bool Sync(int64_t timeout_ms);
+  // What the host commits and waits for goes through here: another process may be the one that
+  // ships.
+  Neighbours* neighbours() { return &core_.neighbours; }
   // Nothing is left to do: all is shipped, no job runs.
   bool Quiet();
   // Why the replica lags; empty when nothing is known to be wrong.

@@ -1,0 +1,253 @@
+// Processes that share a database, as two ends of one page in this process: who waits for whom.
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+#include "uploader/engine/neighbours.h"
+
+namespace backstay {
+namespace {
+
+constexpr int64_t kLong = 60000;  // ms; reached only when a wake-up is lost
+
+int64_t Later() { return RealClock()->MonotonicMs() + kLong; }
+
+// One process: its board, and its end of the page.
+struct Process {
+  explicit Process(const std::string& folder, uint32_t replica = 7)
+      : neighbours({folder, replica, kLong, &board, RealClock(),
+                    [this](Level, const std::string& message) {
+                      std::lock_guard<std::mutex> lock(mutex);
+                      log += message + "\n";
+                    }}) {}
+
+  // A pass of the capture thread that is asked for next; returns its ticket.
+  uint64_t Pass(bool with_others, uint64_t segment) {
+    seen = board.Wait(Later(), seen, false, {}, UINT32_MAX).ticket;
+    board.Done(seen, segment, with_others);
+    return seen;
+  }
+  // Waits until something more was asked for.
+  void Asked() { board.Wait(Later(), seen, false, {}, UINT32_MAX); }
+
+  NoteBoard board{RealClock()};
+  std::mutex mutex;
+  std::string log;  // guarded by mutex
+  uint64_t seen = 0;
+  Neighbours neighbours;
+};
+
+struct World {
+  World() {
+    ships.neighbours.Lead();
+    // The one that Lead() asks for.
+    ships.Pass(true, 0);
+    ships.board.Shipped(0, true);
+    waits.neighbours.Follow();
+  }
+
+  TempFolder folder;
+  Process ships{folder.path()};
+  Process waits{folder.path()};
+};
+
+// A Sync() of another thread.
+class Waiter {
+ public:
+  explicit Waiter(Process* process)
+      : thread_([this, process] { state_ = process->neighbours.Sync(kLong) ? 1 : 2; }) {}
+  ~Waiter() { thread_.join(); }
+  bool over() const { return state_ != 0; }
+  bool acknowledged() {
+    while (state_ == 0) std::this_thread::yield();
+    return state_ == 1;
+  }
+
+ private:
+  std::atomic<int> state_{0};
+  std::thread thread_;
+};
+
+WalTarget Target(uint32_t frame) {
+  WalTarget target;
+  target.salt1 = 1;
+  target.max_frame = frame;
+  return target;
+}
+
+}  // namespace
+
+TEST_CASE("a neighbour's sync ends when the pass that it asked for is shipped", "[neighbours]") {
+  World world;
+  for (uint64_t segment = 1; segment <= 50; ++segment) {
+    Waiter waiter(&world.waits);
+    world.ships.Pass(true, segment);
+    REQUIRE_FALSE(waiter.over());
+    REQUIRE(world.ships.board.SyncWaits());
+    world.ships.board.Shipped(segment - 1, true);
+    REQUIRE_FALSE(waiter.over());
+    world.ships.board.Shipped(segment, true);
+    REQUIRE(waiter.acknowledged());
+    REQUIRE_FALSE(world.ships.board.SyncWaits());
+  }
+  REQUIRE(world.waits.neighbours.AllShipped());
+}
+
+TEST_CASE("a pass that knew its own process only answers no neighbour", "[neighbours]") {
+  World world;
+  Waiter waiter(&world.waits);
+  world.ships.Pass(false, 1);
+  world.ships.board.Shipped(1, true);
+  REQUIRE(world.ships.board.SyncWaits());
+  REQUIRE_FALSE(waiter.over());
+  world.ships.board.Done(world.ships.seen, 1, true);  // the next poll
+  REQUIRE(waiter.acknowledged());
+}
+
+TEST_CASE("segments that were dropped are waited for anew", "[neighbours]") {
+  World world;
+  Waiter waiter(&world.waits);
+  world.ships.Pass(true, 5);
+  world.ships.board.Dropped();
+  world.ships.board.Shipped(9, true);  // other segments have come to these numbers
+  REQUIRE_FALSE(waiter.over());
+  world.ships.Pass(true, 10);
+  REQUIRE_FALSE(waiter.over());
+  world.ships.board.Shipped(10, true);
+  REQUIRE(waiter.acknowledged());
+}
+
+TEST_CASE("a neighbour's commit wakes the capture thread once", "[neighbours]") {
+  World world;
+  for (uint32_t frame = 1; frame <= 50; ++frame) {
+    NoteBoard::Work work;
+    std::thread capture([&] {
+      do work = world.ships.board.Wait(Later(), world.ships.seen, true, {}, UINT32_MAX);
+      while (!work.commits);
+    });
+    world.waits.neighbours.Committed(Target(frame));
+    capture.join();
+    world.ships.board.TakeCommits();
+    REQUIRE(world.waits.board.Latest()->max_frame == frame);
+  }
+  // The commits of the one that ships are no news to it.
+  world.ships.neighbours.Committed(Target(51));
+  world.ships.board.TakeCommits();
+  world.waits.neighbours.Committed(Target(51));
+  Waiter waiter(&world.waits);
+  world.ships.Asked();
+  REQUIRE_FALSE(world.ships.board.Wait(0, world.ships.seen, true, {}, UINT32_MAX).commits);
+  world.ships.Pass(true, 0);
+  REQUIRE(waiter.acknowledged());
+}
+
+TEST_CASE("finish waits for the neighbour that reads the WAL, once in vain", "[neighbours]") {
+  World world;
+  std::atomic<bool> finished{false};
+  std::thread application([&] { finished = world.waits.neighbours.Finish(kLong); });
+  world.ships.Asked();
+  world.ships.board.DoneFinish(world.ships.seen + 1);
+  application.join();
+  REQUIRE(finished);
+  world.ships.seen += 1;
+  REQUIRE_FALSE(world.waits.neighbours.Finish(kLong));  // shorter than that
+  REQUIRE_FALSE(world.waits.neighbours.Finish(kLong));  // at once
+  world.ships.Pass(false, 0);
+  std::thread again([&] { finished = world.waits.neighbours.Finish(kLong); });
+  world.ships.Pass(false, 0);
+  again.join();
+  REQUIRE(finished);
+}
+
+TEST_CASE("who waits when its turn comes to ship goes on with its own board", "[neighbours]") {
+  World world;
+  Waiter waiter(&world.waits);
+  world.ships.Asked();
+  world.ships.neighbours.Stop();
+  world.waits.neighbours.Lead();
+  world.waits.board.Shipped(3, true);
+  while (!waiter.over()) world.waits.Pass(true, 3);
+  REQUIRE(waiter.acknowledged());
+}
+
+TEST_CASE("a holder that gives up lets its neighbours go at once", "[neighbours]") {
+  World world;
+  {
+    Waiter waiter(&world.waits);
+    world.ships.Asked();
+    world.ships.board.Deactivate();
+    REQUIRE_FALSE(waiter.acknowledged());
+  }
+  REQUIRE_FALSE(world.waits.neighbours.Sync(kLong));
+  REQUIRE(world.waits.neighbours.Problem().find("stopped") != std::string::npos);
+}
+
+TEST_CASE("what a neighbour waited for in vain is found shipped later", "[neighbours]") {
+  World world;
+  REQUIRE_FALSE(world.waits.neighbours.Sync(0));
+  REQUIRE_FALSE(world.waits.neighbours.AllShipped());
+  REQUIRE(world.waits.neighbours.Problem().find("not answered") != std::string::npos);
+  world.ships.Pass(true, 1);
+  REQUIRE_FALSE(world.waits.neighbours.AllShipped());
+  world.ships.board.Shipped(1, true);
+  REQUIRE(world.waits.neighbours.AllShipped());
+  // Likewise when this process itself ships by then: not before a pass of its own.
+  REQUIRE_FALSE(world.waits.neighbours.Sync(0));
+  world.ships.neighbours.Stop();
+  world.waits.board.Shipped(1, true);
+  world.waits.neighbours.Lead();
+  REQUIRE_FALSE(world.waits.neighbours.AllShipped());
+  world.waits.Pass(true, 1);
+  REQUIRE(world.waits.neighbours.AllShipped());
+}
+
+TEST_CASE("answers about another replica count for nothing", "[neighbours]") {
+  World world;
+  Process other(world.folder.path(), 8);
+  other.neighbours.Follow();
+  REQUIRE_FALSE(other.neighbours.Sync(0));
+  world.ships.Pass(true, 0);
+  REQUIRE_FALSE(other.neighbours.Sync(0));
+  REQUIRE_FALSE(other.neighbours.AllShipped());
+  REQUIRE(other.neighbours.Problem().find("another replica") != std::string::npos);
+}
+
+TEST_CASE("more neighbours than there is room for lose no answer", "[neighbours]") {
+  World world;
+  for (int i = 0; i < 100; ++i) REQUIRE_FALSE(world.waits.neighbours.Sync(0));
+  Waiter waiter(&world.waits);
+  for (uint64_t segment = 1; !waiter.over(); ++segment) {
+    uint64_t ticket = world.ships.board.Wait(0, 0, false, {}, UINT32_MAX).ticket;
+    world.ships.board.Done(ticket, segment, true);
+    world.ships.board.Shipped(segment, true);
+  }
+  REQUIRE(waiter.acknowledged());
+}
+
+TEST_CASE("without a page waits are in vain, and the log says why once", "[neighbours]") {
+  TempFolder folder;
+  Process process(folder / "missing");
+  REQUIRE_FALSE(process.neighbours.Sync(0));  // not known yet who ships
+  process.neighbours.Follow();
+  process.neighbours.Follow();
+  REQUIRE_FALSE(process.neighbours.Sync(1));
+  REQUIRE_FALSE(process.neighbours.AllShipped());
+  process.neighbours.Committed(Target(1));
+  process.neighbours.Changed();
+  REQUIRE(process.log.find("cannot tell each other") != std::string::npos);
+  REQUIRE(process.log.find('\n') == process.log.size() - 1);
+}
+
+TEST_CASE("a process that ends lets its own waits go", "[neighbours]") {
+  World world;
+  Waiter waiter(&world.waits);
+  world.ships.Asked();
+  world.waits.neighbours.RequestStop();
+  REQUIRE_FALSE(waiter.acknowledged());
+}
+
+}  // namespace backstay

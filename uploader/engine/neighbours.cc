@@ -1,0 +1,238 @@
+#include "uploader/engine/neighbours.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "uploader/engine/threads.h"
+
+namespace backstay {
+namespace {
+
+// What waits looks this often whether this process is to ship by now, ms.
+constexpr int64_t kSliceMs = 200;
+// A commit that begins the WAL anew waits for a neighbour no longer than this, ms: reading a WAL
+// takes less, and a neighbour that does not answer only costs a comparison.
+constexpr int64_t kMaxReadMs = 500;
+
+// Names a commit; never 0.
+uint64_t NameOf(const WalTarget& target) { return uint64_t{target.salt1} << 32 | target.max_frame; }
+
+}  // namespace
+
+Neighbours::PagePtr Neighbours::Page() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return page_;
+}
+
+void Neighbours::Committed(const WalTarget& target) {
+  options_.board->Committed(target);
+  PagePtr page = Page();
+  if (page == nullptr) return;
+  role_ == Role::kFollows ? page->Note(NameOf(target)) : page->Know(NameOf(target));
+}
+
+void Neighbours::Changed() {
+  PagePtr page = Page();
+  if (page != nullptr && role_ == Role::kFollows) page->Note(0);
+}
+
+// Waits until the lock was tried.
+Neighbours::Role Neighbours::RoleBy(int64_t deadline_ms) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  auto left =
+      std::chrono::milliseconds(std::max<int64_t>(0, deadline_ms - options_.clock->MonotonicMs()));
+  changed_.wait_for(lock, left, [this] { return stop_ || role_ != Role::kUnknown; });
+  return role_;
+}
+
+bool Neighbours::Sync(int64_t timeout_ms) {
+  int64_t now = options_.clock->MonotonicMs();
+  const int64_t deadline = now + timeout_ms;
+  int64_t try_lock_at = now + kSliceMs;
+  Question question;
+  for (;;) {
+    const Role role = RoleBy(deadline);
+    now = options_.clock->MonotonicMs();
+    const int64_t left = std::max<int64_t>(0, deadline - now);
+    if (role != Role::kFollows) return options_.board->Sync(left);
+    const bool gave_up = question.page != nullptr && SharedPage::GaveUp(question.ticket.holder);
+    if (now >= try_lock_at || gave_up) {
+      // The one that shipped may be gone.
+      options_.board->Poke();
+      try_lock_at = now + kSliceMs;
+    }
+    if (gave_up || stop_) return false;
+    if (AskAround(&question, std::min(left, kSliceMs))) return true;
+    if (left == 0) return false;
+  }
+}
+
+// Asks, if need be anew, and waits for the answer, at most `ms`.
+bool Neighbours::AskAround(Question* question, int64_t ms) {
+  PagePtr page = Page();
+  if (page == nullptr) return Pause(ms);
+  if (question->page != page || question->ticket.holder != page->holder()) {
+    *question = {page, page->Ask(SharedPage::kSync)};
+    std::lock_guard<std::mutex> lock(mutex_);
+    last_ = *question;
+  }
+  const uint64_t holder = question->ticket.holder;
+  if (SharedPage::GaveUp(holder)) return false;
+  return Foreign(holder) ? Pause(ms) : page->Wait(SharedPage::kSync, question->ticket, ms);
+}
+
+bool Neighbours::Foreign(uint64_t holder) const {
+  return holder == 0 || SharedPage::GaveUp(holder) ||
+         SharedPage::ReplicaOf(holder) != options_.replica;
+}
+
+// False, after `ms` or when the role changes.
+bool Neighbours::Pause(int64_t ms) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, std::chrono::milliseconds(std::max<int64_t>(0, ms)),
+                    [this] { return stop_ || role_ != Role::kFollows; });
+  return false;
+}
+
+bool Neighbours::Finish(int64_t timeout_ms) {
+  PagePtr page = Page();
+  if (role_ != Role::kFollows || page == nullptr) return options_.board->Finish(timeout_ms);
+  SharedPage::Ticket ticket{page->holder(), unread_};
+  // Whoever does not answer is not waited for again before it has.
+  if (ticket.number != 0 && !page->Answered(SharedPage::kRead, ticket)) return false;
+  unread_ = 0;
+  ticket = page->Ask(SharedPage::kRead);
+  const int64_t deadline = options_.clock->MonotonicMs() + std::min(timeout_ms, kMaxReadMs);
+  while (!stop_) {
+    const int64_t left = deadline - options_.clock->MonotonicMs();
+    if (page->Wait(SharedPage::kRead, ticket, std::min(left, kSliceMs))) return true;
+    if (page->holder() != ticket.holder) return false;
+    if (left > 0) continue;
+    if (timeout_ms >= kMaxReadMs) unread_ = ticket.number;
+    break;
+  }
+  return false;
+}
+
+bool Neighbours::AllShipped() {
+  const Role role = role_;
+  if (role != Role::kFollows) return options_.board->AllShipped();
+  PagePtr page = Page();
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (page == nullptr) return false;
+  if (last_.page == page && last_.ticket.holder == page->holder()) {
+    return page->Answered(SharedPage::kSync, last_.ticket) && !Foreign(last_.ticket.holder);
+  }
+  last_ = {page, page->Ask(SharedPage::kSync)};
+  return false;
+}
+
+std::string Neighbours::Problem() {
+  PagePtr page = Page();
+  const uint64_t holder = page != nullptr ? page->holder() : 0;
+  std::string problem = "another process ships this database";
+  if (holder == 0) return problem + " and cannot be asked";
+  if (SharedPage::GaveUp(holder)) return problem + " and has stopped doing so: see its log";
+  return problem + (Foreign(holder) ? ", to another replica" : " and has not answered in time");
+}
+
+Neighbours::PagePtr Neighbours::OpenPage(bool holder) {
+  Result<PagePtr> opened = SharedPage::Open(options_.folder, holder);
+  if (opened.ok()) {
+    failure_.clear();
+    return *opened;
+  }
+  if (failure_ != opened.status().message()) {
+    failure_ = opened.status().message();
+    options_.log(Level::kWarn,
+                 "processes that use the database together cannot tell each other what they "
+                 "commit: " +
+                     failure_);
+  }
+  return nullptr;
+}
+
+void Neighbours::Become(Role role, PagePtr page) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (page != page_) unread_ = 0;
+  page_ = std::move(page);
+  role_ = role;
+  changed_.notify_all();
+}
+
+void Neighbours::Alone() { Become(Role::kAlone, nullptr); }
+
+void Neighbours::Follow() {
+  PagePtr page = Page();
+  if (page == nullptr || !page->IsIn(options_.folder)) {
+    page = OpenPage(/*holder=*/false);
+    // What was committed before.
+    if (page != nullptr) page->Note(0);
+  }
+  Become(Role::kFollows, std::move(page));
+}
+
+void Neighbours::Lead() {
+  if (role_ == Role::kLeads) return;
+  PagePtr page = Page();
+  if (page == nullptr || !page->IsIn(options_.folder)) page = OpenPage(/*holder=*/true);
+  if (page != nullptr) {
+    // Whoever asked another holder asks again.
+    for (auto lane : {SharedPage::kSync, SharedPage::kRead}) heard_[lane] = page->asked(lane);
+    page->Take(options_.replica);
+    options_.board->Serve([page](const NoteBoard::Answers& answers) {
+      page->Answer(SharedPage::kSync, answers.sync);
+      page->Answer(SharedPage::kRead, answers.finish);
+      if (!answers.active) page->GiveUp();
+    });
+  }
+  // What was waited for in vain is shipped once a pass from now on is.
+  options_.board->SyncFor(0, 0, 0);
+  Become(Role::kLeads, page);
+  if (page != nullptr && !StartThread(
+                             "backstay-near", [this] { Listen(Page()); }, &listener_)) {
+    options_.log(Level::kWarn, "no thread can be started that answers other processes");
+  }
+}
+
+void Neighbours::Listen(const PagePtr& page) {
+  for (;;) {
+    const uint32_t bell = page->bell();
+    if (stop_) return;
+    Heed(page.get());
+    page->Sleep(bell);
+  }
+}
+
+void Neighbours::Heed(SharedPage* page) {
+  NoteBoard* board = options_.board;
+  const uint64_t sync = page->asked(SharedPage::kSync);
+  const uint64_t read = page->asked(SharedPage::kRead);
+  if (read != heard_[SharedPage::kRead]) board->FinishFor(read);
+  if (sync != heard_[SharedPage::kSync]) {
+    board->SyncFor(sync, sync - heard_[SharedPage::kSync], options_.patience_ms);
+  }
+  if (sync == heard_[SharedPage::kSync] && read == heard_[SharedPage::kRead]) board->Nudge();
+  heard_[SharedPage::kRead] = read;
+  heard_[SharedPage::kSync] = sync;
+}
+
+void Neighbours::RequestStop() {
+  PagePtr page;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+    page = page_;
+    changed_.notify_all();
+  }
+  if (page != nullptr) page->Ring();
+}
+
+void Neighbours::Stop() {
+  RequestStop();
+  if (listener_.joinable()) listener_.join();
+  options_.board->Serve(nullptr);
+}
+
+}  // namespace backstay

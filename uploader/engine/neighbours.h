@@ -1,0 +1,99 @@
+// Neighbours: the other processes that use the same database with the same state folder. One of
+// them ships, the others tell it what they commit and ask it what is in the replica.
+//
+// Owned by Core. Committed() and Changed() are called inside the host's commit: a few atomic
+// operations, and one system call if somebody sleeps. Sync() and Finish() block their caller, at
+// most the time given. Lead() and Follow() are called by the capture thread, which holds the
+// folder's lock or does not get it. Only the one that leads has a thread, which sleeps until a
+// neighbour wakes it. No errors: without the shared page (logged) a wait is in vain.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_NEIGHBOURS_H_
+#define BACKSTAY_UPLOADER_ENGINE_NEIGHBOURS_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "uploader/base/clock.h"
+#include "uploader/base/log.h"
+#include "uploader/engine/note_board.h"
+#include "uploader/state/shared_page.h"
+
+namespace backstay {
+
+class Neighbours {
+ public:
+  struct Options {
+    std::string folder;       // state folder of the pipeline
+    uint32_t replica = 0;     // names it; answers about another one do not count
+    int64_t patience_ms = 0;  // a neighbour's wait is not worth a hurry after this
+    NoteBoard* board = nullptr;
+    Clock* clock = nullptr;
+    std::function<void(Level level, const std::string& message)> log;
+  };
+  explicit Neighbours(Options options) : options_(std::move(options)) {}
+  ~Neighbours() { Stop(); }
+
+  // Application threads. A commit in WAL mode, noted on the board first.
+  void Committed(const WalTarget& target);
+  // One in a rollback-journal mode.
+  void Changed();
+  // Sync() and Finish() of the board, of whichever process ships.
+  bool Sync(int64_t timeout_ms);
+  bool Finish(int64_t timeout_ms);
+  // What every Sync() so far has waited for, in vain or not, is shipped.
+  bool AllShipped();
+  // Why a wait in a process that does not ship was in vain.
+  std::string Problem();
+
+  // Capture thread. This process ships from now on.
+  void Lead();
+  // Another one does; again whenever the lock was tried in vain.
+  void Follow();
+  // There is no telling: the lock can be neither had nor found taken.
+  void Alone();
+
+  // Waits end, without waiting for them.
+  void RequestStop();
+  void Stop();
+
+ private:
+  enum class Role { kUnknown, kAlone, kFollows, kLeads };
+  using PagePtr = std::shared_ptr<SharedPage>;
+  // A ticket, and the page that it is of.
+  struct Question {
+    PagePtr page;
+    SharedPage::Ticket ticket;
+  };
+
+  PagePtr OpenPage(bool holder);
+  void Become(Role role, PagePtr page);
+  PagePtr Page();
+  Role RoleBy(int64_t deadline_ms);
+  bool Foreign(uint64_t holder) const;
+  bool AskAround(Question* question, int64_t ms);
+  bool Pause(int64_t ms);
+  void Listen(const PagePtr& page);
+  void Heed(SharedPage* page);
+
+  const Options options_;
+  std::atomic<Role> role_{Role::kUnknown};
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::condition_variable changed_;          // the role, or stop_
+  PagePtr page_;                             // guarded by mutex_
+  Question last_;                            // guarded by mutex_; the last one of a Sync()
+  std::string failure_;                      // why there is no page; capture thread
+  std::atomic<uint64_t> unread_{0};          // the ticket of the last Finish() in vain; 0: none
+  uint64_t heard_[SharedPage::kLanes] = {};  // tickets passed to the board; listener
+  std::thread listener_;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_NEIGHBOURS_H_
