@@ -108,8 +108,12 @@ void Drain() noexcept {
 }
 
 // A child has none of our threads, and the engine's locks may be held for ever: it is left alone,
-// and what the child opens gets an engine of its own.
-void Forked() noexcept { Slot().store(nullptr); }
+// and what the child opens gets an engine of its own. Only that nothing of the child's keeps it
+// from shipping one day.
+void Forked() noexcept {
+  Engine* parents = Slot().exchange(nullptr);
+  if (parents != nullptr) parents->Forked();
+}
 
 constexpr BackstayEngine kTable = {BACKSTAY_ENGINE_API_VERSION,
                                    Open,

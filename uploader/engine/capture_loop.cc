@@ -44,9 +44,10 @@ void CaptureLoop::Run() {
 bool CaptureLoop::TakeLock() {
   const std::string& database = core_->options.settings.path;
   for (bool told = false;;) {
-    Result<FolderLock> lock = FolderLock::Take(core_->options.folder, database);
+    Result<FolderLock> lock =
+        FolderLock::Take(core_->options.folder, database, core_->options.locks);
     if (lock.ok()) {
-      lock_ = std::move(*lock);
+      lock_.emplace(std::move(*lock));
       std::lock_guard<std::mutex> guard(core_->mutex);
       core_->passive = false;
       core_->local_error = Status::Ok();

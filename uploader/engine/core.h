@@ -26,6 +26,7 @@
 #include "uploader/state/index_file.h"
 #include "uploader/state/outbox.h"
 #include "uploader/state/page_index.h"
+#include "uploader/state/state_folder.h"
 #include "uploader/storage/replica_client.h"
 
 namespace backstay {
@@ -39,6 +40,7 @@ struct CoreOptions {
   Clock* clock = nullptr;
   Logger* logger = nullptr;
   std::function<uint64_t()> random;
+  LockRegister* locks = nullptr;
 };
 
 enum class RepairNeed { kNone, kUnknown, kAll };

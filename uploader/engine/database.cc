@@ -62,6 +62,7 @@ Status Database::AddPipelines() {
     core.clock = options_.clock;
     core.logger = options_.logger;
     core.random = options_.random;
+    core.locks = options_.locks;
     pipelines_.push_back(
         std::make_unique<Pipeline>(std::move(core), std::move(*client), [this] { Tick(); }));
   }

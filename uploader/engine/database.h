@@ -30,6 +30,7 @@ struct DatabaseOptions {
   Clock* clock = nullptr;
   Logger* logger = nullptr;
   std::function<uint64_t()> random;
+  LockRegister* locks = nullptr;  // null: forked children are of no concern
   // Called when a closed database has nothing left to do; any thread, perhaps more than once.
   std::function<void()> quiet;
 };

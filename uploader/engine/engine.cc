@@ -84,6 +84,7 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   database.clock = RealClock();
   database.logger = &logger_;
   database.random = RandomBits;
+  database.locks = &locks_;
   database.quiet = [this] { reap_.notify_all(); };
   Result<std::unique_ptr<Database>> opened = Database::Open(std::move(database), options.host);
   if (!opened.ok()) return opened.status();

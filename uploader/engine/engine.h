@@ -31,6 +31,8 @@ class Engine {
   void Log(Level level, const char* path, const char* message);
   // Ships what is committed, at most for the drain timeout, then ends the threads. At process exit.
   void Drain();
+  // In a forked child, instead of anything else: only async-signal-safe work.
+  void Forked() noexcept { locks_.CloseAll(); }
 
  private:
   Result<DatabaseSettings> SettingsOf(const BackstayOpen& options);
@@ -41,6 +43,7 @@ class Engine {
   const SettingsSources sources_;
   const Result<Settings> settings_;
   Logger logger_;
+  LockRegister locks_;
   std::mutex mutex_;
   std::condition_variable reap_;
   std::map<std::string, std::unique_ptr<Database>> databases_;  // by path; guarded by mutex_

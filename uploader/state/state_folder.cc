@@ -40,11 +40,42 @@ Status MakeStateFolder(const std::string& folder, const std::string& database_pa
 
 std::string StateFolderOf(const std::string& database_path) { return database_path + "-backstay"; }
 
-Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string& database_path) {
+void LockRegister::Add(int fd) {
+  for (std::atomic<int>& slot : fds_) {
+    int free = 0;
+    if (slot.compare_exchange_strong(free, fd + 1)) return;
+  }
+}
+
+void LockRegister::Remove(int fd) {
+  for (std::atomic<int>& slot : fds_) {
+    int found = fd + 1;
+    if (slot.compare_exchange_strong(found, 0)) return;
+  }
+}
+
+void LockRegister::CloseAll() noexcept {
+  for (std::atomic<int>& slot : fds_) {
+    if (int fd = slot.exchange(0); fd != 0) close(fd - 1);
+  }
+}
+
+FolderLock::FolderLock(Fd fd, LockRegister* locks) : locks_(locks), fd_(std::move(fd)) {
+  if (locks_ != nullptr) locks_->Add(fd_.get());
+}
+
+FolderLock::~FolderLock() {
+  if (locks_ != nullptr && fd_.valid()) locks_->Remove(fd_.get());
+}
+
+Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string& database_path,
+                                    LockRegister* locks) {
   if (Status made = MakeStateFolder(folder, database_path); !made.ok()) return made;
   Result<Fd> fd = OpenFile(folder + "/lock", O_RDWR | O_CREAT);
   if (!fd.ok()) return fd.status();
-  if (flock(fd->get(), LOCK_EX | LOCK_NB) == 0) return FolderLock(std::move(*fd));
+  // Known before it is locked: a child may be forked at any time.
+  FolderLock lock(std::move(*fd), locks);
+  if (flock(lock.fd_.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno == EWOULDBLOCK) return Status(Code::kExists, "another process ships this database");
   return Status::Errno("lock " + folder + "/lock", errno);
 }

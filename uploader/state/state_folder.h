@@ -1,13 +1,16 @@
 // The state folder `<database>-backstay/` and its lock.
 //
 // A FolderLock is owned by a CaptureLoop (engine/): while it lives no other process ships this
-// database. The rest is called by engine/ and by restore. Failures: kDenied or kIo (the folder
-// cannot be made or written; the message names it and the remedy), kExists (another process holds
-// the lock).
+// database. A forked child has a copy of its descriptor, which would keep the lock when its parent
+// is gone: LockRegister, owned by Engine, closes it there. The rest is called by engine/ and by
+// restore. Failures: kDenied or kIo (the folder cannot be made or written; the message names it and
+// the remedy), kExists (another process holds the lock).
 
 #ifndef BACKSTAY_UPLOADER_STATE_STATE_FOLDER_H_
 #define BACKSTAY_UPLOADER_STATE_STATE_FOLDER_H_
 
+#include <array>
+#include <atomic>
 #include <string>
 #include <utility>
 
@@ -19,14 +22,33 @@ namespace backstay {
 
 std::string StateFolderOf(const std::string& database_path);
 
-class FolderLock {
+// Descriptors of the locks that this process has, or tries to have. Any thread; CloseAll() only in
+// a forked child, where it is all that may be done with them. Beyond its room nothing is kept, and
+// a child takes over only when it is forked anew.
+class LockRegister {
  public:
-  // Makes `folder` (0700, owner of the database file) if need be, and takes its lock.
-  static Result<FolderLock> Take(const std::string& folder, const std::string& database_path);
+  void Add(int fd);
+  void Remove(int fd);
+  void CloseAll() noexcept;
 
  private:
-  explicit FolderLock(Fd fd) : fd_(std::move(fd)) {}
+  std::array<std::atomic<int>, 256> fds_ = {};  // descriptor + 1; 0: free
+};
 
+class FolderLock {
+ public:
+  // Makes `folder` (0700, owner of the database file) if need be, and takes its lock. `locks` may
+  // be null and outlives the lock.
+  static Result<FolderLock> Take(const std::string& folder, const std::string& database_path,
+                                 LockRegister* locks);
+  FolderLock(FolderLock&&) noexcept = default;
+  FolderLock& operator=(FolderLock&&) = delete;
+  ~FolderLock();
+
+ private:
+  FolderLock(Fd fd, LockRegister* locks);
+
+  LockRegister* locks_;
   Fd fd_;
 };
 
