@@ -123,7 +123,7 @@ class SyncTest(ProcessesCase):
     def test_a_process_that_has_closed_the_database_answers_for_nobody(self):
         """It knows nothing of what others commit; the next one takes over."""
         apps = self.start(2)
-        for i in range(20):
+        for i in range(60 if self.long else 6):
             apps[0].do("c.close()")
             apps[1].sql(f"INSERT INTO t(text) VALUES('{i}')")
             self.assert_replica_has(str(i))
@@ -138,7 +138,7 @@ class SyncTest(ProcessesCase):
 class KillTest(ProcessesCase):
     def test_the_process_that_ships_is_killed(self):
         """What returned in time before and after it is in the replica, whatever else is lost."""
-        for _ in range(20 if self.long else 3):
+        for _ in range(20 if self.long else 1):
             self.doCleanups()
             self.setUp()
             apps = self.start(4)

@@ -126,11 +126,14 @@ TEST_CASE("a neighbour's commit wakes the capture thread once", "[neighbours]") 
   for (uint32_t frame = 1; frame <= 50; ++frame) {
     NoteBoard::Work work;
     std::thread capture([&] {
-      do work = world.ships.board.Wait(Later(), world.ships.seen, true, {}, UINT32_MAX);
-      while (!work.commits);
+      const int64_t end = Later();
+      while (!work.commits && RealClock()->MonotonicMs() < end) {
+        work = world.ships.board.Wait(end, world.ships.seen, true, {}, UINT32_MAX);
+      }
     });
     world.waits.neighbours.Committed(Target(frame));
     capture.join();
+    REQUIRE(work.commits);
     world.ships.board.TakeCommits();
     REQUIRE(world.waits.board.Latest()->max_frame == frame);
   }
