@@ -147,6 +147,11 @@ class EngineCase(unittest.TestCase):
                 app.kill()
         shutil.rmtree(self.folder)
 
+    def new_disk(self):
+        """What was beside the database is gone too."""
+        shutil.rmtree(self.disk)
+        os.mkdir(self.disk)
+
     def libraries_for_anybody(self):
         """The extension in a folder that every user may read; the build folder may be private."""
         folder = os.path.join(self.folder, "lib")

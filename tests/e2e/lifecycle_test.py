@@ -3,69 +3,15 @@
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_world import App, EngineCase, environment  # noqa: E402
-
-SCHEMA = "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, text)"
-ROWS = ("INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
-        "WHERE i < {}) SELECT hex(randomblob(200)) FROM n")
+from engine_world import App  # noqa: E402
+from lifecycle_world import ROWS, SCHEMA, EveryMode, LifecycleCase  # noqa: E402
 
 
-class LifecycleCase(EngineCase):
-    def started(self, rows=1000, **more):
-        """An application whose database has `rows` rows, all of them in the replica."""
-        app = App(self, **more)
-        app.sql(SCHEMA)
-        app.sql(ROWS.format(rows))
-        self.assert_synced(app)
-        return app
-
-    def assert_synced(self, app):
-        self.assertTrue(app.sync(), app.stderr())
-
-    def assert_replicated(self, app, db=None, url=None):
-        self.assert_synced(app)
-        self.assert_restores(db, url)
-
-    def shell(self, *commands, db=None):
-        """Another program's process, without Backstay."""
-        done = subprocess.run(["sqlite3", "-bail", db or self.db], text=True, capture_output=True,
-                              input="\n".join((".timeout 20000",) + commands), env=environment())
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        return done.stdout
-
-    def restore_in_place(self):
-        shutil.rmtree(self.disk)
-        os.mkdir(self.disk)
-        self.tool("restore", self.db)
-
-    def log_objects(self):
-        folder = os.path.join(self.replica, "log")
-        return sorted(os.path.basename(p) for p in self.objects_of_replica() if p.startswith(folder))
-
-
-class RestartTest(LifecycleCase):
-    def test_only_new_commits_are_uploaded(self):
-        app = self.started(rows=5000)  # too few for a pack or a second snapshot
-        app.close()
-        before = self.stored()
-        app = App(self)
-        app.sql("SELECT count(*) FROM t")
-        self.assert_synced(app)
-        self.assertEqual(self.stored(), before)
-        app.sql(ROWS.format(1))
-        self.assert_synced(app)
-        self.assertLess(self.stored() - before, 8192)
-        self.assert_restores()
-        app.close()
-        self.assert_restores()
-        self.assertEqual(app.lines("WARN", "ERROR"), [])
-
+class WalTest(EveryMode, LifecycleCase):
     def test_commits_all_through_the_first_snapshot(self):
         for _ in range(5):
             self.doCleanups()
@@ -78,42 +24,6 @@ while not status()["replicas"][0].get("restorable"): sql({ROWS.format(3)!r})
             self.assert_replicated(app)
             app.close()
             self.assertEqual(app.lines("WARN", "ERROR"), [])
-
-    def test_killed_while_writing(self):
-        app = self.started()
-        for _ in range(3):
-            app.process.stdin.write(json.dumps({"code": f"""
-for i in range(100000):
-    sql({ROWS.format(20)!r})
-    if i == 5: print("going", flush=True)"""}) + "\n")
-            app.process.stdin.flush()
-            self.assertEqual(app.process.stdout.readline(), "going\n")
-            app.kill()
-            app = App(self)
-            app.sql(ROWS.format(3))
-            self.assert_replicated(app)
-        app.close()
-        self.assert_restores()
-
-    def test_many_short_sessions_in_one_process(self):
-        app = self.started()
-        app.do(f"""
-c.close()
-for i in range(40):
-    c = connect()
-    sql({ROWS.format(5)!r})
-    if i % 3 == 0: sql("DELETE FROM t WHERE id % 11 = 3")
-    if i % 4 == 0:
-        d = connect()
-        d.execute("UPDATE t SET text = 'x' WHERE id % 13 = 1")
-        d.close()
-    c.close()
-c = connect()
-""")
-        app.sql(ROWS.format(1))
-        self.assert_replicated(app)
-        app.close()
-        self.assert_restores()
 
 
 class RestoredTest(LifecycleCase):
@@ -187,18 +97,6 @@ class OtherProgramTest(LifecycleCase):
         self.assert_restores()
         self.assertEqual(app.lines("ERROR"), [])
 
-    def test_writes_while_closed(self):
-        self.started().close()
-        self.shell(ROWS.format(300) + ";", "DELETE FROM t WHERE id % 5 = 0;")
-        app = App(self)
-        app.sql("SELECT count(*) FROM t")
-        self.assert_replicated(app)
-        app.sql(ROWS.format(10))
-        self.assert_replicated(app)
-        app.close()
-        self.assert_restores()
-        self.assertEqual(app.lines("ERROR"), [])
-
     def test_writes_after_a_kill(self):
         app = self.started()
         app.sql(ROWS.format(10))
@@ -208,22 +106,6 @@ class OtherProgramTest(LifecycleCase):
         app.sql(ROWS.format(10))
         self.assert_replicated(app)
         app.close()
-
-    def test_second_process_takes_over(self):
-        first = self.started()
-        second = App(self)
-        second.sql(ROWS.format(10))
-        self.wait_for_state(second, "passive")
-        first.sql("SELECT count(*) FROM t")
-        self.assert_replicated(first)
-        second.sql(ROWS.format(10))
-        first.kill()
-        second.sql(ROWS.format(10))
-        self.wait_for_state(second, "replicating")
-        self.assert_replicated(second)
-        second.close()
-        self.assertEqual(second.lines("ERROR"), [])
-        self.assert_restores()
 
 
 class ModeTest(LifecycleCase):
@@ -275,29 +157,6 @@ class ModeTest(LifecycleCase):
         app.close()
         self.assert_restores()
         self.assertEqual(app.lines("ERROR"), [])
-
-    def test_page_sizes(self):
-        for page_size in (512, 65536):
-            with self.subTest(page_size=page_size):
-                self.doCleanups()
-                self.setUp()
-                app = App(self, open_it=False)
-                app.do(f"c = connect(); sql('PRAGMA page_size={page_size}'); "
-                       "sql('PRAGMA journal_mode=wal')")
-                app.sql(SCHEMA)
-                app.sql("PRAGMA cache_spill=1")
-                app.sql("PRAGMA cache_size=10")
-                app.sql("BEGIN")
-                app.sql(ROWS.format(3000))
-                app.sql("SAVEPOINT s")
-                app.sql("UPDATE t SET text = 'lost'")
-                app.sql("ROLLBACK TO s")
-                app.sql("COMMIT")
-                self.assert_replicated(app)
-                app.sql("DELETE FROM t WHERE id % 4 > 0")
-                app.sql("VACUUM")
-                self.assert_replicated(app)
-                app.close()
 
 
 class ManyTest(LifecycleCase):

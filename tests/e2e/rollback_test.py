@@ -1,14 +1,13 @@
 #!/usr/bin/python3
 """Databases in rollback-journal modes: whatever happens to them, a restore equals the database."""
 
-import json
 import os
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_world import App  # noqa: E402
-from lifecycle_test import ROWS, SCHEMA, LifecycleCase  # noqa: E402
+from lifecycle_world import ROWS, SCHEMA, EveryMode, LifecycleCase  # noqa: E402
 
 FILE_MODES = ("delete", "truncate", "persist")
 MODES = FILE_MODES + ("memory", "off")
@@ -16,24 +15,10 @@ CHANGE = "UPDATE t SET text = hex(randomblob(200)) WHERE id % 5 = {}"
 
 
 class RollbackCase(LifecycleCase):
-    def opened(self, mode="delete", **more):
-        app = App(self, open_it=False, **more)
-        app.do("c = connect()")
-        self.assertEqual(app.sql(f"PRAGMA journal_mode={mode}"), [[mode]])
-        return app
-
-    def started(self, rows=1000, mode="delete", **more):
-        app = self.opened(mode, **more)
-        app.sql(SCHEMA)
-        app.sql(ROWS.format(rows))
-        self.assert_synced(app)
-        return app
+    mode = "delete"
 
     def segments(self, app):
         return app.status()["replicas"][0]["segment_number"]
-
-    def repairs(self, app):
-        return sum("compared" in line["msg"] for line in app.lines("INFO"))
 
 
 class ModesTest(RollbackCase):
@@ -116,23 +101,6 @@ class ModesTest(RollbackCase):
         app.close()
         self.assertEqual(self.repairs(app), 0)
 
-    def test_page_sizes(self):
-        for page_size in (512, 65536):
-            with self.subTest(page_size=page_size):
-                self.doCleanups()
-                self.setUp()
-                app = App(self, open_it=False)
-                app.do(f"c = connect(); sql('PRAGMA page_size={page_size}')")
-                app.sql(SCHEMA)
-                app.sql(ROWS.format(3000))
-                app.sql(CHANGE.format(1))
-                self.assert_replicated(app)
-                app.sql("DELETE FROM t WHERE id % 4 > 0")
-                app.sql("VACUUM")
-                app.sql(ROWS.format(5000))
-                self.assert_replicated(app)
-                app.close()
-
     def test_another_page_size_stops_with_an_error(self):
         app = self.started()
         app.sql("PRAGMA page_size=8192")
@@ -191,44 +159,8 @@ for i in range(40):
         self.assertEqual(len(app.lines("WARN", "ERROR")), 1, "only that of OFF")
 
 
-class RestartTest(RollbackCase):
-    def test_only_new_commits_are_uploaded(self):
-        app = self.started(rows=5000)
-        app.close()
-        for end in ("close", "kill"):
-            before = self.stored()
-            app = self.opened()
-            app.sql("SELECT count(*) FROM t")
-            self.assert_synced(app)
-            self.assertEqual(self.stored(), before)
-            app.sql(ROWS.format(1))
-            self.assert_synced(app)
-            self.assertLess(self.stored() - before, 8192)
-            getattr(app, end)()
-            self.assert_restores()
-            self.assertEqual(self.repairs(app), 0, end + app.stderr())
-
-    def test_killed_while_writing(self):
-        for mode in FILE_MODES:
-            app = self.opened(mode)
-            app.sql(SCHEMA)
-            app.sql(ROWS.format(1000))
-            app.sql("PRAGMA cache_size=5")
-            app.process.stdin.write(json.dumps({"code": f"""
-for i in range(100000):
-    if i == 5: print("going", flush=True)
-    sql("BEGIN"); sql(f"UPDATE t SET text = hex(randomblob(200)) WHERE id % 3 = {{i % 3}}")
-    sql({ROWS.format(20)!r}); sql("COMMIT")
-"""}) + "\n")
-            app.process.stdin.flush()
-            self.assertEqual(app.process.stdout.readline(), "going\n")
-            app.kill()
-            app = self.opened(mode)
-            app.sql(ROWS.format(3))
-            self.assert_replicated(app)
-            app.close()
-            self.assert_restores()
-            self.assertEqual(app.lines("ERROR"), [])
+class RestartTest(EveryMode, RollbackCase):
+    modes_to_kill = FILE_MODES
 
     def test_a_hot_journal_at_the_next_start(self):
         app = self.started(rows=3000)
@@ -247,43 +179,6 @@ for i in range(100000):
         app.close()
         self.assertEqual(app.lines("WARN", "ERROR"), [])
 
-    def test_restored_and_going_on(self):
-        app = self.started(rows=5000)
-        app.kill()
-        self.restore_in_place()
-        before = self.stored()
-        app = self.opened()
-        app.sql("SELECT count(*) FROM t")
-        self.assert_synced(app)
-        app.sql(ROWS.format(1))
-        self.assert_replicated(app)
-        self.assertLess(self.stored() - before, 8192)
-        app.close()
-        self.assertEqual(app.lines("WARN", "ERROR"), [])
-        self.assertEqual(self.repairs(app), 0)
-
-    def test_many_short_sessions_in_one_process(self):
-        app = self.started()
-        app.do(f"""
-c.close()
-for i in range(40):
-    c = connect()
-    sql({ROWS.format(5)!r})
-    if i % 3 == 0: sql("DELETE FROM t WHERE id % 11 = 3")
-    if i % 4 == 0:
-        d = connect()
-        d.execute("UPDATE t SET text = 'x' WHERE id % 13 = 1")
-        d.close()
-    c.close()
-c = connect()
-""")
-        app.sql(ROWS.format(1))
-        self.assert_replicated(app)
-        app.close()
-        self.assert_restores()
-        self.assertEqual(self.repairs(app), 0, app.stderr())
-        self.assertEqual(app.lines("WARN", "ERROR"), [])
-
 
 class OthersTest(RollbackCase):
     def test_another_program_writes_while_open(self):
@@ -296,15 +191,6 @@ class OthersTest(RollbackCase):
             self.assert_replicated(app)
         app.close()
         self.assert_restores()
-        self.assertEqual(app.lines("ERROR"), [])
-
-    def test_another_program_writes_while_closed(self):
-        self.started().close()
-        self.shell(ROWS.format(300) + ";", "DELETE FROM t WHERE id % 5 = 0;")
-        app = self.opened()
-        app.sql("SELECT count(*) FROM t")
-        self.assert_replicated(app)
-        app.close()
         self.assertEqual(app.lines("ERROR"), [])
 
     def test_another_program_changes_the_mode(self):
@@ -320,21 +206,6 @@ class OthersTest(RollbackCase):
         self.assert_replicated(app)
         app.close()
         self.assertEqual(app.lines("ERROR"), [])
-
-    def test_a_second_process_takes_over(self):
-        first = self.started()
-        second = self.opened()
-        second.sql(ROWS.format(10))
-        self.wait_for_state(second, "passive")
-        self.assert_replicated(first)
-        second.sql(ROWS.format(10))
-        first.kill()
-        second.sql(ROWS.format(10))
-        self.wait_for_state(second, "replicating")
-        self.assert_replicated(second)
-        second.close()
-        self.assertEqual(second.lines("ERROR"), [])
-        self.assert_restores()
 
     def test_backup_into_the_database(self):
         app = self.started()

@@ -219,7 +219,11 @@ class Traps(EngineCase):
         app.sql("INSERT INTO t(x) VALUES('appended')")
         with open(self.db + "-wal", "rb") as file:
             self.assertEqual(file.read(4), b"\x37\x7f\x06\x83")
+        self.assertTrue(app.sync(), app.stderr())
+        compared = [l for l in app.lines("INFO") if "compared" in l["msg"]]
+        app.sql("INSERT INTO t(x) VALUES('followed, not compared')")
         self.assert_replicated(app, warnings=len(app.lines("WARN")))
+        self.assertEqual([l for l in app.lines("INFO") if "compared" in l["msg"]], compared)
 
     def test_trap_20_temporary_databases(self):
         app = self.started()

@@ -115,8 +115,7 @@ class Life(BucketCase):
         """The disk is lost; the next application goes on from a restored copy."""
         self.app.kill()
         self.check_log(self.app)
-        shutil.rmtree(self.disk)
-        os.mkdir(self.disk)
+        self.new_disk()
         self.restore_direct(self.db)
         self.arm("put-takeover", "get", "put-log")
         self.app = self.start()

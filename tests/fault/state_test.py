@@ -62,6 +62,18 @@ class StateCase(FaultCase):
     def state_file(self, name):
         return os.path.join(self.state, name)
 
+    def acknowledged_and_killed(self):
+        app = App(self)
+        self.work(app)
+        self.assertTrue(app.sync())
+        self.killed(app)
+
+    def return_state(self):
+        """The state folder is the one that was set aside."""
+        shutil.rmtree(self.state)
+        os.rename(self.state + ".old", self.state)
+        self.tally.faults += 1
+
     def damage(self, name):
         self.tally.faults += 1
         path = self.state_file(name)
@@ -113,46 +125,33 @@ class LostTest(StateCase):
             self.assert_heals()
 
     def test_folder_of_an_earlier_time(self):
-        app = App(self)
-        self.work(app)
-        self.assertTrue(app.sync())
-        self.killed(app)
+        self.acknowledged_and_killed()
         shutil.copytree(self.state, self.state + ".old")
         app = App(self)
         if self.random.random() < 0.7:
             self.packed(app)
         self.life(app)
-        shutil.rmtree(self.state)
-        os.rename(self.state + ".old", self.state)
-        self.tally.faults += 1
+        self.return_state()
         self.assert_heals()
 
     def test_folder_from_before_a_takeover(self):
         self.life(App(self))
-        shutil.rmtree(self.disk)
-        os.mkdir(self.disk)
+        self.new_disk()
         self.tool("restore", self.db)
         shutil.copytree(self.state, self.state + ".old")
         app = App(self)
         if self.random.random() < 0.5:
             self.packed(app)
         self.life(app)
-        shutil.rmtree(self.state)
-        os.rename(self.state + ".old", self.state)
-        self.tally.faults += 1
+        self.return_state()
         self.assert_heals()
 
     def test_folder_from_before_the_last_one_was_lost(self):
         """It knows its writer, but not that the same database took the log over since."""
-        app = App(self)
-        self.work(app)
-        self.assertTrue(app.sync())
-        self.killed(app)
+        self.acknowledged_and_killed()
         os.rename(self.state, self.state + ".old")
         self.life(App(self))
-        shutil.rmtree(self.state)
-        os.rename(self.state + ".old", self.state)
-        self.tally.faults += 1
+        self.return_state()
         self.assert_heals()
 
     def test_folder_of_another_database(self):
@@ -213,26 +212,20 @@ class ForeignTest(StateCase):
         app.sql("INSERT INTO t(text) VALUES('a year of work')")
         self.assertTrue(app.sync())
         app.close()
-        shutil.rmtree(self.disk)
-        os.mkdir(self.disk)
+        self.new_disk()
         self.seeded().close()
         self.assert_refused()
-        shutil.rmtree(self.disk)
-        os.mkdir(self.disk)
+        self.new_disk()
         self.tool("restore", self.db)
         self.assert_heals()
 
     def test_database_of_another_application(self):
         self.life(App(self))
-        shutil.rmtree(self.disk)
-        os.mkdir(self.disk)
+        self.new_disk()
         self.assert_refused()
 
     def test_lost_folder_after_another_has_taken_over(self):
-        app = App(self)
-        self.work(app)
-        self.assertTrue(app.sync())
-        self.killed(app)
+        self.acknowledged_and_killed()
         copy = os.path.join(self.folder, "elsewhere.db")
         self.tool("restore", "-o", copy, self.url)
         other = App(self, db=copy, BACKSTAY_DB=copy)

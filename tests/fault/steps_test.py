@@ -75,40 +75,38 @@ class RestoreTest(StepsCase):
         app.close()
         return self.dump(self.db)
 
-    def test_new(self):
-        content = self.begin()
-        out = os.path.join(self.folder, "out", "new.db")
-        at = 0
-        while True:
+    def killed_at_each_step(self, out, *options, prepare=lambda out: None):
+        """Restores to `out` in a folder of its own, killed ever later: yields the step, and whether it came to its end."""
+        at, survived = 0, False
+        while not survived:
             at += 1
             shutil.rmtree(os.path.dirname(out), ignore_errors=True)
             os.mkdir(os.path.dirname(out))
-            survived = self.broken(at, os.path.join(BUILD, "backstay"), "restore", "-o", out, self.url)
+            prepare(out)
+            survived = self.broken(at, os.path.join(BUILD, "backstay"), "restore", *options, "-o", out, self.url)
+            yield at, survived
+        self.assertGreater(at, 8)
+
+    def test_new(self):
+        content = self.begin()
+        out = os.path.join(self.folder, "out", "new.db")
+        for at, survived in self.killed_at_each_step(out):
             if os.path.exists(out) and self.dump(out) != content:
                 raise Corrupt(f"killed at step {at}: the target is not whole")
-            if survived:
-                break
-            self.tool("restore", *(["-force"] if os.path.exists(out) else []), "-o", out, self.url)
+            if not survived:
+                self.tool("restore", *(["-force"] if os.path.exists(out) else []), "-o", out, self.url)
             self.assertEqual(self.dump(out), content)
             self.assertEqual(sorted(os.listdir(os.path.dirname(out))), ["new.db", "new.db-backstay"])
-        self.assertGreater(at, 8)
 
     def test_over_an_old_database(self):
         content = self.begin()
         out = os.path.join(self.folder, "out", "old.db")
-        at = 0
-        while True:
-            at += 1
-            shutil.rmtree(os.path.dirname(out), ignore_errors=True)
-            os.mkdir(os.path.dirname(out))
-            self.make_old(out)
-            if self.broken(at, os.path.join(BUILD, "backstay"), "restore", "-force", "-o", out, self.url):
-                break
-            with contextlib.closing(sqlite3.connect(out)) as connection:
-                self.assertEqual(connection.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-            self.tool("restore", "-force", "-o", out, self.url)
+        for _, survived in self.killed_at_each_step(out, "-force", prepare=self.make_old):
+            if not survived:
+                with contextlib.closing(sqlite3.connect(out)) as connection:
+                    self.assertEqual(connection.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+                self.tool("restore", "-force", "-o", out, self.url)
             self.assertEqual(self.dump(out), content)
-        self.assertEqual(self.dump(out), content)
 
     def make_old(self, out):
         """A database whose WAL holds a part of it, as after a crash."""

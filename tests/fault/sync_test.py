@@ -7,7 +7,6 @@ connections that are closed while others wait, a replica that is lost to a newer
 
 import json
 import os
-import shutil
 import sys
 import threading
 import time
@@ -59,8 +58,7 @@ class KillTest(SyncCase):
             self.check(returned)
             total += len(returned)
             if lose_the_disk:
-                shutil.rmtree(self.disk)
-                os.mkdir(self.disk)
+                self.new_disk()
                 self.restore_direct(self.db)
             app = self.start()
             app.sql("DELETE FROM t")

@@ -120,4 +120,29 @@ TEST_CASE("a hostile patch stays inside its page") {
   }
 }
 
+TEST_CASE("a patch moves bytes inside its page only") {
+  const uint64_t size = 512;
+  const std::vector<uint64_t> edges = {0, 1, 256, 257, 511, 512, 513, 576, 1u << 20, UINT64_MAX / 2};
+  for (uint64_t from : edges) {
+    for (uint64_t to : edges) {
+      for (uint64_t length : edges) {
+        INFO(length << " bytes from " << from << " to " << to);
+        ByteWriter patch;
+        patch.Varint(1);
+        patch.Varint(from);
+        patch.Varint(ZigZag(static_cast<int64_t>(to) - static_cast<int64_t>(from)));
+        patch.Varint(length);
+        Page image(size + 64, 0x11);
+        std::fill(image.begin() + static_cast<ptrdiff_t>(size), image.end(), 0xee);
+        ByteReader in(patch.bytes());
+        const Status applied = ApplyPagePatch(&in, std::span(image).first(size));
+        const bool inside = std::max(from, to) <= size && length <= size - std::max(from, to);
+        CHECK(applied.ok() == inside);
+        CHECK(std::count(image.begin() + static_cast<ptrdiff_t>(size), image.end(), 0xee) == 64);
+        CHECK(std::count(image.begin(), image.end(), 0x11) == static_cast<ptrdiff_t>(size));
+      }
+    }
+  }
+}
+
 }  // namespace backstay
