@@ -64,6 +64,7 @@ class ByteWriter {
   Bytes bytes() const { return AsBytes(out_); }
   std::string Take() { return std::move(out_); }
   void Clear() { out_.clear(); }
+  void Reserve(size_t bytes) { out_.reserve(bytes); }
 
  private:
   std::string out_;

@@ -13,7 +13,7 @@ const uint8_t* PageCache::Get(uint32_t pgno, uint64_t hash) {
   auto place = places_.find(pgno);
   if (place == places_.end() || slots_[place->second].hash != hash) return nullptr;
   slots_[place->second].used = true;
-  return images_.data() + place->second * page_size_;
+  return ImageOf(place->second);
 }
 
 void PageCache::Put(uint32_t pgno, uint64_t hash, const uint8_t* image) {
@@ -27,13 +27,15 @@ void PageCache::Put(uint32_t pgno, uint64_t hash, const uint8_t* image) {
   }
   slots_[place->second].hash = hash;
   slots_[place->second].used = true;
-  std::memcpy(images_.data() + place->second * page_size_, image, page_size_);
+  std::memcpy(ImageOf(place->second), image, page_size_);
 }
 
 size_t PageCache::Free() {
   if (slots_.size() < limit_) {
+    if (slots_.size() == chunks_.size() * kChunkSlots) {
+      chunks_.push_back(std::make_unique_for_overwrite<uint8_t[]>(kChunkSlots * page_size_));
+    }
     slots_.emplace_back();
-    images_.resize(slots_.size() * page_size_);
     return slots_.size() - 1;
   }
   while (slots_[hand_].used) {

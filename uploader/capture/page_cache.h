@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -29,11 +30,16 @@ class PageCache {
     uint64_t hash = 0;
   };
   size_t Free();
+  uint8_t* ImageOf(size_t slot) {
+    return chunks_[slot / kChunkSlots].get() + slot % kChunkSlots * page_size_;
+  }
 
+  static constexpr size_t kChunkSlots = 64;
   const uint32_t page_size_;
   const size_t limit_;  // slots
   std::vector<Slot> slots_;
-  std::vector<uint8_t> images_;
+  // Never moved: a growing block would leave its earlier copies behind in the heap.
+  std::vector<std::unique_ptr<uint8_t[]>> chunks_;
   std::unordered_map<uint32_t, size_t> places_;
   size_t hand_ = 0;
 };

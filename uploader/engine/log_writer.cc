@@ -34,10 +34,16 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
   batch.number = core_->ship.next_log_number;
   batch.collapses = core_->collapses;
   batch.epoch = core_->ship.epoch;
-  std::string segments;
-  for (const Outbox::Pending& pending : core_->outbox->pending()) {
-    if (!batch.heads.empty() && segments.size() + pending.size > kMaxBatchBytes) break;
-    Result<std::string> segment = core_->outbox->ReadSegment(pending);
+  const auto& pending = core_->outbox->pending();
+  size_t count = 0;
+  uint64_t bytes = 0;
+  while (count < pending.size() && (count == 0 || bytes + pending[count].size <= kMaxBatchBytes)) {
+    bytes += pending[count++].size;
+  }
+  batch.body = EncodeLogHeader({LogKind::kSegments, batch.epoch, batch.number, count});
+  batch.body.reserve(batch.body.size() + bytes);
+  for (size_t i = 0; i < count; ++i) {
+    Result<std::string> segment = core_->outbox->ReadSegment(pending[i]);
     if (!segment.ok()) {
       // Cut off or unreadable from outside: ship these pages from the database instead.
       core_->Log(Level::kWarn, "the outbox cannot be read: " + segment.status().message());
@@ -45,12 +51,9 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
       core_->CollapseLocked(core_->ship.shipped);
       return segment.status();
     }
-    segments += *segment;
-    batch.heads.push_back(pending.head);
+    batch.body += *segment;
+    batch.heads.push_back(pending[i].head);
   }
-  batch.body =
-      EncodeLogHeader({LogKind::kSegments, batch.epoch, batch.number, batch.heads.size()}) +
-      segments;
   if (core_->options.settings.sync_wal) batch.wal = core_->capture->wal_sync_handle();
   return batch;
 }

@@ -12,7 +12,8 @@ namespace backstay {
 namespace {
 
 constexpr uint64_t kMaxObjects = 1024;
-constexpr uint64_t kMaxBytes = 8 << 20;
+constexpr uint64_t kMaxBytes = 4 << 20;
+constexpr uint64_t kRoomForLast = 4 << 20;  // log objects are about this large at most
 
 }  // namespace
 
@@ -26,7 +27,7 @@ Status Jobs::Pack() {
     end = std::min(core_->ship.next_log_number, first + kMaxObjects);
     id = core_->identity.id;
   }
-  PackWriter pack(id);
+  PackWriter pack(id, kMaxBytes + kRoomForLast);
   std::vector<std::string> singles;
   uint64_t segment_bytes = 0;
   uint64_t number = first;

@@ -92,7 +92,8 @@ SegmentInfo InfoOf(const Segment& segment) {
   return info;
 }
 
-PackWriter::PackWriter(const DatabaseId& id) : id_(id) {
+PackWriter::PackWriter(const DatabaseId& id, size_t bytes) : id_(id) {
+  out_.Reserve(bytes);
   out_.U32(kMagic);
   out_.U8(kFormatVersion);
 }

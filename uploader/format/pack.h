@@ -42,7 +42,8 @@ inline constexpr uint64_t kMaxPackObjects = 1 << 16;
 
 class PackWriter {
  public:
-  explicit PackWriter(const DatabaseId& id);
+  // Room for `bytes` at once: growing would hold the pack twice.
+  explicit PackWriter(const DatabaseId& id, size_t bytes = 0);
   // One whole log object, in order of dense numbers; anything else is refused with its parse error
   // or kInvalid.
   Status Add(Bytes object, uint64_t number);
