@@ -54,10 +54,10 @@ finish() {
 }
 
 # Clones in other folders share what ccache knows.
-export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1
+export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 launcher=()
 # Light optimisation is enough where every access is checked, and it compiles sooner.
-checked=(-DCMAKE_BUILD_TYPE=Debug '-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1')
+checked=(-DCMAKE_BUILD_TYPE=Debug '-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1' -DBACKSTAY_PRECOMPILE=ON)
 configure() {
   local build=$1
   shift

@@ -122,7 +122,8 @@ TEST_CASE("a hostile patch stays inside its page") {
 
 TEST_CASE("a patch moves bytes inside its page only") {
   const uint64_t size = 512;
-  const std::vector<uint64_t> edges = {0, 1, 256, 257, 511, 512, 513, 576, 1u << 20, UINT64_MAX / 2};
+  const std::vector<uint64_t> edges = {0,   1,   256, 257,      511,
+                                       512, 513, 576, 1u << 20, UINT64_MAX / 2};
   for (uint64_t from : edges) {
     for (uint64_t to : edges) {
       for (uint64_t length : edges) {
