@@ -8,16 +8,18 @@ stay bounded, the log says what is wrong, and all is well again without help.
 """
 
 import concurrent.futures
+import contextlib
 import os
 import shutil
+import sqlite3
 import sys
 import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fault_world import FaultCase, main  # noqa: E402
-from bucket_world import (ENDPOINT, FAULTS, ROWS, BucketCase, FaultProxy,  # noqa: E402
-                          with_server)
+from bucket_world import (ENDPOINT, FAULTS, KEYS, ROWS, SCHEMA, App, BucketCase,  # noqa: E402
+                          FaultProxy, with_server)
 
 # A try is followed by 20 ms and a random time below a doubling limit (backoff.h): in the time of a
 # lasting fault that is a dozen at the very most, each with a GET to settle it.
@@ -136,6 +138,36 @@ class Life(BucketCase):
         self.assertLessEqual(len(problems), 2 + 5 * self.long, app.stderr())
 
 
+class SlowTest(BucketCase):
+    """What is committed while a slow bucket takes the first snapshot does not make it start over."""
+
+    def first_snapshot(self, mode):
+        with FaultProxy(ENDPOINT) as proxy:
+            self.use(proxy, f"slow-{mode}-{self.seed}")
+            with contextlib.closing(sqlite3.connect(self.db)) as plain, plain:
+                plain.execute(SCHEMA)
+                plain.execute("INSERT INTO t(text) VALUES(randomblob(9000000))")  # three frames
+            held = proxy.add("delayed", ("put-frame",), 1, self.prefix + "/", None)
+            app = App(self, open_it=False, **KEYS)
+            app.do("c = connect()")
+            app.sql(f"PRAGMA journal_mode={mode}")
+            self.wait_for("the first frame", lambda: held.left == 0)
+            for _ in range(5):
+                self.assertFalse(app.sync(20))  # a look at the files, with and without news
+                app.sql(ROWS.format(30))
+            proxy.clear(self.prefix)
+            self.assert_synced(app)
+            self.assertEqual(app.stderr().count("snapshot begins"), 1, app.stderr())
+            app.close()
+            self.assert_restored()
+
+    def test_commits_in_a_wal(self):
+        self.first_snapshot("wal")
+
+    def test_commits_without_a_wal(self):
+        self.first_snapshot("delete")
+
+
 class PackTest(BucketCase):
     def test_a_pack_that_fails_for_long_is_said(self):
         """By a warning, once, and once that it is over; commits are shipped all the while."""
@@ -189,4 +221,4 @@ class HostileBucketTest(FaultCase):
 
 if __name__ == "__main__":
     with_server()
-    main("hostile_bucket", HostileBucketTest, PackTest)
+    main("hostile_bucket", HostileBucketTest, SlowTest, PackTest)

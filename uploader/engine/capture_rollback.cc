@@ -59,7 +59,10 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
     Status encoded = capture->EncodeTransactions({transactions.begin(), end});
     if (encoded.ok()) encoded = capture->encoder()->outbox_status();
     if (!encoded.ok()) Failed(encoded);
-    if (core_->index->unknown() != 0) core_->NeedRepairLocked(RepairNeed::kUnknown);
+    // While the first copy is made the index still lacks what is not copied yet, and the copy
+    // itself looks whether it is whole.
+    bool lacks = core_->index->unknown() != 0 && core_->ship.restorable;
+    if (lacks) core_->NeedRepairLocked(RepairNeed::kUnknown);
     if (end != transactions.end()) core_->NeedRepairLocked(RepairNeed::kUnknown);
   }
   // When all pages are to be compared the index has to stay what the replica has.
