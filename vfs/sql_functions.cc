@@ -31,7 +31,8 @@ size_t SlotOf(Api api) {
   std::lock_guard lock(apis.mutex);
   size_t slot = 0;
   while (slot < kCopies && apis.entries[slot] != api && apis.entries[slot] != nullptr) slot++;
-  if (slot < kCopies) apis.entries[slot] = api;
+  // Written once, before the copy knows our functions: these read it without the mutex.
+  if (slot < kCopies && apis.entries[slot] == nullptr) apis.entries[slot] = api;
   return slot;
 }
 
