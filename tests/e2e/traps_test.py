@@ -325,7 +325,7 @@ for s in ours:
         for _ in range(21):
             app.sql("INSERT INTO t(x) VALUES(zeroblob(52000000))")
         app.sql("INSERT INTO t(x) VALUES('behind the lock-byte page')")
-        self.assertTrue(app.sync())
+        self.assertTrue(app.sync(), app.stderr())
         self.assertGreater(os.path.getsize(self.db), (1 << 30) + 65536)
         out = os.path.join(self.folder, "restored.db")
         self.tool("restore", "-o", out, "-integrity-check", "quick", self.url)
