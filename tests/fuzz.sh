@@ -1,21 +1,26 @@
 #!/usr/bin/env bash
 # Runs every libFuzzer target, one after the other, with address and undefined behaviour sanitizers.
-# usage: tests/fuzz.sh SECONDS [NAME…]    SECONDS per target; all targets if none is named
-# Builds below build-fuzz/ with clang. What was found stays in build-fuzz/tests/fuzz/found/; an input that
-# breaks a target is named in the last lines, and the exit status is then 1.
+# usage: tests/fuzz.sh SECONDS [NAME…]    SECONDS per target, at least 1; all targets if none is named
+# Builds below build-fuzz/ with clang; BACKSTAY_FUZZ_BUILD names a folder that is built already. What was found stays
+# in tests/fuzz/found/ of the build; an input that breaks a target is named in the last lines, and the exit
+# status is then 1.
 set -uo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top" || exit 2
 seconds=${1:-}
-if [[ ! $seconds =~ ^[0-9]+$ ]]; then
-  sed -n '2,5s/^# //p' "$0" >&2
+if [[ ! $seconds =~ ^[1-9][0-9]*$ ]]; then
+  sed -n '2,6s/^# //p' "$0" >&2
   exit 2
 fi
 shift
-launcher=()
-command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-cmake -G Ninja -S . -B build-fuzz "${launcher[@]}" -DCMAKE_CXX_COMPILER=clang++ -DBACKSTAY_FUZZ=ON \
-  -DBACKSTAY_SANITIZE=address,undefined >/dev/null && cmake --build build-fuzz --target tests_fuzz || exit 1
+build=${BACKSTAY_FUZZ_BUILD:-}
+if [[ -z $build ]]; then
+  build=build-fuzz
+  launcher=()
+  command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  cmake -G Ninja -S . -B $build "${launcher[@]}" -DCMAKE_CXX_COMPILER=clang++ -DBACKSTAY_FUZZ=ON \
+    -DBACKSTAY_SANITIZE=address,undefined >/dev/null && cmake --build $build --target tests_fuzz || exit 1
+fi
 
 names=("$@")
 if [[ ${#names[@]} -eq 0 ]]; then
@@ -23,10 +28,10 @@ if [[ ${#names[@]} -eq 0 ]]; then
 fi
 broken=()
 for name in "${names[@]}"; do
-  found=build-fuzz/tests/fuzz/found/$name
+  found=$build/tests/fuzz/found/$name
   mkdir -p "$found"
   echo "fuzz: $name, $seconds s"
-  build-fuzz/tests/"${name}_fuzz" -max_total_time="$seconds" -max_len=4096 -print_final_stats=1 \
+  "$build/tests/${name}_fuzz" -max_total_time="$seconds" -max_len=4096 -print_final_stats=1 \
     -artifact_prefix="$found-" "$found" "tests/fuzz/corpus/$name" 2>"$found.log" ||
     broken+=("$name: $(grep -o 'Test unit written to .*' "$found.log" || echo "see $found.log")")
   grep -E 'number_of_executed_units|ERROR|SUMMARY' "$found.log"
