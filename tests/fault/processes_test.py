@@ -95,11 +95,12 @@ class SyncTest(ProcessesCase):
 
     def test_the_wal_is_read_before_a_neighbour_begins_it_anew(self):
         """Else all pages had to be compared, which the log would tell."""
-        apps = self.start(2)
-        for i in range(60):
-            apps[1].sql(f"INSERT INTO t(text) VALUES('{i}' || hex(randomblob(2000)))")
-            if i % 5 == 0:
-                apps[1].sql("PRAGMA wal_checkpoint(RESTART)")
+        apps = self.start(2, BACKSTAY_DURABILITY="async", BACKSTAY_MIN_INTERVAL="1s")
+        apps[1].do("""
+for i in range(30):
+    sql("INSERT INTO t(text) VALUES(hex(randomblob(2000)))")
+    sql("PRAGMA wal_checkpoint(RESTART)")
+""")
         self.assertTrue(apps[1].sync())
         self.assert_restored()
         self.assertNotIn("missed", apps[0].stderr())
