@@ -9,6 +9,7 @@
 namespace backstay {
 
 std::atomic<uint32_t> fail_one_in{0};
+std::atomic<uint32_t> fail_at{0};
 std::atomic<const char*> fail_on{"backstay-"};
 
 namespace {
@@ -17,11 +18,12 @@ std::atomic<uint64_t> allocations{0};
 
 bool MustFail() {
   const uint32_t one_in = fail_one_in.load();
-  if (one_in == 0) return false;
+  if (one_in == 0 && fail_at == 0) return false;
   char name[16] = "";
   prctl(PR_GET_NAME, name);
   const char* prefix = fail_on.load();
   if (strncmp(name, prefix, strlen(prefix)) != 0) return false;
+  if (fail_at != 0) return --fail_at == 0;
   // A multiplicative hash of the count: no state but the counter.
   uint64_t mixed = ++allocations * 0x9e3779b97f4a7c15ULL;
   return (mixed >> 33) % one_in == 0;

@@ -12,6 +12,8 @@ namespace backstay {
 
 // One allocation in so many fails, 0: none, ...
 extern std::atomic<uint32_t> fail_one_in;
+// This one fails, counted from when it is set; 0: none, and once it has failed, ...
+extern std::atomic<uint32_t> fail_at;
 // ... on the threads whose name begins so.
 extern std::atomic<const char*> fail_on;
 

@@ -10,6 +10,7 @@
 #include "uploader/base/file.h"
 #include "uploader/base/hash.h"
 #include "uploader/base/json_text.h"
+#include "uploader/engine/threads.h"
 #include "uploader/state/state_folder.h"
 #include "uploader/storage/client_factory.h"
 
@@ -17,6 +18,7 @@ namespace backstay {
 namespace {
 
 constexpr int64_t kStatusIntervalMs = 1000;
+constexpr int64_t kStartAgainMs = 1000;
 constexpr uint64_t kManyPages = 256;  // the capture thread should not wait for more of them
 
 // The first replica's state lies in the state folder itself, further ones in a folder of their own
@@ -35,15 +37,30 @@ Result<std::unique_ptr<Database>> Database::Open(DatabaseOptions options,
                                                  const BackstayHost& host) {
   std::unique_ptr<Database> database(new Database(std::move(options)));
   if (Status added = database->AddPipelines(); !added.ok()) return added;
-  database->host_.Replace(host);
-  FileLook look = database->host_.Look(database->path());
-  for (auto& pipeline : database->pipelines_) {
-    static_cast<void>(pipeline->handover()->Opened(look));
-    if (pipeline->Start(look.stamp)) continue;
-    database->options_.logger->Log(Level::kError, "no thread can be started: not replicated",
-                                   {{"db", database->path()}});
-  }
+  database->Begin(host);
   return database;
+}
+
+void Database::Begin(const BackstayHost& host) {
+  host_.Replace(host);
+  FileLook look = host_.Look(path());
+  for (auto& pipeline : pipelines_) {
+    static_cast<void>(pipeline->handover()->Opened(look));
+    pipeline->HostOpened(look.stamp);
+  }
+  (void)Caught([this] { return StartThreads(), Status::Ok(); });
+}
+
+void Database::StartThreads() {
+  if (started_) return;
+  std::unique_lock<std::mutex> lock(start_mutex_, std::try_to_lock);
+  const int64_t now = options_.clock->MonotonicMs();
+  if (!lock || stopping_ || now < start_at_ms_) return;
+  start_at_ms_ = now + kStartAgainMs;
+  started_ = std::all_of(pipelines_.begin(), pipelines_.end(),
+                         [](auto& pipeline) { return pipeline->Start(); });
+  if (started_) return threads_.Recovered("threads can be started again", {{"db", path()}});
+  threads_.Failed("no thread can be started: not replicated until one can", {{"db", path()}});
 }
 
 Status Database::AddPipelines() {
@@ -72,6 +89,7 @@ Status Database::AddPipelines() {
 void Database::Reopen(const BackstayHost& host) {
   host_.Replace(host);
   closed_ = false;
+  (void)Caught([this] { return StartThreads(), Status::Ok(); });
   FileLook look = host_.Look(path());
   for (auto& pipeline : pipelines_) {
     if (look.rollback) pipeline->board()->LeaveWal();
@@ -86,6 +104,7 @@ void Database::Committed(const WalTarget& target) {
     if (pipeline->handover()->rollback()) pipeline->handover()->EnterWal(host_.Look(path()));
     pipeline->neighbours()->Committed(target);
   }
+  StartThreads();
 }
 
 void Database::Writing() {
@@ -108,6 +127,7 @@ void Database::Written(const BackstayWrites& writes) {
     pipeline->board()->Handed(handover->queued_pages() >= kManyPages);
     if (writes.committed != 0) pipeline->neighbours()->Changed();
   }
+  StartThreads();
 }
 
 TransactionPtr Database::ToTransaction(const BackstayWrites& writes, const FileLook& look) const {
@@ -144,6 +164,7 @@ bool Database::Sync(int64_t timeout_ms) {
   const bool commit = timeout_ms == BACKSTAY_SYNC_COMMIT;
   if (timeout_ms < 0) timeout_ms = options_.settings.sync_timeout_ms;
   const int64_t start = options_.clock->MonotonicMs();
+  StartThreads();
   bool all = true;
   for (auto& pipeline : pipelines_) {
     all = pipeline->neighbours()->Sync(start + timeout_ms - options_.clock->MonotonicMs()) && all;
@@ -181,6 +202,10 @@ void Database::RequestStop() {
 }
 
 void Database::Stop() {
+  {
+    std::lock_guard<std::mutex> lock(start_mutex_);
+    stopping_ = true;
+  }
   RequestStop();
   for (auto& pipeline : pipelines_) pipeline->Stop();
   WriteStatusFile();

@@ -56,6 +56,8 @@ class Database {
   void Written(const BackstayWrites& writes);
   // Negative: the configured sync timeout; BACKSTAY_SYNC_COMMIT: likewise, for a commit.
   bool Sync(int64_t timeout_ms);
+  // Starts threads for which there was no room or memory before; costs nothing when all run.
+  void StartThreads();
   // The host closed it and every pipeline is done.
   bool Quiet();
   void RequestStop();
@@ -64,9 +66,13 @@ class Database {
 
  private:
   explicit Database(DatabaseOptions options)
-      : options_(std::move(options)), late_(options_.logger, options_.clock, Level::kWarn) {}
+      : options_(std::move(options)),
+        late_(options_.logger, options_.clock, Level::kWarn),
+        threads_(options_.logger, options_.clock, Level::kError) {}
 
   Status AddPipelines();
+  // The host is the engine's from here on, whatever fails.
+  void Begin(const BackstayHost& host);
   TransactionPtr ToTransaction(const BackstayWrites& writes, const FileLook& look) const;
   std::string State();
   void Tick();
@@ -78,7 +84,12 @@ class Database {
   Host host_;
   std::vector<std::unique_ptr<Pipeline>> pipelines_;
   std::atomic<bool> closed_{false};
+  std::atomic<bool> started_{false};  // all threads of all pipelines were
+  std::mutex start_mutex_;
+  int64_t start_at_ms_ = 0;                // guarded by start_mutex_; monotonic; the next try
+  bool stopping_ = false;                  // guarded by start_mutex_
   LastingProblem late_;                    // of commits with durability=sync
+  LastingProblem threads_;                 // that cannot be started
   std::atomic<uint64_t> late_commits_{0};  // that returned before every replica had them
   std::mutex status_mutex_;
   int64_t status_at_ms_ = 0;    // guarded by status_mutex_; monotonic

@@ -74,10 +74,12 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   if (!settings.ok()) return settings.status();
   std::lock_guard<std::mutex> lock(mutex_);
   if (drained_) return Status(Code::kCancelled, "the process is exiting");
-  auto found = databases_.find(settings->path);
-  if (found != databases_.end()) {
-    found->second->Reopen(options.host);
-    return found->second.get();
+  // Before the host is taken, and all that may fail with it.
+  WarnOfSqliteLocked(options.sqlite_version);
+  std::unique_ptr<Database>& place = databases_[settings->path];
+  if (place != nullptr) {
+    place->Reopen(options.host);
+    return place.get();
   }
   DatabaseOptions database;
   database.settings = *settings;
@@ -88,17 +90,17 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   database.quiet = [this] { reap_.notify_all(); };
   Result<std::unique_ptr<Database>> opened = Database::Open(std::move(database), options.host);
   if (!opened.ok()) return opened.status();
-  WarnOfSqliteLocked(options.sqlite_version);
-  return (databases_[settings->path] = std::move(*opened)).get();
+  place = std::move(*opened);
+  return place.get();
 }
 
 void Engine::WarnOfSqliteLocked(int version) {
   if (warned_of_sqlite_ || !HasWalResetBug(version)) return;
-  warned_of_sqlite_ = true;
   logger_.Log(Level::kWarn, "SQLite " + SqliteVersionText(version) +
                                 " has the WAL-reset bug: it may lose commits when two connections "
                                 "checkpoint at once (sqlite.org/wal.html, 11); remedy: SQLite "
                                 "3.51.3 or later, 3.50.7 or 3.44.6");
+  warned_of_sqlite_ = true;
 }
 
 void Engine::Close(Database* database) {
@@ -112,20 +114,27 @@ void Engine::Close(Database* database) {
 
 void Engine::Reap() {
   for (;;) {
-    std::vector<std::unique_ptr<Database>> done;
     {
       std::unique_lock<std::mutex> lock(mutex_);
       reap_.wait_for(lock, kReapInterval);
       if (drained_) return;
-      for (auto it = databases_.begin(); it != databases_.end();) {
-        if (!it->second->Quiet()) {
-          ++it;
-          continue;
-        }
-        done.push_back(std::move(it->second));
-        it = databases_.erase(it);
-      }
     }
+    (void)Caught([this] { return ReapOnce(), Status::Ok(); });
+  }
+}
+
+void Engine::ReapOnce() {
+  std::vector<std::unique_ptr<Database>> done;
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (drained_) return;
+  for (auto it = databases_.begin(); it != databases_.end();) {
+    if (it->second != nullptr) it->second->StartThreads();
+    if (it->second != nullptr && !it->second->Quiet()) {
+      ++it;
+      continue;
+    }
+    done.push_back(std::move(it->second));
+    it = databases_.erase(it);
   }
 }
 
@@ -141,7 +150,9 @@ void Engine::Drain() {
     std::lock_guard<std::mutex> lock(mutex_);
     if (drained_) return;
     drained_ = true;
-    for (auto& [path, database] : databases_) databases.push_back(database.get());
+    for (auto& [path, database] : databases_) {
+      if (database != nullptr) databases.push_back(database.get());
+    }
     reaper = std::move(reaper_);
   }
   reap_.notify_all();

@@ -39,6 +39,7 @@ class Engine {
   // Says once in this process that the host's SQLite has a bug that loses commits.
   void WarnOfSqliteLocked(int version);
   void Reap();
+  void ReapOnce();
 
   const SettingsSources sources_;
   const Result<Settings> settings_;

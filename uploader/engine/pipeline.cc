@@ -32,12 +32,14 @@ Pipeline::Pipeline(CoreOptions options, std::unique_ptr<ReplicaClient> client,
       loop_(&core_, std::move(tick)),
       shipper_(&core_, &jobs_) {}
 
-bool Pipeline::Start(const FileStamp& open_stamp) {
-  loop_.HostOpened(open_stamp);
-  return StartThread(
+bool Pipeline::Start() {
+  const auto runs = [](const char* name, const std::function<void()>& body, std::thread* thread) {
+    return thread->joinable() || StartThread(name, body, thread);
+  };
+  return runs(
              "backstay-capt", [this] { Keep("capture", [this] { loop_.Run(); }); },
              &capture_thread_) &&
-         StartThread(
+         runs(
              "backstay-ship", [this] { Keep("ship", [this] { shipper_.Run(); }); }, &ship_thread_);
 }
 

@@ -27,8 +27,9 @@ class Pipeline {
   Pipeline(CoreOptions options, std::unique_ptr<ReplicaClient> client, std::function<void()> tick);
   ~Pipeline() { Stop(); }
 
-  // False when the system has no more threads.
-  bool Start(const FileStamp& open_stamp);
+  // Starts the threads that do not run yet. False when the system has no more of them. After the
+  // first HostOpened(), by one caller at a time.
+  bool Start();
   void HostOpened(const FileStamp& stamp) { loop_.HostOpened(stamp); }
   NoteBoard* board() { return &core_.board; }
   Handover* handover() { return &core_.handover; }

@@ -1,0 +1,132 @@
+// Memory that runs out in a call of the application, at any allocation: the call comes back, its
+// host is given back once, and replication goes on or is begun by the next open.
+
+#include <sys/prctl.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "tests/support/temp_folder.h"
+#include "tests/unit/engine_application.h"
+#include "tests/unit/failing_new.h"
+
+extern "C" const BackstayEngine* backstay_engine(uint32_t version);
+
+namespace backstay {
+namespace {
+
+constexpr int kLong = 60000;  // ms; reached only when something never happens
+constexpr const char* kInsert = "INSERT INTO t(text) VALUES(hex(randomblob(300)))";
+
+// Only the engine's own allocations fail, not those of the test between its calls.
+class Inside {
+ public:
+  Inside() { fail_on = kThread; }
+  ~Inside() { fail_on = "no thread"; }
+  const BackstayEngine* operator->() const { return backstay_engine(BACKSTAY_ENGINE_API_VERSION); }
+
+  static constexpr const char* kThread = "application";
+};
+
+// An application behind the C interface, as the shim is.
+class Client {
+ public:
+  Client() { setenv("BACKSTAY_MIN_INTERVAL", "0ms", 1); }
+
+  bool Open() {
+    char error[200] = "";
+    BackstayOpen open{};
+    open.path = path_.c_str();
+    open.replica_url = url_.c_str();
+    open.sqlite_version = 3053000;
+    open.host = application_->Host();
+    const bool opened = Inside()->open(&open, &db_, error, sizeof error) == 0;
+    opens_ += opened ? 1 : 0;
+    if (!opened) db_ = nullptr;
+    return opened;
+  }
+  void Commit() {
+    application_->Sql(kInsert);
+    BackstayWalPosition position{};
+    if (db_ != nullptr && application_->Position(&position)) Inside()->committed(db_, &position);
+  }
+  // Every call that a shim makes in WAL mode.
+  void Use() {
+    if (db_ == nullptr) return;
+    Commit();
+    Inside()->checkpoint(db_);
+    (void)Inside()->finish_wal(db_, 1000);
+    application_->Sql("PRAGMA wal_checkpoint(TRUNCATE)");
+    Inside()->wal_gone(db_);
+    Commit();
+    Inside()->free_text(Inside()->status(db_));
+    (void)Inside()->sync(db_, 1000);
+    (void)Inside()->is_sync(db_);
+    Inside()->log(BACKSTAY_DEBUG, path_.c_str(), "a line");
+    (void)Open();
+    Commit();
+  }
+  bool Sync() { return Inside()->sync(db_, kLong) == 1; }
+  bool Restores() {
+    RestoreTo(folder_ / "replica", folder_ / "restored.db");
+    return application_->Same(folder_ / "restored.db");
+  }
+  void Close() {
+    Inside()->close(db_);
+    db_ = nullptr;
+  }
+  // The engine gives a host back when it is done with the database.
+  bool Released() {
+    for (int i = 0; i < 600 && application_->released < opens_; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return application_->released == opens_;
+  }
+
+ private:
+  TempFolder folder_;
+  const std::string path_ = folder_ / "app.db";
+  const std::string url_ = "file://" + (folder_ / "replica");
+  std::unique_ptr<Application> application_ = std::make_unique<Application>(path_);
+  BackstayDb* db_ = nullptr;
+  int opens_ = 0;
+};
+
+// False: there is no n-th allocation.
+bool FailAt(uint32_t n) {
+  Client client;
+  fail_at = n;
+  (void)client.Open();
+  client.Use();
+  const bool failed = fail_at == 0;
+  fail_at = 0;
+  INFO("allocation " << n);
+  REQUIRE(client.Open());
+  client.Commit();
+  REQUIRE(client.Sync());
+  REQUIRE(client.Restores());
+  client.Close();
+  REQUIRE(client.Released());
+  return failed;
+}
+
+void FailAtEach(uint32_t growth) {
+  prctl(PR_SET_NAME, Inside::kThread);
+  uint32_t n = 1;
+  while (FailAt(n)) n += 1 + n / growth;
+  CHECK(n > 100);
+}
+
+}  // namespace
+
+TEST_CASE("memory that runs out in a call of the application", "[memory]") { FailAtEach(12); }
+
+TEST_CASE("memory that runs out in a call of the application, at each allocation",
+          "[memory][long]") {
+  FailAtEach(UINT32_MAX);
+}
+
+}  // namespace backstay
