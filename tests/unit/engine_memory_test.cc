@@ -34,7 +34,11 @@ class Inside {
 // An application behind the C interface, as the shim is.
 class Client {
  public:
-  Client() { setenv("BACKSTAY_MIN_INTERVAL", "0ms", 1); }
+  // The settings are read from the environment, which may hold others.
+  Client() {
+    clearenv();
+    setenv("BACKSTAY_MIN_INTERVAL", "0ms", 1);
+  }
 
   bool Open() {
     char error[200] = "";
