@@ -284,8 +284,14 @@ class UnusableTest(StateCase):
         self.assert_same(self.restored())
 
     def test_disk_full(self):
+        self.disk_full(self.random.choice((4, 16, 64, 256)))
+
+    def test_disk_without_a_free_block(self):
+        """Nor for the page that processes share: memory without a block would end the host."""
+        self.disk_full(0)
+
+    def disk_full(self, size):
         os.mkdir(self.state)
-        size = self.random.choice((0, 4, 16, 64, 256))
         if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={max(size, 4)}k,nr_inodes=64", "none", self.state],
                           stderr=subprocess.DEVNULL).returncode != 0:
             self.skipTest("no right to mount a small disk")
