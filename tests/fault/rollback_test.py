@@ -16,10 +16,11 @@ import time
 from fault_world import App, Corrupt, FaultCase, Lost, main
 
 ROWS = 300
+# One transaction: every restore point keeps the invariant.
 SCHEMA = f"""
-CREATE TABLE meta(seq, total); CREATE TABLE p(id INTEGER PRIMARY KEY, v, filler); INSERT INTO meta VALUES(0, 0);
+BEGIN; CREATE TABLE meta(seq, total); CREATE TABLE p(id INTEGER PRIMARY KEY, v, filler); INSERT INTO meta VALUES(0, 0);
 INSERT INTO p WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
-  SELECT i, 0, randomblob(1500) FROM n;"""
+  SELECT i, 0, randomblob(1500) FROM n; COMMIT;"""
 # One transaction on a connection; in the application, and in the program without Backstay.
 CHANGE = r"""
 def change(w, rng, count, size):
