@@ -44,9 +44,21 @@ Status Encoder::EncodePage(const PageImage& page, EncodedSegment* encoded) {
   return Status::Ok();
 }
 
-Status Encoder::EncodeStep(const EncoderStep& step, EncodedSegment* encoded) {
-  // The database's size first: pages between its old end and the first written page are zeros.
+// Pages between the database's old end and the first written page are zeros. They count as changed:
+// where this segment is never shipped, the replica may have older pages in their place.
+void Encoder::Grow(const EncoderStep& step, EncodedSegment* encoded) {
+  const uint32_t before = options_.index->pages();
   options_.index->GrowZeroed(step.pages, options_.page_size);
+  auto written = step.images.begin();
+  for (uint32_t pgno = before + 1; pgno <= step.pages; ++pgno) {
+    while (written != step.images.end() && written->pgno < pgno) ++written;
+    if (written != step.images.end() && written->pgno == pgno) continue;
+    encoded->hashes.emplace_back(pgno, 0);
+  }
+}
+
+Status Encoder::EncodeStep(const EncoderStep& step, EncodedSegment* encoded) {
+  Grow(step, encoded);
   writer_.BeginStep(step.transactions, step.time_ms);
   for (const PageImage& page : step.images) BACKSTAY_TRY(EncodePage(page, encoded));
   writer_.EndStep(step.pages);
@@ -77,7 +89,7 @@ Status Encoder::Encode(const std::vector<EncoderStep>& steps, bool repair, const
     return writer_.Finish(header);
   }();
   if (!segment.ok()) {
-    MakeUnknown(steps);
+    MakeUnknown(steps, encoded);
     return segment.status();
   }
   // The segment's hash is its last 8 bytes.
@@ -93,11 +105,13 @@ Status Encoder::Encode(const std::vector<EncoderStep>& steps, bool repair, const
   return Status::Ok();
 }
 
-void Encoder::MakeUnknown(const std::vector<EncoderStep>& steps) {
+void Encoder::MakeUnknown(const std::vector<EncoderStep>& steps, const EncodedSegment& encoded) {
+  const auto make = [this](uint32_t pgno) {
+    if (pgno <= options_.index->pages()) options_.index->Set(pgno, 0);
+  };
+  for (const auto& [pgno, hash] : encoded.hashes) make(pgno);
   for (const EncoderStep& step : steps) {
-    for (const PageImage& page : step.images) {
-      if (page.pgno <= options_.index->pages()) options_.index->Set(page.pgno, 0);
-    }
+    for (const PageImage& page : step.images) make(page.pgno);
   }
 }
 

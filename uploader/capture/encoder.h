@@ -70,11 +70,12 @@ class Encoder {
   const Status& outbox_status() const { return outbox_status_; }
 
  private:
+  void Grow(const EncoderStep& step, EncodedSegment* encoded);
   Status EncodeStep(const EncoderStep& step, EncodedSegment* encoded);
   Status EncodePage(const PageImage& page, EncodedSegment* encoded);
   // The page as a reader knows it before the entry that comes; null: the whole image must go.
   PageVersion OldOf(const PageImage& page);
-  void MakeUnknown(const std::vector<EncoderStep>& steps);
+  void MakeUnknown(const std::vector<EncoderStep>& steps, const EncodedSegment& encoded);
 
   const Options options_;
   SegmentWriter writer_;
