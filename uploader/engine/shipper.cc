@@ -126,6 +126,11 @@ void Shipper::Succeeded() {
 
 // Notes the failure and waits before the next try. False: stop.
 bool Shipper::PauseAfter(const Status& status) {
+  {
+    // A request that our own end has cancelled is no failure of the replica.
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (core_->stopping) return false;
+  }
   core_->shipping.Failed(
       "the replica cannot be written: " + status.message(),
       {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
