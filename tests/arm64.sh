@@ -41,7 +41,7 @@ unpack_sysroot
 launcher=()
 command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 cmake -G Ninja -S "$top" -B "$build" -DCMAKE_TOOLCHAIN_FILE="$top/tests/support/arm64.cmake" \
-  -DBACKSTAY_SYSROOT="$sysroot" -DBACKSTAY_PRECOMPILE=ON "${launcher[@]}" >"$build/configure.log" || {
+  -DBACKSTAY_SYSROOT="$sysroot" "${launcher[@]}" >"$build/configure.log" || {
   cat "$build/configure.log" >&2
   exit 1
 }
