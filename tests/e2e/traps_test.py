@@ -4,9 +4,7 @@
 Numbers are those of the table in tests/README.md, which names the tests of the other traps.
 """
 
-import contextlib
 import os
-import sqlite3
 import struct
 import subprocess
 import time
@@ -278,20 +276,16 @@ class Traps(EngineCase):
 
     def test_trap_30_a_database_that_is_renamed_while_open(self):
         app = self.started()
-        before = app.status()["replicas"][0]["txid"]
         moved = self.db + ".moved"
         for suffix in ("", "-wal", "-shm"):
             os.rename(self.db + suffix, moved + suffix)
         app.sql("INSERT INTO t(x) VALUES('after the move')")
         app.do("c.close(); c = connect(); sql('PRAGMA journal_mode=wal')")
         self.assertEqual(app.sql("SELECT count(*) FROM sqlite_schema")[0][0], 0, "a new database")
-        app.sql(TABLE)
-        self.assert_replicated(app, warnings=len(app.lines("WARN")))
-        app.close()
+        app.kill()
         out = os.path.join(self.folder, "restored.db")
-        self.tool("restore", "-force", "-o", out, "-txid", str(before), self.url)
-        with contextlib.closing(sqlite3.connect(out)) as restored:
-            self.assertEqual(restored.execute("SELECT count(*) FROM t").fetchall(), [(200,)])
+        self.tool("restore", "-o", out, self.url)
+        self.assertNotEqual(self.dump(out), self.dump(self.db), "an empty database is not the newest")
 
     def test_trap_31_signals_and_exit_are_the_hosts(self):
         code = """
