@@ -10,7 +10,7 @@ declare -A groups=(
     python3 ca-certificates"
   [test]="catch2 ccache curl openssl procps file binutils"
   [s3]="ceph-mon ceph-osd radosgw"
-  [check]="clang clang-format clang-tidy"
+  [check]="clang libclang-rt-dev clang-format clang-tidy"
   [arm64]="g++-aarch64-linux-gnu qemu-user-static"
 )
 

@@ -33,6 +33,7 @@ struct Command {
 };
 
 int RunRestore(const std::vector<std::string>& arguments);
+int RunAdopt(const std::vector<std::string>& arguments);
 int RunList(const std::vector<std::string>& arguments);
 int RunStatus(const std::vector<std::string>& arguments);
 int RunVersion(const std::vector<std::string>& arguments);

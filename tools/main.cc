@@ -15,6 +15,7 @@ constexpr Command kCommands[] = {
     {"restore", "rebuild a database from its replica", RunRestore},
     {"list", "what can be restored", RunList},
     {"status", "how replication of a database stands", RunStatus},
+    {"adopt", "let a replica follow another file from now on", RunAdopt},
     {"version", "versions of the tool, the format and the libraries", RunVersion},
 };
 

@@ -346,6 +346,26 @@ class RestoreTest(unittest.TestCase):
         write(self.db + "-backstay/status.json", b"{")
         self.run_tool("status", self.db, code=1)
 
+    def test_adopt(self):
+        self.assertIn("No such file", self.run_tool("adopt", self.db, code=2).stderr)
+        write(self.db, b"a diary" * 100)
+        self.assertIn("not a SQLite database", self.run_tool("adopt", self.db, code=2).stderr)
+        for page_size, code, said in (8192, 2, "page size"), (4096, 0, "transactions up to 3"):
+            os.remove(self.db)
+            connection = sqlite3.connect(self.db)
+            connection.execute("PRAGMA page_size=%d" % page_size)
+            connection.execute("CREATE TABLE t(x)")
+            connection.close()
+            before = read(self.db)
+            done = self.run_tool("adopt", self.db, code=code)
+            self.assertIn(said, done.stderr + done.stdout)
+            self.assertEqual(read(self.db), before)
+        self.run_tool("adopt", self.db, self.url + "-none", code=3)
+        self.run_tool("adopt", self.db, url=False, code=2)
+        self.run_tool("adopt", url=False, code=2)
+        self.damage("log/" + sorted(os.listdir(os.path.join(self.replica, "log")))[-1])
+        self.run_tool("adopt", self.db, code=4)
+
     def test_version(self):
         self.assertEqual(json.loads(self.run_tool("version", "-json").stdout)["format"], 1)
         self.assertTrue(self.run_tool("version").stdout.startswith("backstay "))

@@ -4,7 +4,9 @@
 Numbers are those of the table in tests/README.md, which names the tests of the other traps.
 """
 
+import contextlib
 import os
+import sqlite3
 import struct
 import subprocess
 import time
@@ -282,10 +284,16 @@ class Traps(EngineCase):
         app.sql("INSERT INTO t(x) VALUES('after the move')")
         app.do("c.close(); c = connect(); sql('PRAGMA journal_mode=wal')")
         self.assertEqual(app.sql("SELECT count(*) FROM sqlite_schema")[0][0], 0, "a new database")
-        app.kill()
+        app.sql(TABLE)
+        self.wait_for_state(app, "error")
+        self.assertIn("replaced by another", app.status()["replicas"][0]["error"])
+        app.close()
+        self.assertEqual(len(app.lines("ERROR")), 1, app.stderr())
         out = os.path.join(self.folder, "restored.db")
         self.tool("restore", "-o", out, self.url)
-        self.assertNotEqual(self.dump(out), self.dump(self.db), "an empty database is not the newest")
+        with contextlib.closing(sqlite3.connect(out)) as restored:
+            self.assertEqual(restored.execute("SELECT count(*) FROM t").fetchone(), (200,),
+                             "an empty database is not the newest")
 
     def test_trap_31_signals_and_exit_are_the_hosts(self):
         code = """

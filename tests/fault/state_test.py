@@ -2,6 +2,7 @@
 """The state folder lost, damaged, old, foreign, unwritable, full: the application never notices, and
 shipping goes on by itself, or says clearly why not. A new or foreign database is never adopted."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -223,6 +224,45 @@ class ForeignTest(StateCase):
         self.life(App(self))
         self.new_disk()
         self.assert_refused()
+
+    def replaced(self):
+        """Another file in place of the database, whose state folder is still there."""
+        self.life(App(self))
+        self.assertIn("user.backstay", "".join(os.listxattr(self.db)))
+        for suffix in ("", "-wal", "-shm"):
+            if os.path.exists(self.db + suffix):
+                os.remove(self.db + suffix)
+        self.tally.faults += 1
+
+    def test_file_replaced_beside_its_folder(self):
+        self.replaced()
+        self.seeded_plain()
+        self.assert_refused()
+        self.assert_refused()
+
+    def test_restored_file_replaced_before_its_first_start(self):
+        self.life(App(self))
+        self.new_disk()
+        self.tool("restore", self.db)
+        os.remove(self.db)
+        self.seeded_plain()
+        self.assert_refused()
+
+    def seeded_plain(self):
+        subprocess.run(["sqlite3", self.db, "PRAGMA journal_mode=wal", SCHEMA, ROWS.format(30)], check=True,
+                       capture_output=True)
+
+    def test_file_replaced_on_purpose(self):
+        self.replaced()
+        self.seeded_plain()
+        if self.random.random() < 0.5:
+            self.assert_refused()
+        if self.random.random() < 0.3:
+            shutil.rmtree(self.state)
+        earlier = json.loads(self.tool("restore", "-dry-run", "-json", "-o", "none", self.url).stdout)["txid"]
+        self.tool("adopt", self.db)
+        self.assert_heals()
+        self.restored("-txid", str(earlier))
 
     def test_lost_folder_after_another_has_taken_over(self):
         self.acknowledged_and_killed()

@@ -41,6 +41,7 @@ IndexFile Sample() {
   file.ship.writer_id = 9;
   file.ship.next_log_number = 300;
   file.ship.restorable = true;
+  file.ship.marked = true;
   file.hashes = {1, 0, 3};
   return file;
 }
@@ -82,6 +83,7 @@ TEST_CASE("the index file reads as it was written", "[index]") {
   REQUIRE(read.hashes == file.hashes);
   REQUIRE(read.replica == file.replica);
   REQUIRE(read.stamp == file.stamp);
+  REQUIRE(read.ship.marked);
 }
 
 TEST_CASE("an index file with any byte changed or cut off is refused", "[index]") {

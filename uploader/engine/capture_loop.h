@@ -42,6 +42,8 @@ class CaptureLoop {
   bool OpenLocked(const WalTarget& to);
   uint32_t PageSize();
   bool LoadLocked(uint32_t page_size);
+  // The file that is there now is not the one whose replica `id` is.
+  bool IsReplaced(const DatabaseId& id) const;
   bool ReadIndexLocked(uint32_t page_size, IndexFile* file);
   void OpenOutboxLocked(bool again);
   void ApplyRedoLocked(const EncodedSegment& encoded);

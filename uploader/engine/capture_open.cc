@@ -7,6 +7,7 @@
 
 #include "uploader/engine/capture_loop.h"
 #include "uploader/format/segment.h"
+#include "uploader/state/database_mark.h"
 
 namespace backstay {
 namespace {
@@ -66,6 +67,10 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   return true;
 }
 
+bool CaptureLoop::IsReplaced(const DatabaseId& id) const {
+  return LacksMark({core_->options.settings.path, core_->options.folder}, id);
+}
+
 // False: there is no index file that can be used.
 bool CaptureLoop::ReadIndexLocked(uint32_t page_size, IndexFile* file) {
   const auto say = [this](const std::string& what) {
@@ -77,6 +82,9 @@ bool CaptureLoop::ReadIndexLocked(uint32_t page_size, IndexFile* file) {
   if (!parsed.ok()) return say(parsed.status().message()), false;
   if (parsed->identity.page_size != page_size || parsed->replica != core_->options.replica) {
     return say("belongs to another replica or page size"), false;
+  }
+  if (!loaded_ && parsed->ship.marked && IsReplaced(parsed->identity.id)) {
+    return say("is that of another file than " + core_->options.settings.path), false;
   }
   *file = std::move(*parsed);
   return true;
@@ -184,6 +192,10 @@ void CaptureLoop::MakeCaptureLocked(uint32_t page_size) {
 // Finds the place where the state stands in the files as they are now.
 void CaptureLoop::RelocateLocked(const WalTarget& to) {
   relocate_ = false;
+  if (core_->ship.marked && IsReplaced(core_->identity.id)) {
+    return core_->StopLocked({Code::kForeign, "the database file was replaced by another one: " +
+                                                  core_->ForeignRemedy()});
+  }
   Capture* capture = core_->capture.get();
   capture->SetOpenStamp(open_stamp_);
   Result<bool> found = capture->Locate(to);

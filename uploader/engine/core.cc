@@ -113,6 +113,12 @@ void Core::StopLocked(const Status& why) {
   Log(Level::kError, "replication stopped: " + why.message());
 }
 
+std::string Core::ForeignRemedy() const {
+  return "give this database a prefix of its own, or restore it from there; if the replica is to "
+         "follow it from now on: backstay adopt " +
+         options.settings.path;
+}
+
 Handover::Options Core::HandoverOptions() const {
   const std::string& path = options.settings.path;
   Host* host = options.host;

@@ -117,6 +117,8 @@ class Core {
   // The pipeline gives up for good: logged, shown in status, waiters released.
   void Stop(const Status& why);
   void StopLocked(const Status& why);
+  // What to do about a replica that is another database's.
+  std::string ForeignRemedy() const;
   // The fields of every log line.
   void Log(Level level, const std::string& message) const;
 

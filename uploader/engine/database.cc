@@ -3,12 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <exception>
 #include <utility>
 
 #include "uploader/base/file.h"
-#include "uploader/base/hash.h"
 #include "uploader/base/json_text.h"
 #include "uploader/engine/threads.h"
 #include "uploader/state/state_folder.h"
@@ -20,16 +18,6 @@ namespace {
 constexpr int64_t kStatusIntervalMs = 1000;
 constexpr int64_t kStartAgainMs = 1000;
 constexpr uint64_t kManyPages = 256;  // the capture thread should not wait for more of them
-
-// The first replica's state lies in the state folder itself, further ones in a folder of their own
-// inside it.
-std::string PipelineFolder(const std::string& database, const std::string& replica, size_t i) {
-  if (i == 0) return StateFolderOf(database);
-  char name[32];
-  snprintf(name, sizeof name, "/replica-%016llx",
-           static_cast<unsigned long long>(Hash(AsBytes(replica))));
-  return StateFolderOf(database) + name;
-}
 
 }  // namespace
 
@@ -74,7 +62,7 @@ Status Database::AddPipelines() {
     CoreOptions core;
     core.settings = options_.settings;
     core.replica = replicas[i].Describe();
-    core.folder = PipelineFolder(path(), core.replica, i);
+    core.folder = StateFolderOf(path(), core.replica, i);
     core.host = &host_;
     core.clock = options_.clock;
     core.logger = options_.logger;

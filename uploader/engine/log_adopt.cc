@@ -55,6 +55,10 @@ void LogWriter::Mark() {
   FileStamp before = StampOf(path);
   Status marked = WriteMark({path, core_->options.folder}, core_->identity.id, core_->ship.epoch);
   if (!marked.ok()) core_->Log(Level::kDebug, marked.message());
+  if (marked.ok() && !core_->ship.marked) {
+    core_->ship.marked = true;
+    core_->SaveShipLocked();
+  }
   FileStamp after = StampOf(path);
   if (before == after || core_->capture->stamp() != before) return;
   core_->capture->WalGone(after);
@@ -64,8 +68,7 @@ void LogWriter::Mark() {
 Status LogWriter::Foreign(const DatabaseId& id) const {
   return {Code::kForeign, "the replica " + core_->options.replica +
                               " belongs to another database (id " + FormatDatabaseId(id) +
-                              "): give this database a prefix of its own, or restore it from "
-                              "there"};
+                              "): " + core_->ForeignRemedy()};
 }
 
 // The pages differ, or could not be compared just now.

@@ -37,6 +37,10 @@ uint64_t ReadMark(const MarkPlace& place, const DatabaseId& id) {
   return errno == ENOTSUP ? ReadMarkFile(place.folder, id) : 0;
 }
 
+bool LacksMark(const MarkPlace& place, const DatabaseId& id) {
+  return getxattr(place.database.c_str(), NameOf(id).c_str(), nullptr, 0) < 0 && errno == ENODATA;
+}
+
 Status WriteMark(const MarkPlace& place, const DatabaseId& id, uint64_t epoch) {
   if (ReadMark(place, id) == epoch) return Status::Ok();
   const std::string value = std::to_string(epoch);

@@ -2,10 +2,11 @@
 // and up to which epoch it wrote its log. It goes with the file itself, so that it outlives a lost
 // state folder and is not there on a new or foreign database of the same name.
 //
-// Called by engine/, ship thread; no descriptor of the database is opened (that would drop SQLite's
-// locks). On a file system without extended attributes the file `mark` of the state folder takes
-// their place. WriteMark fails with kIo or kDenied; without a mark a lost state folder heals only
-// while database and replica are equal.
+// Called by engine/, ship and capture thread, and by the tool; no descriptor of the database is
+// opened (that would drop SQLite's locks). On a file system without extended attributes the file
+// `mark` of the state folder takes their place, and there no file lacks a mark. WriteMark fails
+// with kIo or kDenied; without a mark a lost state folder heals only while database and replica are
+// equal.
 
 #ifndef BACKSTAY_UPLOADER_STATE_DATABASE_MARK_H_
 #define BACKSTAY_UPLOADER_STATE_DATABASE_MARK_H_
@@ -25,6 +26,9 @@ struct MarkPlace {
 
 // The epoch; 0 when the file has no mark for this replica.
 uint64_t ReadMark(const MarkPlace& place, const DatabaseId& id);
+// This is not the file that was marked, though it could carry the mark. False when that cannot be
+// told.
+bool LacksMark(const MarkPlace& place, const DatabaseId& id);
 // Writes only what is not there yet.
 Status WriteMark(const MarkPlace& place, const DatabaseId& id, uint64_t epoch);
 

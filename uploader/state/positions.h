@@ -52,6 +52,7 @@ struct ShipState {
   LogHead shipped;
   bool fenced = false;            // a newer writer owns the log
   bool restorable = false;        // a snapshot's manifest is in the bucket
+  bool marked = false;            // the database file carries its mark
   uint64_t snapshot_number = 0;   // of the newest snapshot
   uint64_t snapshot_bytes = 0;    // its objects, compressed
   uint64_t log_bytes = 0;         // shipped since it began

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <system_error>
 
 #include "uploader/base/hash.h"
+#include "uploader/state/database_mark.h"
 #include "uploader/state/index_file.h"
 #include "uploader/state/restored.h"
 
@@ -39,6 +41,14 @@ Status MakeStateFolder(const std::string& folder, const std::string& database_pa
 }
 
 std::string StateFolderOf(const std::string& database_path) { return database_path + "-backstay"; }
+
+std::string StateFolderOf(const std::string& database_path, const std::string& replica, size_t i) {
+  if (i == 0) return StateFolderOf(database_path);
+  char name[32];
+  snprintf(name, sizeof name, "/replica-%016llx",
+           static_cast<unsigned long long>(Hash(AsBytes(replica))));
+  return StateFolderOf(database_path) + name;
+}
 
 void LockRegister::Add(int fd) {
   for (std::atomic<int>& slot : fds_) {
@@ -100,6 +110,8 @@ Status WriteRestoredState(const std::string& database_path, const RestoredState&
   std::string folder = StateFolderOf(database_path);
   BACKSTAY_TRY(MakeStateFolder(folder, database_path));
   IndexFile index;
+  // Before the stamp: it changes an attribute of the file.
+  index.ship.marked = WriteMark({database_path, folder}, state.identity.id, state.epoch).ok();
   index.identity = state.identity;
   index.replica = state.replica;
   index.encoded = {state.segment_number, state.segment_hash, state.txid, state.time_ms, false};

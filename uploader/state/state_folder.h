@@ -21,6 +21,9 @@
 namespace backstay {
 
 std::string StateFolderOf(const std::string& database_path);
+// Of its i-th replica, from 0: the first one's is the state folder itself, further ones have a
+// folder of their own in it.
+std::string StateFolderOf(const std::string& database_path, const std::string& replica, size_t i);
 
 // Descriptors of the locks that this process has, or tries to have. Any thread; CloseAll() only in
 // a forked child, where it is all that may be done with them. Beyond its room nothing is kept, and

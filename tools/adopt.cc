@@ -1,0 +1,82 @@
+// backstay adopt: makes a database file the source of a replica that was another file's.
+
+#include <fcntl.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdio>
+
+#include "tools/command.h"
+#include "tools/source.h"
+#include "uploader/base/file.h"
+#include "uploader/capture/file_look.h"
+#include "uploader/replica/restore.h"
+#include "uploader/state/database_mark.h"
+#include "uploader/state/state_folder.h"
+
+namespace backstay {
+namespace {
+
+// Read in a process that has the database not open, so no lock of SQLite's can be lost.
+Result<uint32_t> PageSizeOf(const std::string& database) {
+  Result<Fd> fd = OpenFile(database, O_RDONLY);
+  if (!fd.ok()) return Status(Code::kInvalid, fd.status().message());
+  std::array<uint8_t, 100> header{};
+  Result<size_t> got = ReadAt(*fd, header.data(), header.size(), 0);
+  if (!got.ok()) return got.status();
+  const uint32_t size = PageSizeOfHeader(Bytes(header.data(), *got));
+  if (size == 0) return Status(Code::kInvalid, database + " is not a SQLite database");
+  return size;
+}
+
+Status Adopt(const std::string& database, uint32_t page_size, size_t i, ReplicaClient* client) {
+  ReplicaReader reader(client);
+  Result<RestorePlan> plan = PlanFromReplica(reader, {}, {});
+  if (!plan.ok()) return plan.status();
+  const Identity& identity = plan->identity;
+  if (identity.page_size != page_size) {
+    return {Code::kInvalid, reader.Describe() + " has page size " +
+                                std::to_string(identity.page_size) + ", the database " +
+                                std::to_string(page_size) + ": give it a new prefix"};
+  }
+  const std::string folder = StateFolderOf(database, reader.Describe(), i);
+  BACKSTAY_TRY(MakeStateFolder(StateFolderOf(database), database));
+  BACKSTAY_TRY(MakeStateFolder(folder, database));
+  BACKSTAY_TRY(WriteMark({database, folder}, identity.id, plan->epoch));
+  printf(
+      "%s is the source of %s from its next start on, which ships the difference; "
+      "transactions up to %llu stay restorable\n",
+      database.c_str(), reader.Describe().c_str(), static_cast<unsigned long long>(plan->txid));
+  return Status::Ok();
+}
+
+int Fail(const Status& status) {
+  PrintError("adopt: " + status.message());
+  return ExitCodeOf(status);
+}
+
+}  // namespace
+
+int RunAdopt(const std::vector<std::string>& arguments) {
+  std::string database;
+  std::string url;
+  std::string config;
+  CLI::App app("Makes a database the source of its replica, which was another file's.", "adopt");
+  app.add_option("--config", config, "settings file (default /etc/backstay.json)");
+  app.add_option("database", database, "database path")->required()->type_name("DB");
+  app.add_option("replica", url, "replica URL, if the settings do not name it")->type_name("URL");
+  int exit_code = kExitDone;
+  if (!ParseArguments(&app, arguments, &exit_code)) return exit_code;
+  database = AbsolutePath(database);
+  Result<uint32_t> page_size = PageSizeOf(database);
+  if (!page_size.ok()) return Fail(page_size.status());
+  Result<Source> source = OpenSource(url.empty() ? database : url, config, NameOf(database));
+  if (!source.ok()) return Fail(source.status());
+  for (size_t i = 0; i < source->replicas.size(); ++i) {
+    Status adopted = Adopt(database, *page_size, i, source->replicas[i].get());
+    if (!adopted.ok()) return Fail(adopted);
+  }
+  return kExitDone;
+}
+
+}  // namespace backstay
