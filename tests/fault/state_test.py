@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
-from fault_world import App, Corrupt, FaultCase, main
+from fault_world import BUILD, SANITIZER, App, Corrupt, FaultCase, main
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, text)"
 ROWS = ("INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
@@ -165,6 +166,60 @@ class LostTest(StateCase):
         shutil.copytree(other + "-backstay", self.state)
         self.tally.faults += 1
         self.assert_heals()
+
+    def mount_coarse(self):
+        """A file system whose clock ticks once a second."""
+        image, disk = os.path.join(self.folder, "image"), os.path.dirname(self.db)
+        with open(image, "wb") as file:
+            file.truncate(16 << 20)
+        subprocess.run(["mke2fs", "-q", "-t", "ext2", "-I", "128", image], check=True, capture_output=True)
+        if subprocess.run(["mount", "-o", "loop", image, disk], stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("no right to mount a disk")
+        self.addCleanup(subprocess.run, ["umount", "-l", disk])
+
+    def without_wal(self, **env):
+        app = App(self, open_it=False, **env)
+        app.do("c = connect()")
+        app.sql("SELECT count(*) FROM sqlite_schema")
+        return app
+
+    def test_change_that_the_times_of_the_file_do_not_show(self):
+        self.mount_coarse()
+        app = self.without_wal()
+        app.sql(SCHEMA)
+        app.sql(ROWS.format(50))
+        app.sql("UPDATE t SET text = 'the same size'")
+        self.assertTrue(app.sync())
+        time.sleep(1.05 - time.time() % 1)
+        begun = time.time()
+        app.sql("UPDATE t SET text = 'THE SAME SIZE' WHERE id = 1")
+        self.assertTrue(app.sync())
+        self.killed(app)
+        subprocess.run(["sqlite3", self.db, "UPDATE t SET text = 'other content'"], check=True)
+        self.assertEqual(int(begun), int(time.time()), "too slow to tell anything")
+        app = self.without_wal()
+        self.assertTrue(app.sync())
+        self.assert_same(self.restored())
+        app.close()
+        app = self.without_wal()
+        self.assertTrue(app.sync())
+        app.close()
+        self.assert_same(self.restored())
+
+    def test_settled_file_is_not_compared_again(self):
+        for with_wal, kill in ((False, True), (False, False), (True, False), (True, True), (True, False)):
+            app = App(self) if with_wal else self.without_wal()
+            app.sql(SCHEMA)
+            self.assertTrue(app.sync())
+            self.assertNotIn("comparing all pages", app.stderr())
+            app.sql(ROWS.format(50))
+            self.assertTrue(app.sync())
+            if kill:
+                time.sleep(1.5)  # it looks once a second
+                self.killed(app)
+            else:
+                app.close()
+        self.assert_same(self.restored())
 
     def test_equal_without_a_mark(self):
         app = App(self)

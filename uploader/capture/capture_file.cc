@@ -81,7 +81,8 @@ void Capture::SkipTransaction(const Transaction& transaction) {
 bool Capture::SetStamp(const FileStamp& stamp) {
   mark_ = {};
   change_known_ = false;
-  return std::exchange(stamp_, stamp) != stamp;
+  const FileStamp before = std::exchange(stamp_, stamp);
+  return before != stamp || before.settled != stamp.settled;
 }
 
 Status Capture::RepairFile(bool all, const FileFollower& file) {

@@ -36,8 +36,18 @@ void CaptureLoop::Run() {
     core_->ThreadWorks();
     tick_();
   }
+  if (LacksSettledStamp()) (void)SettledStampOf(core_->options.settings.path);
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (core_->ReadyLocked() && core_->repair != RepairNeed::kNone) core_->SaveIndexLocked();
+  if (!core_->ReadyLocked()) return;
+  if (core_->repair != RepairNeed::kNone) core_->SaveIndexLocked();
+  SettleStampLocked();
+}
+
+bool CaptureLoop::LacksSettledStamp() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ReadyLocked()) return false;
+  const FileStamp& stamp = core_->capture->stamp();
+  return stamp.size >= 0 && !stamp.settled && stamp == StampOf(core_->options.settings.path);
 }
 
 // Waits until this process is the one that ships this database. False: stop.
@@ -181,6 +191,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   if (!looked && retry_at_ms_ == 0 && core_->board.SyncWaits()) {
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
   }
+  SettleStampLocked();
   AfterLocked(ticket, whole && looked);
 }
 
@@ -197,6 +208,19 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
   capture->AnnounceRestart();
   capture->WalGone(gone.stamp);
   if (Status kept = core_->outbox->AppendStamp(gone.stamp); !kept.ok()) Failed(kept);
+}
+
+// Only a settled stamp counts at the next start: with another the file could have been changed
+// without a trace after it was taken.
+void CaptureLoop::SettleStampLocked() {
+  Capture* capture = core_->capture.get();
+  const FileStamp& old = capture->stamp();
+  if (old.size < 0 || old.settled || unread_ || core_->repair != RepairNeed::kNone) return;
+  if (!core_->handover.Idle()) return;
+  FileStamp now = StampOf(core_->options.settings.path);
+  if (now != old || !now.settled) return;
+  capture->WalGone(now);
+  if (Status kept = core_->outbox->AppendStamp(now); !kept.ok()) Failed(kept);
 }
 
 // The wal-index may tell of the next WAL already while the file still holds the frames of the last

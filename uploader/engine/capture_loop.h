@@ -51,6 +51,8 @@ class CaptureLoop {
   void MakeCaptureLocked(uint32_t page_size);
   void RelocateLocked(const WalTarget& to);
   void WalGoneLocked(const NoteBoard::Gone& gone);
+  bool LacksSettledStamp();
+  void SettleStampLocked();
   void AdvanceAllLocked(const WalTarget& to);
   void AdvanceLocked(const WalTarget& to);
   void DrainLocked(const std::optional<WalTarget>& to);

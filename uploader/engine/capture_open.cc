@@ -113,6 +113,7 @@ bool CaptureLoop::LoadLocked(uint32_t page_size) {
     for (uint8_t& byte : core->identity.id) byte = static_cast<uint8_t>(core->options.random());
   }
   OpenOutboxLocked(again);
+  if (!core->capture->stamp().settled) core->capture->WalGone({});
   if (!OutboxIsWholeLocked() || (again && core->unsaved)) {
     core->outbox->DropPending();
     core->capture->encoder()->set_head(core->ship.shipped);

@@ -1,6 +1,11 @@
 #include "uploader/state/positions.h"
 
 namespace backstay {
+namespace {
+
+constexpr uint64_t kSettledBit = uint64_t{1} << 62;  // above any size of a file
+
+}  // namespace
 
 void EncodeWalMark(const WalMark& mark, ByteWriter* out) {
   for (uint32_t v : {mark.salt1, mark.salt2, mark.frame, mark.checksum1, mark.checksum2}) {
@@ -35,7 +40,8 @@ LogHead DecodeLogHead(ByteReader* in) {
 }
 
 void EncodeFileStamp(const FileStamp& stamp, ByteWriter* out) {
-  out->U64(static_cast<uint64_t>(stamp.size));
+  uint64_t size = static_cast<uint64_t>(stamp.size);
+  out->U64(stamp.settled ? size | kSettledBit : size);
   out->U64(static_cast<uint64_t>(stamp.mtime_ns));
   out->U64(static_cast<uint64_t>(stamp.ctime_ns));
   out->U64(stamp.inode);
@@ -43,7 +49,10 @@ void EncodeFileStamp(const FileStamp& stamp, ByteWriter* out) {
 
 FileStamp DecodeFileStamp(ByteReader* in) {
   FileStamp stamp;
-  stamp.size = static_cast<int64_t>(in->U64());
+  uint64_t size = in->U64();
+  // Both high bits: the size is -1.
+  stamp.settled = size >> 62 == 1;
+  stamp.size = static_cast<int64_t>(stamp.settled ? size & ~kSettledBit : size);
   stamp.mtime_ns = static_cast<int64_t>(in->U64());
   stamp.ctime_ns = static_cast<int64_t>(in->U64());
   stamp.inode = in->U64();

@@ -33,14 +33,21 @@ struct LogHead {
   bool open = false;  // the last segment was flagged "more": its transaction has not ended
 };
 
-// What stat(2) says of a database file whose WAL is gone: equal stamps mean an unchanged database.
+// What stat(2) says of a database file whose WAL is gone: equal stamps mean an unchanged database,
+// if the first of the two was settled.
 struct FileStamp {
   int64_t size = -1;  // -1: no stamp
   int64_t mtime_ns = 0;
   int64_t ctime_ns = 0;
   uint64_t inode = 0;
+  // The file's clock had ticked since the last change when this was taken, so that the next change
+  // must show. The times of a file follow a clock of up to 10 ms, before Linux 6.13 in any case.
+  bool settled = false;
 
-  bool operator==(const FileStamp&) const = default;
+  bool operator==(const FileStamp& other) const {
+    return size == other.size && mtime_ns == other.mtime_ns && ctime_ns == other.ctime_ns &&
+           inode == other.inode;
+  }
 };
 
 // Where shipping to one replica stands.

@@ -5,10 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <system_error>
+#include <thread>
 
 #include "uploader/base/hash.h"
 #include "uploader/state/database_mark.h"
@@ -17,6 +21,10 @@
 
 namespace backstay {
 namespace {
+
+constexpr int64_t kNsPerS = 1000000000;
+
+int64_t Nanoseconds(const timespec& time) { return time.tv_sec * kNsPerS + time.tv_nsec; }
 
 void OwnLike(const std::string& path, const std::string& model) {
   struct stat info {};
@@ -92,13 +100,29 @@ Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string
 
 FileStamp StampOf(const std::string& database_path) {
   struct stat info {};
+  timespec ticked{};
   FileStamp stamp;
+  // Before the file is looked at: whatever changes it after that look has this time at least.
+  (void)clock_gettime(CLOCK_REALTIME_COARSE, &ticked);
   if (stat(database_path.c_str(), &info) != 0) return stamp;
-  constexpr int64_t kNsPerS = 1000000000;
   stamp.size = info.st_size;
-  stamp.mtime_ns = info.st_mtim.tv_sec * kNsPerS + info.st_mtim.tv_nsec;
-  stamp.ctime_ns = info.st_ctim.tv_sec * kNsPerS + info.st_ctim.tv_nsec;
+  stamp.mtime_ns = Nanoseconds(info.st_mtim);
+  stamp.ctime_ns = Nanoseconds(info.st_ctim);
   stamp.inode = info.st_ino;
+  int64_t last = std::max(stamp.mtime_ns, stamp.ctime_ns);
+  // Whole seconds: a file system whose clock is that coarse, FAT's even more.
+  if (last % kNsPerS == 0) last += 2 * kNsPerS;
+  stamp.settled = Nanoseconds(ticked) > last;
+  return stamp;
+}
+
+FileStamp SettledStampOf(const std::string& database_path) {
+  constexpr int kTries = 25;  // a tick of the coarsest clock in use, and more
+  FileStamp stamp = StampOf(database_path);
+  for (int i = 0; i < kTries && stamp.size >= 0 && !stamp.settled; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    stamp = StampOf(database_path);
+  }
   return stamp;
 }
 
@@ -115,7 +139,7 @@ Status WriteRestoredState(const std::string& database_path, const RestoredState&
   index.identity = state.identity;
   index.replica = state.replica;
   index.encoded = {state.segment_number, state.segment_hash, state.txid, state.time_ms, false};
-  index.stamp = StampOf(database_path);
+  index.stamp = SettledStampOf(database_path);
   index.ship.epoch = state.epoch;
   index.ship.next_log_number = state.next_log_number;
   index.ship.shipped = index.encoded;

@@ -61,6 +61,8 @@ Status MakeStateFolder(const std::string& folder, const std::string& database_pa
 // The stamp of a database file; size -1 when it cannot be had. stat(2) only: no descriptor is
 // opened.
 FileStamp StampOf(const std::string& database_path);
+// Waits, 25 ms at most, until it is settled; a file that goes on changing has one that is not.
+FileStamp SettledStampOf(const std::string& database_path);
 
 }  // namespace backstay
 
