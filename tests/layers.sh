@@ -75,6 +75,13 @@ includes uploader | awk -F'\t' -v allowed="$allowed" '
   !((from[2] " " to[2]) in ok)' |
   fail 'a room of uploader/ includes only rooms below it'
 
+# Each folder, but for data.
+for folder in vfs uploader tools tests examples; do
+  [[ -d $folder ]] && find "$folder" -type f -regex '.*\.\(cc\|h\|py\|sh\)' -printf '%h\n'
+done | sort -u | while read -r folder; do
+  [[ -f $folder/README.md ]] || echo "$folder"
+done | fail 'a folder says in a README.md what lives there'
+
 # Each file.
 sources vfs uploader tools tests examples | xargs -r wc -l | awk '$2 != "total" && $1 > 400' |
   fail 'files have at most 400 lines'

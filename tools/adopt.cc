@@ -2,10 +2,10 @@
 
 #include <fcntl.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdio>
 
+#include "tools/arguments.h"
 #include "tools/command.h"
 #include "tools/source.h"
 #include "uploader/base/file.h"
@@ -61,12 +61,12 @@ int RunAdopt(const std::vector<std::string>& arguments) {
   std::string database;
   std::string url;
   std::string config;
-  CLI::App app("Makes a database the source of its replica, which was another file's.", "adopt");
-  app.add_option("--config", config, "settings file (default /etc/backstay.json)");
-  app.add_option("database", database, "database path")->required()->type_name("DB");
-  app.add_option("replica", url, "replica URL, if the settings do not name it")->type_name("URL");
+  Arguments app("adopt", "Makes a database the source of its replica, which was another file's.");
+  app.Text("--config", &config, "settings file (default /etc/backstay.json)");
+  app.Operand("database", &database, true, "DB", "database path");
+  app.Operand("replica", &url, false, "URL", "replica URL, if the settings do not name it");
   int exit_code = kExitDone;
-  if (!ParseArguments(&app, arguments, &exit_code)) return exit_code;
+  if (!app.Parse(arguments, &exit_code)) return exit_code;
   database = AbsolutePath(database);
   Result<uint32_t> page_size = PageSizeOf(database);
   if (!page_size.ok()) return Fail(page_size.status());

@@ -1,12 +1,10 @@
 #include "tools/command.h"
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cctype>
 #include <cinttypes>
 #include <cstdio>
 #include <ctime>
-#include <iostream>
 
 namespace backstay {
 namespace {
@@ -74,36 +72,6 @@ bool ReadTime(const std::string& text, tm* time, int* ms, int* offset) {
 }
 
 }  // namespace
-
-std::vector<std::string> NormaliseOptions(const std::vector<std::string>& arguments) {
-  std::vector<std::string> out;
-  bool options = true;
-  for (const std::string& argument : arguments) {
-    if (argument == "--") options = false;
-    const bool single = options && argument.size() > 2 && argument[0] == '-' &&
-                        isalpha(static_cast<unsigned char>(argument[1])) != 0;
-    // "-o=OUT" is a short option with its value.
-    out.push_back(single && argument[2] != '=' ? "-" + argument : argument);
-  }
-  return out;
-}
-
-bool ParseArguments(CLI::App* app, const std::vector<std::string>& arguments, int* exit_code) {
-  std::vector<std::string> normalised = NormaliseOptions(arguments);
-  try {
-    // CLI11 takes them last one first.
-    app->parse(std::vector<std::string>(normalised.rbegin(), normalised.rend()));
-    return true;
-  } catch (const CLI::CallForHelp&) {
-    std::cout << app->help();
-    *exit_code = kExitDone;
-  } catch (const CLI::Error& error) {
-    PrintError(app->get_name() + ": " + error.what() + "; see `backstay " + app->get_name() +
-               " -help`");
-    *exit_code = kExitUsage;
-  }
-  return false;
-}
 
 void PrintError(const std::string& message) { fprintf(stderr, "backstay: %s\n", message.c_str()); }
 

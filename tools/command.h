@@ -11,10 +11,6 @@
 
 #include "uploader/base/status.h"
 
-namespace CLI {
-class App;
-}
-
 namespace backstay {
 
 // Part of the interface: scripts and init containers rely on them.
@@ -37,13 +33,6 @@ int RunAdopt(const std::vector<std::string>& arguments);
 int RunList(const std::vector<std::string>& arguments);
 int RunStatus(const std::vector<std::string>& arguments);
 int RunVersion(const std::vector<std::string>& arguments);
-
-// Options may be written `-name` or `--name`: two dashes for all of more than one letter, up to a
-// lone `--`.
-std::vector<std::string> NormaliseOptions(const std::vector<std::string>& arguments);
-// Fills what `app` is bound to. True: go on. False: *exit_code says how it ended (help was asked
-// for, or the usage is wrong and stderr says how).
-bool ParseArguments(CLI::App* app, const std::vector<std::string>& arguments, int* exit_code);
 
 // "backstay: message" on stderr.
 void PrintError(const std::string& message);

@@ -1,12 +1,12 @@
 // backstay list: which states a replica can give back, without reading the bodies of packs.
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "tools/arguments.h"
 #include "tools/command.h"
 #include "tools/source.h"
 #include "uploader/base/clock.h"
@@ -181,12 +181,12 @@ int RunList(const std::vector<std::string>& arguments) {
   std::string from;
   std::string config;
   bool json = false;
-  CLI::App app("Lists what can be restored.", "list");
-  app.add_option("--config", config, "settings file (default /etc/backstay.json)");
-  app.add_flag("--json", json, "as JSON");
-  app.add_option("from", from, "database path, or replica URL")->required()->type_name("DB|URL");
+  Arguments app("list", "Lists what can be restored.");
+  app.Text("--config", &config, "settings file (default /etc/backstay.json)");
+  app.Flag("--json", &json, "as JSON");
+  app.Operand("from", &from, true, "DB|URL", "database path, or replica URL");
   int exit_code = kExitDone;
-  if (!ParseArguments(&app, arguments, &exit_code)) return exit_code;
+  if (!app.Parse(arguments, &exit_code)) return exit_code;
   Result<Source> source = OpenSource(from, config, "");
   if (!source.ok()) {
     PrintError("list: " + source.status().message());

@@ -2,13 +2,12 @@
 
 #include "uploader/replica/restore.h"
 
-#include <CLI/CLI.hpp>
 #include <cinttypes>
 #include <cstdio>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "tools/arguments.h"
 #include "tools/command.h"
 #include "tools/integrity.h"
 #include "tools/interrupt.h"
@@ -33,33 +32,32 @@ struct Options {
   bool force = false;
   bool dry_run = false;
   bool json = false;
-  IntegrityCheck integrity = IntegrityCheck::kNone;
+  std::string integrity = "none";
   size_t parallelism = 8;
 };
 
-void Bind(CLI::App* app, Options* options) {
-  const std::map<std::string, IntegrityCheck> checks = {{"none", IntegrityCheck::kNone},
-                                                        {"quick", IntegrityCheck::kQuick},
-                                                        {"full", IntegrityCheck::kFull}};
-  app->add_option("-o,--o", options->output, "restore to this file");
-  app->add_option("--config", options->config, "settings file (default /etc/backstay.json)");
-  app->add_flag("--if-db-not-exists", options->if_db_not_exists,
-                "do nothing, successfully, when the database exists");
-  app->add_flag("--if-replica-exists", options->if_replica_exists,
-                "do nothing, successfully, when there is no replica");
-  app->add_option("--timestamp", options->timestamp,
-                  "the state at this time, like 2026-11-22T20:59:01Z");
-  app->add_option("--txid", options->txid, "the state after this transaction");
-  app->add_flag("--force", options->force, "replace an existing database, unless it is open");
-  app->add_flag("--dry-run", options->dry_run, "say what would be done");
-  app->add_flag("--json", options->json, "the result as JSON on stdout");
-  app->add_option("--integrity-check", options->integrity, "none, quick or full (default none)")
-      ->transform(CLI::CheckedTransformer(checks, CLI::ignore_case).description(""));
-  app->add_option("--parallelism", options->parallelism, "requests at a time (default 8)")
-      ->check(CLI::Range(1, 64));
-  app->add_option("from", options->from, "database path, or replica URL")
-      ->required()
-      ->type_name("DB|URL");
+void Bind(Arguments* app, Options* options) {
+  app->Text("-o,--o", &options->output, "restore to this file");
+  app->Text("--config", &options->config, "settings file (default /etc/backstay.json)");
+  app->Flag("--if-db-not-exists", &options->if_db_not_exists,
+            "do nothing, successfully, when the database exists");
+  app->Flag("--if-replica-exists", &options->if_replica_exists,
+            "do nothing, successfully, when there is no replica");
+  app->Text("--timestamp", &options->timestamp,
+            "the state at this time, like 2026-11-22T20:59:01Z");
+  app->Number("--txid", &options->txid, "the state after this transaction");
+  app->Flag("--force", &options->force, "replace an existing database, unless it is open");
+  app->Flag("--dry-run", &options->dry_run, "say what would be done");
+  app->Flag("--json", &options->json, "the result as JSON on stdout");
+  app->Choice("--integrity-check", &options->integrity, {"none", "quick", "full"},
+              "none, quick or full (default none)");
+  app->Number("--parallelism", &options->parallelism, 1, 64, "requests at a time (default 8)");
+  app->Operand("from", &options->from, true, "DB|URL", "database path, or replica URL");
+}
+
+IntegrityCheck CheckNamed(const std::string& name) {
+  if (name == "full") return IntegrityCheck::kFull;
+  return name == "quick" ? IntegrityCheck::kQuick : IntegrityCheck::kNone;
 }
 
 class RestoreCommand {
@@ -183,7 +181,7 @@ Status RestoreCommand::Fetch(const ReplicaReader& reader, const RestoreOptions& 
   Result<RestoreOutcome> outcome = RestoreInto(reader, restore, &store);
   local_ = outcome.status().code() == Code::kIo || outcome.status().code() == Code::kCancelled;
   if (!outcome.ok()) return outcome.status();
-  BACKSTAY_TRY(CheckIntegrity((*file)->temporary(), options_.integrity));
+  BACKSTAY_TRY(CheckIntegrity((*file)->temporary(), CheckNamed(options_.integrity)));
   local_ = true;
   BACKSTAY_TRY((*file)->Install());
   WriteState(reader, *outcome);
@@ -268,10 +266,10 @@ int RestoreCommand::Run() {
 
 int RunRestore(const std::vector<std::string>& arguments) {
   Options options;
-  CLI::App app("Rebuilds a database from its replica.", "restore");
+  Arguments app("restore", "Rebuilds a database from its replica.");
   Bind(&app, &options);
   int exit_code = kExitDone;
-  if (!ParseArguments(&app, arguments, &exit_code)) return exit_code;
+  if (!app.Parse(arguments, &exit_code)) return exit_code;
   return RestoreCommand(options).Run();
 }
 

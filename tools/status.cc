@@ -1,9 +1,9 @@
 // backstay status: what the process that replicates a database last wrote about it.
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tools/arguments.h"
 #include "tools/command.h"
 #include "tools/source.h"
 #include "uploader/base/file.h"
@@ -63,12 +63,12 @@ int RunStatus(const std::vector<std::string>& arguments) {
   std::string database;
   std::string config;
   bool json = false;
-  CLI::App app("Prints how replication of a database stands.", "status");
-  app.add_option("--config", config, "accepted for symmetry; the state stands beside the database");
-  app.add_flag("--json", json, "as JSON");
-  app.add_option("database", database, "database path")->required()->type_name("DB");
+  Arguments app("status", "Prints how replication of a database stands.");
+  app.Text("--config", &config, "accepted for symmetry; the state stands beside the database");
+  app.Flag("--json", &json, "as JSON");
+  app.Operand("database", &database, true, "DB", "database path");
   int exit_code = kExitDone;
-  if (!ParseArguments(&app, arguments, &exit_code)) return exit_code;
+  if (!app.Parse(arguments, &exit_code)) return exit_code;
   return PrintStatus(AbsolutePath(database), json);
 }
 

@@ -5,10 +5,10 @@
 #include <sqlite3.h>
 #include <zstd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "tools/arguments.h"
 #include "tools/command.h"
 #include "uploader/format/log_object.h"
 
@@ -16,10 +16,10 @@ namespace backstay {
 
 int RunVersion(const std::vector<std::string>& arguments) {
   bool json = false;
-  CLI::App app("Prints versions.", "version");
-  app.add_flag("--json", json, "as JSON");
+  Arguments app("version", "Prints versions.");
+  app.Flag("--json", &json, "as JSON");
   int exit_code = kExitDone;
-  if (!ParseArguments(&app, arguments, &exit_code)) return exit_code;
+  if (!app.Parse(arguments, &exit_code)) return exit_code;
   const nlohmann::ordered_json versions{
       {"version", BACKSTAY_VERSION},
       {"format", kFormatVersion},

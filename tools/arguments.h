@@ -1,0 +1,49 @@
+// Arguments: the options and the operand of one command, and its help.
+//
+// Made by a command on its stack, on the main thread; what it is bound to must outlive Parse().
+// The one place that includes CLI11, which takes long to compile. A wrong usage is told on stderr.
+
+#ifndef BACKSTAY_TOOLS_ARGUMENTS_H_
+#define BACKSTAY_TOOLS_ARGUMENTS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace backstay {
+
+class Arguments {
+ public:
+  // Of the command `name`; `what` it does, one sentence.
+  Arguments(const char* name, const char* what);
+  ~Arguments();
+
+  // Names are written with two dashes; users may write one.
+  void Flag(const char* name, bool* value, const char* help);
+  void Text(const char* name, std::string* value, const char* help);
+  void Number(const char* name, std::optional<uint64_t>* value, const char* help);
+  void Number(const char* name, size_t* value, size_t least, size_t most, const char* help);
+  // One of `allowed`, in any case; *value is as spelt there.
+  void Choice(const char* name, std::string* value, const std::vector<std::string>& allowed,
+              const char* help);
+  // `type`: how the help calls it, like DB.
+  void Operand(const char* name, std::string* value, bool required, const char* type,
+               const char* help);
+
+  // True: go on. False: *exit_code says how it ended (help was asked for, or the usage is wrong).
+  bool Parse(const std::vector<std::string>& arguments, int* exit_code);
+
+ private:
+  std::unique_ptr<CLI::App> app_;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_TOOLS_ARGUMENTS_H_
