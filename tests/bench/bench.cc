@@ -3,13 +3,15 @@
 //
 //   bench bytes BATCH TXNS    bytes shipped per transaction, BATCH transactions a PUT
 //   bench engine BATCH TXNS   CPU of the engine's threads per transaction
-//   bench commit plain|shim TXNS   CPU of the committing thread per transaction
+//   bench commit plain|shim TXNS [RATE]   CPU of the committing thread per transaction, us; as fast
+//                             as it goes, or RATE transactions a second
 //   bench lag N               commit to acknowledged, ms; and a bare PUT of the same size (file://
-//   and s3:// alike) bench memory MEGABYTES    peak memory with a first snapshot under way, minus
-//   before bench disk SECONDS RATE   bytes written by this process; with and without Backstay to be
-//   compared bench idle SECONDS        requests while nothing is committed
-//   bench sync WRITERS SECONDS     transactions per second with durability=sync
-//   bench outage TXNS              commits before, during and after an outage
+//                             and s3:// alike)
+//   bench memory MEGABYTES    peak memory with a first snapshot under way, minus before
+//   bench disk SECONDS RATE   bytes written by this process; with and without Backstay to be
+//   compared bench idle SECONDS        requests while nothing is committed bench sync WRITERS
+//   SECONDS     transactions per second with durability=sync bench outage TXNS              commits
+//   before, during and after an outage
 //
 // Environment: BENCH_FOLDER (scratch), BENCH_EXTENSION (backstay.so; empty for runs without), and
 // Backstay's own.
@@ -104,13 +106,26 @@ void EngineCpu(int batch, int transactions) {
          static_cast<double>(NamedThreadsCpuUs("backstay-ship") - ship) / transactions);
 }
 
-void Commit(bool shim, int transactions) {
+// CPU of `transactions`, us. Between paced ones the thread sleeps, which is not counted.
+int64_t CommitCpuUs(App* app, int transactions, int rate) {
+  const int64_t before = ThreadCpuUs();
+  int64_t asleep = 0;
+  const Clock::time_point start = Clock::now();
+  for (int i = 0; i < transactions; ++i) {
+    app->work.Transaction(app->db);
+    if (rate == 0) continue;
+    const int64_t done = ThreadCpuUs();
+    std::this_thread::sleep_until(start + std::chrono::microseconds(1000000LL * (i + 1) / rate));
+    asleep += ThreadCpuUs() - done;
+  }
+  return ThreadCpuUs() - before - asleep;
+}
+
+void Commit(bool shim, int transactions, int rate) {
   App app(60, shim ? Environment("BENCH_EXTENSION") : "");
   for (int i = 0; i < 2000; ++i) app.work.Transaction(app.db);
   if (shim) SyncApp(app.db);
-  int64_t before = ThreadCpuUs();
-  for (int i = 0; i < transactions; ++i) app.work.Transaction(app.db);
-  printf("%.3f\n", static_cast<double>(ThreadCpuUs() - before) / transactions);
+  printf("%.3f\n", static_cast<double>(CommitCpuUs(&app, transactions, rate)) / transactions);
 }
 
 void Lag(int count) {
@@ -220,7 +235,7 @@ int Main(int argc, char** argv) {
   auto number = [&](int i) { return argc > i ? std::atoi(argv[i]) : 0; };
   if (what == "bytes") return Bytes(number(2), number(3)), 0;
   if (what == "engine") return EngineCpu(number(2), number(3)), 0;
-  if (what == "commit") return Commit(std::string(argv[2]) == "shim", number(3)), 0;
+  if (what == "commit") return Commit(std::string(argv[2]) == "shim", number(3), number(4)), 0;
   if (what == "lag") return Lag(number(2)), 0;
   if (what == "memory") return Memory(number(2)), 0;
   if (what == "disk") return Disk(number(2), number(3)), 0;
