@@ -1,17 +1,17 @@
 // Benchmarks: prints figures with the command that made them; asserts nothing. See
 // tests/bench/README.md.
 //
-//   bench bytes BATCH TXNS    bytes shipped per transaction, BATCH transactions a PUT
-//   bench engine BATCH TXNS   CPU of the engine's threads per transaction
-//   bench commit plain|shim TXNS [RATE]   CPU of the committing thread per transaction, us; as fast
-//                             as it goes, or RATE transactions a second
-//   bench lag N               commit to acknowledged, ms; and a bare PUT of the same size (file://
-//                             and s3:// alike)
-//   bench memory MEGABYTES    peak memory with a first snapshot under way, minus before
-//   bench disk SECONDS RATE   bytes written by this process; with and without Backstay to be
-//   compared bench idle SECONDS        requests while nothing is committed bench sync WRITERS
-//   SECONDS     transactions per second with durability=sync bench outage TXNS              commits
-//   before, during and after an outage
+//   bench bytes BATCH TXNS      bytes shipped per transaction, BATCH transactions a PUT
+//   bench engine BATCH TXNS     CPU of the engine's threads per transaction
+//   bench commit plain|shim TXNS [RATE]
+//                               CPU of the committing thread per transaction, us; as fast as it
+//                               goes, or RATE transactions a second
+//   bench lag N                 commit to acknowledged, ms; and a bare PUT of the same size
+//   bench memory MEGABYTES      peak memory with a first snapshot under way, minus before
+//   bench disk SECONDS RATE     bytes written by this process, with or without Backstay
+//   bench idle SECONDS          requests while nothing is committed
+//   bench sync WRITERS SECONDS  transactions per second with durability=sync
+//   bench outage TXNS           commits before, during and after an outage
 //
 // Environment: BENCH_FOLDER (scratch), BENCH_EXTENSION (backstay.so; empty for runs without), and
 // Backstay's own.

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from fault_world import BUILD, SANITIZER, App, Corrupt, FaultCase, main
+from fault_world import App, Corrupt, FaultCase, main
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, text)"
 ROWS = ("INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
@@ -177,8 +177,8 @@ class LostTest(StateCase):
             self.skipTest("no right to mount a disk")
         self.addCleanup(subprocess.run, ["umount", "-l", disk])
 
-    def without_wal(self, **env):
-        app = App(self, open_it=False, **env)
+    def without_wal(self):
+        app = App(self, open_it=False)
         app.do("c = connect()")
         app.sql("SELECT count(*) FROM sqlite_schema")
         return app

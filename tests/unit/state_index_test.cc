@@ -36,7 +36,7 @@ IndexFile Sample() {
   file.replica = "s3://bucket/app";
   file.encoded = {5, 6, 7, 8, true};
   file.wal = {1, 2, 3, 4, 5};
-  file.stamp = {4096, 1, 2, 3};
+  file.stamp = {4096, 1, 2, 3, true};
   file.ship.epoch = 2;
   file.ship.writer_id = 9;
   file.ship.next_log_number = 300;
@@ -83,6 +83,7 @@ TEST_CASE("the index file reads as it was written", "[index]") {
   REQUIRE(read.hashes == file.hashes);
   REQUIRE(read.replica == file.replica);
   REQUIRE(read.stamp == file.stamp);
+  REQUIRE(read.stamp.settled);
   REQUIRE(read.ship.marked);
 }
 
