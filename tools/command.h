@@ -28,6 +28,7 @@ struct Command {
   int (*run)(const std::vector<std::string>& arguments);  // those after the name
 };
 
+int RunPrune(const std::vector<std::string>& arguments);
 int RunRestore(const std::vector<std::string>& arguments);
 int RunAdopt(const std::vector<std::string>& arguments);
 int RunList(const std::vector<std::string>& arguments);

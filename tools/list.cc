@@ -125,7 +125,7 @@ Json ToJson(const Inventory& inventory) {
           {"ranges", ranges},
           {"snapshots", snapshots},
           {"damaged-snapshots", damaged},
-          {"unfinished-snapshots", inventory.catalogue.unfinished_snapshots}};
+          {"unfinished-snapshots", inventory.catalogue.unfinished_snapshots.size()}};
 }
 
 void Print(const Inventory& inventory) {

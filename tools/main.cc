@@ -16,6 +16,7 @@ constexpr Command kCommands[] = {
     {"list", "what can be restored", RunList},
     {"status", "how replication of a database stands", RunStatus},
     {"adopt", "let a replica follow another file from now on", RunAdopt},
+    {"prune", "delete what is older than the retention", RunPrune},
     {"version", "versions of the tool, the format and the libraries", RunVersion},
 };
 

@@ -8,8 +8,7 @@
 namespace backstay {
 namespace {
 
-Result<std::vector<ReplicaSettings>> ReplicasOf(const std::string& database,
-                                                const std::string& config) {
+Result<DatabaseSettings> SettingsOf(const std::string& database, const std::string& config) {
   SettingsSources sources = ProcessSources();
   sources.config_file = config;
   Result<Settings> settings = LoadSettings(sources);
@@ -22,15 +21,16 @@ Result<std::vector<ReplicaSettings>> ReplicasOf(const std::string& database,
                       "; set BACKSTAY_REPLICA_URL, name it in the file given with -config, or give "
                       "the replica's URL in place of the database");
   }
-  if (!selected.ok()) return selected.status();
-  return selected->replicas;
+  return selected;
 }
 
-Result<std::vector<ReplicaSettings>> ReplicaAt(const std::string& url, const std::string& name) {
+Result<DatabaseSettings> SettingsAt(const std::string& url, const std::string& name) {
   Result<ReplicaSettings> replica = ParseReplicaUrl(url, name);
   if (!replica.ok()) return replica.status();
   FillCredentials(ProcessSources(), &*replica);
-  return std::vector<ReplicaSettings>{*replica};
+  DatabaseSettings settings;
+  settings.replicas.push_back(*replica);
+  return settings;
 }
 
 }  // namespace
@@ -47,11 +47,12 @@ Result<Source> OpenSource(const std::string& argument, const std::string& config
                           const std::string& name) {
   Source source;
   if (!IsUrl(argument)) source.database = AbsolutePath(argument);
-  Result<std::vector<ReplicaSettings>> replicas =
-      IsUrl(argument) ? ReplicaAt(argument, name) : ReplicasOf(source.database, config);
-  if (!replicas.ok()) return replicas.status();
-  for (const ReplicaSettings& settings : *replicas) {
-    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(settings);
+  Result<DatabaseSettings> settings =
+      IsUrl(argument) ? SettingsAt(argument, name) : SettingsOf(source.database, config);
+  if (!settings.ok()) return settings.status();
+  source.retention_ms = settings->retention_ms;
+  for (const ReplicaSettings& replica : settings->replicas) {
+    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(replica);
     if (!client.ok()) return client.status();
     source.replicas.push_back(std::move(*client));
   }

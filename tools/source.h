@@ -6,6 +6,7 @@
 #ifndef BACKSTAY_TOOLS_SOURCE_H_
 #define BACKSTAY_TOOLS_SOURCE_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ namespace backstay {
 struct Source {
   std::string database;                                  // absolute path; empty for a URL
   std::vector<std::unique_ptr<ReplicaClient>> replicas;  // to be tried in this order
+  int64_t retention_ms = 0;                              // as the settings say; 0: off
 };
 
 bool IsUrl(const std::string& argument);

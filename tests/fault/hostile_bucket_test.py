@@ -183,11 +183,34 @@ class PackTest(BucketCase):
             self.assert_synced(app)
             proxy.clear(self.prefix)
             self.wait_for("a pack", lambda: proxy.count(self.prefix, "delete"))
-            self.wait_for("the end of it", lambda: "a pack was made again" in app.stderr())
+            self.wait_for("the end of it", lambda: "pack works again" in app.stderr())
             app.close()
             [warning] = app.lines("WARN", "ERROR")
             self.assertIn(f"/{self.prefix}/pack/", warning["msg"])
             self.assertIn("InternalError", warning["msg"])
+            self.assert_restored()
+
+
+class RetentionTest(BucketCase):
+    def test_a_bucket_that_does_not_let_us_delete(self):
+        """Said, with the remedy; everything else goes on, and all is deleted once it is allowed."""
+        with FaultProxy(ENDPOINT) as proxy:
+            self.use(proxy, f"retention-{self.seed}", BACKSTAY_RETENTION="1s")
+            app = self.start()
+            proxy.add("403", ("delete",), None, self.prefix + "/")
+
+            def said(text):
+                app.do("sql('INSERT OR REPLACE INTO t VALUES(1, randomblob(1000000))')")
+                self.assert_synced(app)
+                return text in app.stderr()
+            self.wait_for("a warning", lambda: said("set retention to off"))
+            self.assert_restored()
+            self.wait_for_state(app, "replicating")
+            proxy.clear(self.prefix)
+            self.wait_for("the end of it", lambda: said("retention works again"))
+            self.assertIn("retention: deleted", app.stderr())
+            app.close()
+            self.assertEqual(app.lines("ERROR"), [])
             self.assert_restored()
 
 
@@ -221,4 +244,4 @@ class HostileBucketTest(FaultCase):
 
 if __name__ == "__main__":
     with_server()
-    main("hostile_bucket", HostileBucketTest, SlowTest, PackTest)
+    main("hostile_bucket", HostileBucketTest, SlowTest, PackTest, RetentionTest)

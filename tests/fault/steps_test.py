@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Killed before every system call that changes a file: restore, pack, snapshot, takeover.
+"""Killed before every system call that changes a file: restore, pack, snapshot, retention, takeover.
 
 tests/support/syscall_fault counts the calls below the test's folder and kills at the n-th. A short pass
 tries every step of a restore and a random sample of the application's; a long one takes new samples.
@@ -202,6 +202,29 @@ class ApplicationTest(StepsCase):
         os.mkdir(self.disk + ".template")
         self.tool("restore", "-o", os.path.join(self.disk + ".template", "app.db"), self.url)
         self.each("took over the log,packed log objects")
+
+    def test_retention(self):
+        """What the template's snapshots and packs leave is too old once the first pack of the application is made."""
+        self.env["BACKSTAY_RETENTION"] = "off"
+        app = App(self)
+        app.sql("CREATE TABLE steps(n INTEGER PRIMARY KEY, filler)")
+        app.sql("CREATE TABLE other(id INTEGER PRIMARY KEY, filler)")
+
+        def several():
+            app.sql("INSERT OR REPLACE INTO other VALUES(1, randomblob(560000))")
+            self.assertTrue(app.sync())
+            found = [path for path in self.objects_of_replica() if path.endswith("/manifest") or "/pack/" in path]
+            return len(found) > 4 and app.status()["replicas"][0]["snapshot_number"]
+        snapshot = self.wait_for("snapshots and packs", several)
+        self.wait_for("another snapshot", lambda: several() > snapshot)
+        for _ in range(5):
+            several()
+        app.close()
+        shutil.copytree(self.replica, self.replica + ".template")
+        shutil.copytree(self.disk, self.disk + ".template", symlinks=True)
+        self.env["BACKSTAY_RETENTION"] = "1s"
+        self.big = 800000
+        self.each("retention: deleted")
 
     def test_first_snapshot(self):
         with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as connection:

@@ -10,6 +10,7 @@
 #include "tests/support/temp_folder.h"
 #include "uploader/base/hash.h"
 #include "uploader/engine/log_writer.h"
+#include "uploader/format/pack.h"
 #include "uploader/storage/file_client.h"
 
 namespace backstay {
@@ -250,6 +251,43 @@ TEST_CASE("a state that ends inside a log object goes on behind it", "[log_write
   REQUIRE(bench.core.index->Get(2) != 0);
   REQUIRE(bench.core.index->Get(3) == 0);
   bench.CheckLog();
+}
+
+// Packs have freed the number that an old state would use next. An even older one was there in
+// between and has left its takeover, which is as void as ours would be.
+TEST_CASE("what lies at a packed number misleads nobody", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  const ShipState old = bench.core.ship;
+  PackWriter pack(bench.core.identity.id);
+  for (uint64_t number = 2; number <= 4; ++number) {
+    bench.Commit(static_cast<uint32_t>(number));
+    REQUIRE(bench.log.Append().ok());
+    REQUIRE(pack.Add(AsBytes(*bench.client.Get(LogKey(number))), number).ok());
+    REQUIRE(bench.client.Delete({LogKey(number)}).ok());
+  }
+  REQUIRE(bench.client.Put(PackKey(2, 4), AsBytes(pack.Finish())).ok());
+  const Takeover record{
+      bench.core.identity.id, 99, 1, old.shipped.segment_number, old.shipped.segment_hash,
+      old.shipped.txid};
+  REQUIRE(bench.client.Put(LogKey(2), AsBytes(EncodeTakeover(2, 2, record))).ok());
+  bench.core.ship = old;
+  bench.core.capture->encoder()->set_head(old.shipped);
+  LogWriter late(&bench.core);
+  SECTION("as the next object") {
+    bench.Commit(9);
+    REQUIRE(late.Append().ToString() == "OK");
+  }
+  SECTION("as a takeover") {
+    bench.core.ship.writer_id = 0;
+    REQUIRE(late.Connect().ToString() == "OK");
+  }
+  REQUIRE(bench.core.ship.epoch == 2);
+  REQUIRE(bench.core.ship.next_log_number == 6);
+  REQUIRE(bench.core.ship.shipped.segment_number == 4);
+  Result<LogObject> own = ParseLogObject(AsBytes(*bench.client.Get(LogKey(5))), 5);
+  REQUIRE(own->header.kind == LogKind::kTakeover);
 }
 
 TEST_CASE("an unknown object of our epoch is another writer's", "[log_writer]") {

@@ -169,7 +169,7 @@ TEST_CASE("a missing replica, an unfinished one and an unreadable one differ", "
   builder.UnfinishedSnapshot();
   Result<Catalogue> catalogue = LoadCatalogue(reader, 1);
   REQUIRE(catalogue->NothingToRestoreYet());
-  REQUIRE(catalogue->unfinished_snapshots == 1);
+  REQUIRE(catalogue->unfinished_snapshots.size() == 1);
   REQUIRE(RestoreFrom(folder.client.get(), Latest()).status.code() == Code::kNotFound);
 
   SECTION("identity gone or damaged") {

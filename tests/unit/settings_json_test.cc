@@ -103,6 +103,7 @@ TEST_CASE("values out of range are errors at their place") {
   check(WithDatabase(R"("durability":"synch")"), "did you mean \"sync\"?");
   check(WithDatabase(R"("sync-timeout":"0s")"), "dbs[0].sync-timeout: \"0s\" is out of range");
   check(WithDatabase(R"("min-interval":"2d")"), "dbs[0].min-interval: \"2d\" is out of range");
+  check(WithDatabase(R"("retention":"0s")"), "dbs[0].retention: \"0s\" is out of range");
   check(WithDatabase(R"("outbox-limit":4095)"), "dbs[0].outbox-limit: \"4095\" is out of range");
   check(R"({"drain-timeout":"5"})", "drain-timeout: \"5\" is not a duration");
   check(R"({"logging":{"level":"verbose"}})", "logging.level: \"verbose\" is not a choice");

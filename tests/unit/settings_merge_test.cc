@@ -22,19 +22,25 @@ TEST_CASE("default, then file, then environment, then URI parameter") {
 
   world.environment = {{"BACKSTAY_MIN_INTERVAL", "2s"},
                        {"BACKSTAY_PAGE_CACHE", "2MiB"},
+                       {"BACKSTAY_RETENTION", "off"},
                        {"BACKSTAY_REPLICA_URL", "file:///from-environment"}};
   database = world.For("/data/app.db").value();
   CHECK(database.durability == Durability::kSync);
   CHECK(database.min_interval_ms == 2000);
   CHECK(database.page_cache == 2 << 20);
+  CHECK(database.retention_ms == 0);
   CHECK(database.replicas[0].path == "/from-environment");
 
   database = world
                  .For("/data/app.db", "file:///from-uri",
-                      {{"mode", "rwc"}, {"backstay_page_cache", "3MiB"}, {"vfs", "backstay"}})
+                      {{"mode", "rwc"},
+                       {"backstay_page_cache", "3MiB"},
+                       {"backstay_retention", "30d"},
+                       {"vfs", "backstay"}})
                  .value();
   CHECK(database.min_interval_ms == 2000);
   CHECK(database.page_cache == 3 << 20);
+  CHECK(database.retention_ms == 30LL * 24 * 3600 * 1000);
   REQUIRE(database.replicas.size() == 1);
   CHECK(database.replicas[0].path == "/from-uri");
 }
@@ -239,7 +245,7 @@ TEST_CASE("the table's defaults are the structs'") {
   settings.log = {"x", "x", "x"};
   database.durability = Durability::kSync;
   database.sync_wal = false;
-  database.outbox_limit = database.page_cache = 1;
+  database.outbox_limit = database.page_cache = database.retention_ms = 1;
   replica.region = "x";
   replica.skip_verify = true;
   for (const Setting& setting : AllSettings()) {
@@ -257,6 +263,7 @@ TEST_CASE("the table's defaults are the structs'") {
   CHECK(database.sync_wal == fresh_database.sync_wal);
   CHECK(database.outbox_limit == fresh_database.outbox_limit);
   CHECK(database.page_cache == fresh_database.page_cache);
+  CHECK(database.retention_ms == fresh_database.retention_ms);
   CHECK(replica.region == fresh_replica.region);
   CHECK(replica.skip_verify == fresh_replica.skip_verify);
 }

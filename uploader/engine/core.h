@@ -55,7 +55,8 @@ class Core {
         shipping(this->options.logger, this->options.clock, Level::kError),
         local(this->options.logger, this->options.clock, Level::kError),
         threads(this->options.logger, this->options.clock, Level::kError),
-        jobs(this->options.logger, this->options.clock, Level::kWarn) {}
+        jobs(this->options.logger, this->options.clock, Level::kWarn),
+        retention(this->options.logger, this->options.clock, Level::kWarn) {}
 
   const CoreOptions options;
   NoteBoard board;
@@ -65,6 +66,7 @@ class Core {
   LastingProblem local;     // of the state folder, the WAL or the database file
   LastingProblem threads;   // of our own threads: out of memory
   LastingProblem jobs;      // of snapshots and packs
+  LastingProblem retention;
   std::mutex mutex;
   std::condition_variable ship_work;  // the outbox, `stopping` or `jobs_due` changed
 

@@ -18,12 +18,24 @@ constexpr int kQuietTries = 2;  // a hiccup is nobody's business
 
 }  // namespace
 
+const char* Jobs::NameOf(Job job) {
+  switch (job) {
+    case Job::kSnapshot: return "snapshot";
+    case Job::kPack: return "pack";
+    case Job::kPrune: return "retention";
+    case Job::kNone: break;
+  }
+  return "";
+}
+
 Jobs::Job Jobs::Due() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->ReadyLocked() || core_->UnhealthyLocked() || core_->stopping ||
       !core_->stopped.ok()) {
     return Job::kNone;
   }
+  // First: under a load that keeps the others due all the time, most of what is old piles up.
+  if (PruneDue()) return Job::kPrune;
   const ShipState& ship = core_->ship;
   bool quiet = core_->repair == RepairNeed::kNone && !core_->capture->encoder()->open();
   uint64_t limit = std::max(ship.snapshot_bytes, kMinSnapshotLogBytes);
@@ -41,37 +53,47 @@ void Jobs::StartDue() {
   if (core_->options.clock->MonotonicMs() < not_before_ms_) return;
   Job job = Due();
   if (job == Job::kNone) return;
-  // Set before the job can fail; a job that succeeds leaves nothing due for a while anyway.
-  not_before_ms_ =
-      core_->options.clock->MonotonicMs() + (job == Job::kPack ? kFailedJobPauseMs : 0);
   running_ = true;
   if (!StartThread(
-          "backstay-job", [this, job] { Run(job); }, &thread_))
+          "backstay-job", [this, job] { Run(job); }, &thread_)) {
+    Pause();
     running_ = false;
+  }
 }
 
 void Jobs::Run(Job job) {
-  Status done = Caught([&] { return job == Job::kSnapshot ? Snapshot() : Pack(); });
+  problem_ = job == Job::kPrune ? &core_->retention : &core_->jobs;
+  Status done = Caught([&] {
+    switch (job) {
+      case Job::kSnapshot: return Snapshot();
+      case Job::kPack: return Pack();
+      case Job::kPrune: return Prune();
+      case Job::kNone: break;
+    }
+    return Status::Ok();
+  });
   (void)Caught([&] { return Ended(job, done), Status::Ok(); });
   running_ = false;
   core_->ship_work.notify_all();
 }
 
 void Jobs::Ended(Job job, const Status& done) {
-  const char* name = job == Job::kSnapshot ? "snapshot" : "pack";
   if (done.ok()) {
     backoff_.Reset();
-    core_->jobs.Recovered(
-        std::string("a ") + name + " was made again",
+    problem_->Recovered(
+        std::string(NameOf(job)) + " works again",
         {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   }
   if (done.ok() || done.code() == Code::kCancelled) return;
-  core_->jobs.Failed(std::string(name) + " failed, will be tried again: " + done.message(),
-                     {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+  if (job == Job::kPack) Pause();
+  problem_->Failed(std::string(NameOf(job)) + " failed, will be tried again: " + done.message(),
+                   {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->ship_work.wait_for(lock, std::chrono::milliseconds(backoff_.Next(0)),
                             [&] { return core_->stopping || !core_->stopped.ok(); });
 }
+
+void Jobs::Pause() { not_before_ms_ = core_->options.clock->MonotonicMs() + kFailedJobPauseMs; }
 
 void Jobs::Stop() {
   if (thread_.joinable()) thread_.join();
@@ -88,8 +110,8 @@ void Jobs::Waits(const Status& why) {
     std::lock_guard<std::mutex> lock(core_->mutex);
     if (!core_->last_error.ok()) return;
   }
-  core_->jobs.Failed("a snapshot or pack has to wait: " + why.message(),
-                     {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+  problem_->Failed("a snapshot, pack or retention has to wait: " + why.message(),
+                   {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
 }
 
 Status Jobs::Persist(const std::function<Status()>& attempt) {

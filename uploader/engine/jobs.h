@@ -1,4 +1,4 @@
-// Jobs: snapshots and packs, on a thread that exists only while one is being made.
+// Jobs: snapshots, packs and retention, on a thread that exists only while one is being made.
 //
 // Owned by Pipeline; StartDue() and Stop() on the ship thread and the thread that ends the
 // pipeline. A job that fails is logged and tried again when it is due the next time; so is, at
@@ -11,6 +11,8 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,7 +34,8 @@ class Jobs {
   void Stop();
 
  private:
-  enum class Job { kNone, kSnapshot, kPack };
+  enum class Job { kNone, kSnapshot, kPack, kPrune };
+  static const char* NameOf(Job job);
   Job Due();
   void Run(Job job);
   void Ended(Job job, const Status& done);
@@ -61,16 +64,27 @@ class Jobs {
   // Pack (packer.cc).
   Status Pack();
 
+  // Retention (pruner.cc).
+  Status Prune();
+  bool PruneDue() const;
+  void ReplicaGrew(std::optional<int64_t> base_time_ms);
+
   // Calls `attempt` until it succeeds, fails for good, or the pipeline stops.
   Status Persist(const std::function<Status()>& attempt);
   void Waits(const Status& why);
+  // Before the next job is looked for.
+  void Pause();
   bool Stopping();
 
   Core* const core_;
   Backoff backoff_;
   std::thread thread_;
   std::atomic<bool> running_{false};
-  int64_t not_before_ms_ = 0;  // monotonic; ship thread
+  std::atomic<int64_t> not_before_ms_{0};  // monotonic
+  // Wall clock; at first it is not known whether anything is old enough.
+  std::atomic<int64_t> prune_at_ms_{std::numeric_limits<int64_t>::max()};
+  bool prune_known_ = false;           // job thread
+  LastingProblem* problem_ = nullptr;  // of the running job; job thread
 };
 
 }  // namespace backstay

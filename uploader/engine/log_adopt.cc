@@ -45,6 +45,11 @@ uint64_t LogWriter::MarkedEpoch(const DatabaseId& id) const {
   return ReadMark({core_->options.settings.path, core_->options.folder}, id);
 }
 
+uint64_t LogWriter::StateEpoch(const DatabaseId& id) const {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->identity.id == id ? core_->ship.epoch : 0;
+}
+
 // The mark changes the file's stamp, though nothing of the database. A higher one stays: the state
 // folder is an old one then, which shows as soon as the log is written.
 void LogWriter::Mark() {
@@ -80,7 +85,8 @@ Status LogWriter::NotOurs(const DatabaseId& id) {
 
 Status LogWriter::Adopt(const Identity& found) {
   ReplicaReader reader(core_->options.client, Once());
-  const uint64_t marked = MarkedEpoch(found.id);
+  // Its own state folder, however old, tells as much as the mark.
+  const uint64_t marked = std::max(MarkedEpoch(found.id), StateEpoch(found.id));
   Result<RestorePlan> plan = PlanFromReplica(reader, {}, {});
   if (plan.status().code() == Code::kNotFound) {
     return marked > 0 ? AdoptBeginning(found) : Foreign(found.id);

@@ -10,6 +10,20 @@
 #include "uploader/replica/log_plan.h"
 
 namespace backstay {
+namespace {
+
+// Retention has deleted object `number` of a log that is packed beyond it: a snapshot stands for
+// it.
+bool IsExpired(const Catalogue& catalogue, uint64_t number) {
+  const auto covers = [&](const PackName& pack) {
+    return pack.first <= number && number <= pack.last;
+  };
+  return !catalogue.snapshots.empty() && catalogue.snapshots.back().next_log_number > number &&
+         std::none_of(catalogue.packs.begin(), catalogue.packs.end(), covers);
+}
+
+}  // namespace
+
 // Also learns how far the log is packed: a restored state does not know.
 Result<bool> LogWriter::NextIsPacked() {
   uint64_t next = 0;
@@ -43,6 +57,13 @@ Result<bool> LogWriter::CountsInLog() {
 
 // An object that is not ours lies where the next one should go.
 Status LogWriter::StepOver(const LogObject& object, uint64_t number) {
+  // Then it is as void as ours would be.
+  Result<bool> packed = NextIsPacked();
+  if (!packed.ok()) return packed.status();
+  if (*packed) {
+    BACKSTAY_TRY(FollowPacks());
+    return TakeOver();
+  }
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     if (object.header.epoch < core_->ship.epoch) {
@@ -60,6 +81,10 @@ Status LogWriter::StepOver(const LogObject& object, uint64_t number) {
 }
 
 Status LogWriter::FollowLog() {
+  // What lies at a packed number is void.
+  Result<bool> packed = NextIsPacked();
+  if (!packed.ok()) return packed.status();
+  if (*packed) return FollowPacks();
   for (;;) {
     uint64_t number = 0;
     {
@@ -74,7 +99,7 @@ Status LogWriter::FollowLog() {
     if (IsOwn(object->takeover)) return Status::Ok();
     BACKSTAY_TRY(FollowOne(*object, number));
   }
-  Result<bool> packed = NextIsPacked();
+  packed = NextIsPacked();
   if (!packed.ok()) return packed.status();
   if (!*packed) return Status::Ok();
   BACKSTAY_TRY(FollowPacks());
@@ -96,6 +121,7 @@ Status LogWriter::FollowPacks() {
     start = {ship.next_log_number, ship.epoch, ship.shipped.segment_number,
              ship.shipped.segment_hash};
   }
+  if (IsExpired(*catalogue, start.number)) return Adopt(catalogue->identity);
   Result<LogPlan> plan = PlanLog(reader, *catalogue, start, options);
   if (!plan.ok()) return plan.status();
   for (const LogEntry& entry : plan->entries) {

@@ -90,6 +90,7 @@ class LogWriter {
   // Says on the database file that it is the source of this replica, in this epoch.
   void Mark();
   uint64_t MarkedEpoch(const DatabaseId& id) const;
+  uint64_t StateEpoch(const DatabaseId& id) const;
 
   Core* const core_;
   uint64_t writer_id_ = 0;  // of the takeover that is under way; 0: none

@@ -60,6 +60,7 @@ Status Jobs::Pack() {
   }
   core_->Log(Level::kDebug,
              "packed log objects " + std::to_string(first) + " to " + std::to_string(last));
+  ReplicaGrew(std::nullopt);
   Status deleted = Persist([&] { return core_->options.client->Delete(singles); });
   // Readers ignore singles that a pack covers: a store that does not let us delete only keeps more
   // objects.

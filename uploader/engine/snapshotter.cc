@@ -168,6 +168,7 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   core_->board.Shipped(ship.shipped.segment_number, true);
   core_->Log(Level::kInfo, "snapshot complete: " + std::to_string(copy.frame_bytes.size()) +
                                " objects, " + std::to_string(copy.bytes) + " bytes");
+  ReplicaGrew(manifest.consistent_time_ms);
   return Status::Ok();
 }
 

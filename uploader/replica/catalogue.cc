@@ -120,7 +120,7 @@ Status LoadSnapshots(const ReplicaReader& reader, const std::vector<uint64_t>& n
         if (result.status.ok()) {
           catalogue->snapshots.push_back(std::move(result.manifest));
         } else if (result.status.code() == Code::kNotFound) {
-          ++catalogue->unfinished_snapshots;
+          catalogue->unfinished_snapshots.push_back(numbers[i]);
         } else {
           catalogue->damaged_snapshots.push_back({numbers[i], result.status});
         }

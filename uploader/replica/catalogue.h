@@ -37,7 +37,7 @@ struct Catalogue {
   std::vector<PackName> packs;                     // ascending by first, then last
   std::vector<SnapshotManifest> snapshots;         // finished ones, ascending by next_log_number
   std::vector<DamagedSnapshot> damaged_snapshots;  // a manifest that cannot be used
-  size_t unfinished_snapshots = 0;                 // folders without a manifest
+  std::vector<uint64_t> unfinished_snapshots;      // numbers of folders without a manifest
 
   // The writer's first snapshot is still to be finished: the log goes back to its beginning, and
   // there is nothing to restore yet.

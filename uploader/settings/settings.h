@@ -43,10 +43,11 @@ struct DatabaseSettings {
   std::vector<ReplicaSettings> replicas;
   Durability durability = Durability::kAsync;
   int64_t sync_timeout_ms = 5000;
-  int64_t min_interval_ms = 250;     // between the starts of two PUTs
-  bool sync_wal = true;              // fdatasync the WAL before a PUT
-  uint64_t outbox_limit = 64 << 20;  // bytes
-  uint64_t page_cache = 8 << 20;     // bytes
+  int64_t min_interval_ms = 250;                  // between the starts of two PUTs
+  bool sync_wal = true;                           // fdatasync the WAL before a PUT
+  uint64_t outbox_limit = 64 << 20;               // bytes
+  uint64_t page_cache = 8 << 20;                  // bytes
+  int64_t retention_ms = 7LL * 24 * 3600 * 1000;  // 0: nothing is deleted
 };
 
 struct LogSettings {

@@ -76,6 +76,15 @@ Status DatabaseDurability(V value, T t) {
   return {};
 }
 
+Status DatabaseRetention(V value, T t) {
+  if (LowerCase(value) == "off") {
+    t.database->retention_ms = 0;
+    return {};
+  }
+  constexpr int64_t kCentury = 100 * 366 * kDay;
+  return SetDuration(value, 1000, kCentury, &t.database->retention_ms);
+}
+
 Status DatabaseSyncWal(V value, T t) { return SetBool(value, &t.database->sync_wal); }
 
 Status ReplicaUrl(V value, T t) {
@@ -178,6 +187,8 @@ std::vector<Setting> SettingRows() {
      "most disk that an outage of the replica may use", DatabaseBytes<&D::outbox_limit, 4096, 1ull << 40>, 0},
     {db, "page-cache", bytes, {"BACKSTAY_PAGE_CACHE"}, "backstay_page_cache", "8MiB",
      "memory for old page images, which make uploads smaller", DatabaseBytes<&D::page_cache, 0, 1ull << 36>, 0},
+    {db, "retention", time, {"BACKSTAY_RETENTION"}, "backstay_retention", "7d",
+     "how far back states can be restored; older ones are deleted from the replica, unless `off`", DatabaseRetention, 0},
     {top, "drain-timeout", time, {"BACKSTAY_DRAIN_TIMEOUT"}, "", "5s",
      "longest wait at process exit for what is not yet uploaded", DrainTimeout, 0},
     {log, "level", text, {"BACKSTAY_LOG_LEVEL"}, "", "info",

@@ -1,0 +1,121 @@
+// backstay prune: deletes from a replica what is older than the retention, for replicas whose
+// application may not delete, or does not run.
+
+#include <cinttypes>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tools/arguments.h"
+#include "tools/command.h"
+#include "tools/source.h"
+#include "uploader/base/clock.h"
+#include "uploader/replica/retention.h"
+#include "uploader/settings/settings.h"
+
+namespace backstay {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kParallelism = 8;
+constexpr int kAttempts = 4;
+
+struct Options {
+  std::string from;
+  std::string config;
+  std::string retention;
+  bool dry_run = false;
+  bool json = false;
+};
+
+Result<RetentionPlan> Plan(const ReplicaReader& reader, int64_t keep_after_ms) {
+  for (int attempt = 1;; ++attempt) {
+    Result<Catalogue> catalogue = LoadCatalogue(reader, kParallelism);
+    if (!catalogue.ok()) return catalogue.status();
+    Result<RetentionPlan> plan = PlanRetention(reader, *catalogue, keep_after_ms);
+    const bool moved = plan.status().code() == Code::kUnavailable && plan.status().retryable();
+    if (!moved || attempt == kAttempts) return plan;
+  }
+}
+
+Json ToJson(const ReplicaReader& reader, const RetentionPlan& plan, bool dry_run) {
+  Json json{{"replica", reader.Describe()},
+            {"objects", plan.objects},
+            {"bytes", plan.bytes},
+            {"deleted", !dry_run}};
+  json["oldest-txid"] = plan.base ? Json(plan.base->consistent_txid) : Json();
+  json["oldest-time"] = plan.base ? Json(FormatRfc3339(plan.base->consistent_time_ms)) : Json();
+  return json;
+}
+
+void Print(const ReplicaReader& reader, const RetentionPlan& plan, bool dry_run) {
+  if (!plan.base) {
+    printf("%s: no snapshot is older than that; nothing to delete\n", reader.Describe().c_str());
+    return;
+  }
+  printf("%s: %s %" PRIu64 " objects, %s; states from transaction %" PRIu64
+         ", %s, on can be restored\n",
+         reader.Describe().c_str(), dry_run ? "would delete" : "deleted", plan.objects,
+         FormatBytes(plan.bytes).c_str(), plan.base->consistent_txid,
+         FormatRfc3339(plan.base->consistent_time_ms).c_str());
+}
+
+Status PruneOne(ReplicaClient* client, int64_t retention_ms, const Options& options, Json* all) {
+  const ReplicaReader reader(client);
+  Result<RetentionPlan> plan = Plan(reader, RealClock()->WallMs() - retention_ms);
+  if (!plan.ok()) return plan.status();
+  for (const std::vector<std::string>& keys : plan->batches) {
+    if (!options.dry_run) BACKSTAY_TRY(client->Delete(keys));
+  }
+  if (options.json) {
+    all->push_back(ToJson(reader, *plan, options.dry_run));
+  } else {
+    Print(reader, *plan, options.dry_run);
+  }
+  return Status::Ok();
+}
+
+// What the command line says, else what the settings say of the database.
+Result<int64_t> RetentionMs(const Options& options, const Source& source) {
+  if (options.retention.empty()) return source.retention_ms;
+  Result<int64_t> retention = ParseDurationMs(options.retention);
+  if (!retention.ok()) return retention.status().Wrap("-retention");
+  return retention;
+}
+
+int Fail(const Status& status) {
+  PrintError("prune: " + status.message());
+  return ExitCodeOf(status);
+}
+
+}  // namespace
+
+int RunPrune(const std::vector<std::string>& arguments) {
+  Options options;
+  Arguments app("prune", "Deletes what is older than the retention from a replica.");
+  app.Text("--config", &options.config, "settings file (default /etc/backstay.json)");
+  app.Text("--retention", &options.retention,
+           "how far back states stay restorable, like 30d (default: of the settings)");
+  app.Flag("--dry-run", &options.dry_run, "only say what would be deleted");
+  app.Flag("--json", &options.json, "as JSON");
+  app.Operand("from", &options.from, true, "DB|URL", "database path, or replica URL");
+  int exit_code = kExitDone;
+  if (!app.Parse(arguments, &exit_code)) return exit_code;
+  Result<Source> source = OpenSource(options.from, options.config, "");
+  if (!source.ok()) return Fail(source.status());
+  Result<int64_t> retention_ms = RetentionMs(options, *source);
+  if (!retention_ms.ok()) return Fail(retention_ms.status());
+  if (*retention_ms == 0) {
+    return Fail(
+        {Code::kInvalid, "retention is off for " + options.from + "; give one with -retention"});
+  }
+  Json all = Json::array();
+  for (const std::unique_ptr<ReplicaClient>& client : source->replicas) {
+    Status pruned = PruneOne(client.get(), *retention_ms, options, &all);
+    if (!pruned.ok()) return Fail(pruned);
+  }
+  if (options.json) printf("%s\n", Json{{"replicas", all}}.dump(2).c_str());
+  return kExitDone;
+}
+
+}  // namespace backstay
