@@ -219,6 +219,10 @@ void CaptureLoop::SettleStampLocked() {
   if (!core_->handover.Idle()) return;
   FileStamp now = StampOf(core_->options.settings.path);
   if (now != old || !now.settled) return;
+  // Looked at behind the stamp: a commit of another program before it may not show in its times.
+  if (core_->handover.rollback() && core_->handover.SettledSince(0) != Handover::Settled::kYes) {
+    return;
+  }
   capture->WalGone(now);
   if (Status kept = core_->outbox->AppendStamp(now); !kept.ok()) Failed(kept);
 }
