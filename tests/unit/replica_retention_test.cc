@@ -160,6 +160,26 @@ TEST_CASE("what a dead packer left goes with its pack", "[replica]") {
   REQUIRE(at(LogKey(history.takeover)) == keys.end());
 }
 
+TEST_CASE("a restore whose snapshot is deleted under it looks again", "[replica]") {
+  History history;
+  const uint64_t txid = *history.builder.points().begin();
+  HookedClient client(history.folder.client.get());
+  const std::string old = SnapshotManifestKey(history.number[0]).substr(0, 25);
+  bool deleted = false;
+  client.before_get = [&](const std::string& key) {
+    if (!deleted && key.starts_with(old) && !key.ends_with("manifest")) {
+      deleted = true;
+      history.Delete(history.Keys(history.time_ms[1]));
+    }
+    return Status::Ok();
+  };
+  const Restored restored = RestoreFrom(&client, AtTxid(txid), 1);
+  REQUIRE(deleted);
+  INFO(restored.status.message());
+  REQUIRE(restored.status.code() == Code::kNotFound);
+  CheckModel(history.builder, RestoreFrom(&client, Latest()));
+}
+
 TEST_CASE("unusable snapshots before the base go, later ones stay", "[replica]") {
   History history;
   history.builder.UnfinishedSnapshot();

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "uploader/format/frame_codec.h"
+#include "uploader/replica/pack_cover.h"
 #include "uploader/replica/parallel.h"
 #include "uploader/replica/segment_apply.h"
 
@@ -54,6 +55,7 @@ class Replayer {
 
  private:
   Result<SnapshotFrame> LoadFrame(uint32_t index) const;
+  Status Missing(const Status& not_found) const;
   Status ApplyEntry(const LogEntry& entry, Bytes body);
   Status ApplyBatch(const Batch& batch, const std::string& bytes);
 
@@ -64,13 +66,19 @@ class Replayer {
   SegmentApply apply_;
 };
 
+// A snapshot that is deleted loses its manifest first.
+Status Replayer::Missing(const Status& not_found) const {
+  const std::string manifest = SnapshotManifestKey(plan_.snapshot.next_log_number);
+  const Status found = reader_.Get(manifest).status();
+  if (found.code() == Code::kNotFound) return StaleListing(manifest);
+  return found.ok() ? Status(Code::kCorrupt, not_found.message()) : found;
+}
+
 Result<SnapshotFrame> Replayer::LoadFrame(uint32_t index) const {
   const SnapshotManifest& manifest = plan_.snapshot;
   const std::string key = SnapshotFrameKey(manifest.next_log_number, manifest.nonce, index);
   Result<std::string> body = reader_.GetRange(key, 0, manifest.frame_bytes[index]);
-  if (!body.ok() && body.status().code() == Code::kNotFound) {
-    return Status(Code::kCorrupt, body.status().message());
-  }
+  if (body.status().code() == Code::kNotFound) return Missing(body.status());
   if (!body.ok()) return body.status();
   Result<SnapshotFrame> frame = DecodeSnapshotFrame(AsBytes(*body));
   if (!frame.ok()) return frame.status().Wrap(key);
