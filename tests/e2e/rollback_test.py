@@ -158,6 +158,30 @@ for i in range(40):
         self.assertEqual(self.repairs(app), 0, app.stderr())
         self.assertEqual(len(app.lines("WARN", "ERROR")), 1, "only that of OFF")
 
+    def test_a_snapshot_behind_a_change_of_the_mode(self):
+        """The deleted WAL is still open here, and must not be where the snapshot takes its pages from."""
+        app = self.started(mode="wal")
+        app.sql(CHANGE.format(1))
+        self.assert_synced(app)
+        for mode in FILE_MODES:
+            app.sql(f"PRAGMA journal_mode={mode}")
+            app.sql("UPDATE t SET text = 'changed without a WAL' WHERE id % 5 = 1")
+            self.assert_synced(app)
+            snapshot = app.status()["replicas"][0]["snapshot_number"]
+
+            def grown():
+                app.sql("INSERT OR REPLACE INTO blob VALUES(1, randomblob(1000000))")
+                self.assert_synced(app)
+                return app.status()["replicas"][0]["snapshot_number"] > snapshot
+            app.sql("CREATE TABLE IF NOT EXISTS blob(id INTEGER PRIMARY KEY, filler)")
+            self.wait_for("another snapshot", grown)
+            self.assert_replicated(app)
+            app.sql("PRAGMA journal_mode=wal")
+            app.sql(CHANGE.format(1))
+            self.assert_synced(app)
+        self.assertEqual(self.repairs(app), 0)
+        app.close()
+
 
 class RestartTest(EveryMode, RollbackCase):
     modes_to_kill = FILE_MODES

@@ -79,6 +79,8 @@ void Capture::SkipTransaction(const Transaction& transaction) {
 }
 
 bool Capture::SetStamp(const FileStamp& stamp) {
+  // A WAL that was deleted can still be read, but its images are no longer the newest.
+  source_.ForgetFrames();
   mark_ = {};
   change_known_ = false;
   const FileStamp before = std::exchange(stamp_, stamp);
