@@ -23,7 +23,7 @@ wal = outbox = 0
 for i in range(COUNT):
     c.execute("INSERT INTO t(text) VALUES(hex(randomblob(40)))")
     if i % 3 == 0:
-        c.execute("UPDATE t SET text = hex(randomblob(40)) WHERE id = (SELECT abs(random()) % max(id) FROM t)")
+        c.execute("UPDATE t SET text = hex(randomblob(40)) WHERE id = (SELECT 1 + abs(random()) % max(id) FROM t)")
     if i % 50 == 0:
         wal = max(wal, os.path.getsize(db + "-wal"))
         outbox = max(outbox, os.path.getsize(db + "-backstay/outbox"))
