@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Retention: what is older than the window goes by itself, and nobody who comes back late is misled.
 
-The window is seconds long; a row of half a megabyte is written again and again, so that every few
+The window is seconds long; a row of 700 kB is written again and again, so that every few
 commits bring a pack and a snapshot.
 """
 
@@ -83,6 +83,26 @@ class WindowTest(RetentionCase):
     @staticmethod
     def seconds_of(text):
         return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float(text[19:23])
+
+    def test_another_replica_in_the_place_of_ours(self):
+        """Its database may have another retention: nothing of it is deleted."""
+        own = self.replica
+        other = os.path.join(self.folder, "other.db")
+        self.replica, self.env["BACKSTAY_REPLICA_URL"] = own + ".other", self.url + ".other"
+        app = self.start(other, retention="off")
+        self.commit_until(app, lambda: len(self.snapshots()) >= 3)
+        app.close()
+        objects = {path.replace(self.replica, own): body for path, body in self.snapshot_of_replica().items()}
+        self.replica, self.env["BACKSTAY_REPLICA_URL"] = own, self.url
+        app = self.start(retention="3s")
+        self.commit_until(app, lambda: self.has_deleted(app))
+        app.process.send_signal(signal.SIGSTOP)
+        shutil.rmtree(own)
+        os.rename(own + ".other", own)
+        app.process.send_signal(signal.SIGCONT)
+        self.wait_for("a warning", lambda: "another database by now" in app.stderr())
+        self.assertEqual(self.snapshot_of_replica(), objects)
+        app.kill()
 
     def test_off(self):
         app = self.start(retention="off")

@@ -66,6 +66,7 @@ class Jobs {
 
   // Retention (pruner.cc).
   Status Prune();
+  Status CheckOwn(const Identity& found);
   bool PruneDue() const;
   void ReplicaGrew(std::optional<int64_t> base_time_ms);
 

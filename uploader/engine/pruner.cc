@@ -34,6 +34,14 @@ void Jobs::ReplicaGrew(std::optional<int64_t> base_time_ms) {
   prune_at_ms_ = prune_known_ ? std::min(prune_at_ms_.load(), due) : 0;
 }
 
+// Somebody may have put another replica into the place of ours since we last wrote to it.
+Status Jobs::CheckOwn(const Identity& found) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (found.id == core_->identity.id) return Status::Ok();
+  return {Code::kForeign, core_->options.replica + " belongs to another database by now (id " +
+                              FormatDatabaseId(found.id) + "): nothing is deleted"};
+}
+
 Status Jobs::Prune() {
   const int64_t window_ms = core_->options.settings.retention_ms;
   const ReplicaReader reader(core_->options.client, Once());
@@ -43,6 +51,7 @@ Status Jobs::Prune() {
   BACKSTAY_TRY(Persist([&]() -> Status {
     Result<Catalogue> catalogue = LoadCatalogue(reader, 1);
     if (!catalogue.ok()) return catalogue.status();
+    BACKSTAY_TRY(CheckOwn(catalogue->identity));
     Result<RetentionPlan> planned =
         PlanRetention(reader, *catalogue, core_->options.clock->WallMs() - window_ms);
     if (planned.ok()) plan = std::move(*planned);

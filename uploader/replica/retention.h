@@ -1,5 +1,4 @@
-// Retention: which objects of a replica no restore point inside the window needs, and their
-// removal.
+// Retention: which objects of a replica no restore point inside the window needs.
 //
 // Every state from `keep_after_ms` on is rebuilt from one snapshot and the log behind it: the
 // newest snapshot that was whole by then. What is older than that snapshot goes; the newest pack
@@ -7,8 +6,8 @@
 // replica that is damaged from there on is left alone.
 //
 // Called by engine/ and the tool, one thread. Planning only reads: kCorrupt for a replica that must
-// not be pruned, else the client's error. Removal may end anywhere: what is left is found the next
-// time.
+// not be pruned, else the client's error. The caller deletes, and may end anywhere: what is left is
+// found the next time.
 
 #ifndef BACKSTAY_UPLOADER_REPLICA_RETENTION_H_
 #define BACKSTAY_UPLOADER_REPLICA_RETENTION_H_
