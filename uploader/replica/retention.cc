@@ -45,18 +45,15 @@ class Planner {
   RetentionPlan plan_;
 };
 
-// A clock that was wrong for a while may have dated a snapshot before an older one: it counts as
-// no older than that.
+// Ends at the first snapshot of the window: one behind it that a wrong clock has dated into the
+// past is no older than that.
 void Planner::FindBase(int64_t keep_after_ms) {
-  int64_t time_ms = 0;
   for (const SnapshotManifest& snapshot : catalogue_.snapshots) {
-    time_ms = std::max(time_ms, snapshot.consistent_time_ms);
-    if (time_ms <= keep_after_ms) {
-      plan_.base = snapshot;
-    } else {
-      plan_.next_ms = time_ms;
+    if (snapshot.consistent_time_ms > keep_after_ms) {
+      plan_.next_ms = snapshot.consistent_time_ms;
       return;
     }
+    plan_.base = snapshot;
   }
 }
 
