@@ -3,9 +3,10 @@
 //
 //   bench bytes BATCH TXNS      bytes shipped per transaction, BATCH transactions a PUT
 //   bench engine BATCH TXNS     CPU of the engine's threads per transaction
-//   bench commit plain|shim TXNS [RATE]
+//   bench commit plain|threads|shim TXNS [RATE]
 //                               CPU of the committing thread per transaction, us; as fast as it
-//                               goes, or RATE transactions a second
+//                               goes, or RATE transactions a second; threads: without Backstay, in
+//                               a process with an idle second thread
 //   bench lag N                 commit to acknowledged, ms; and a bare PUT of the same size
 //   bench memory MEGABYTES      peak memory with a first snapshot under way, minus before
 //   bench disk SECONDS RATE     bytes written by this process, with or without Backstay
@@ -36,6 +37,7 @@ namespace backstay {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
 
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
@@ -121,8 +123,11 @@ int64_t CommitCpuUs(App* app, int transactions, int rate) {
   return ThreadCpuUs() - before - asleep;
 }
 
-void Commit(bool shim, int transactions, int rate) {
+void Commit(const std::string& host, int transactions, int rate) {
+  const bool shim = host == "shim";
   App app(60, shim ? Environment("BENCH_EXTENSION") : "");
+  // From its second thread on, libc locks for real in a process, and SQLite's calls pay for that.
+  if (host == "threads") std::thread([] { std::this_thread::sleep_for(24h); }).detach();
   for (int i = 0; i < 2000; ++i) app.work.Transaction(app.db);
   if (shim) SyncApp(app.db);
   printf("%.3f\n", static_cast<double>(CommitCpuUs(&app, transactions, rate)) / transactions);
@@ -235,7 +240,7 @@ int Main(int argc, char** argv) {
   auto number = [&](int i) { return argc > i ? std::atoi(argv[i]) : 0; };
   if (what == "bytes") return Bytes(number(2), number(3)), 0;
   if (what == "engine") return EngineCpu(number(2), number(3)), 0;
-  if (what == "commit") return Commit(std::string(argv[2]) == "shim", number(3), number(4)), 0;
+  if (what == "commit") return Commit(argv[2], number(3), number(4)), 0;
   if (what == "lag") return Lag(number(2)), 0;
   if (what == "memory") return Memory(number(2)), 0;
   if (what == "disk") return Disk(number(2), number(3)), 0;

@@ -29,16 +29,23 @@ for batch in 10 1; do
   say engine $batch 500; run BACKSTAY_MIN_INTERVAL=1h -- engine $batch 500
 done
 
-# As fast as it goes, and at the rates of a busy and of a home server. Every other pair begins with the one without.
-for rate in '20000' '5000 500' '1000 50'; do
-  say "commit shim|plain $rate, 9 pairs"
-  for i in 1 2 3 4 5 6 7 8 9; do
-    ((i % 2)) && shim=$(run -- commit shim $rate)
-    plain=$(run -- commit plain $rate)
-    ((i % 2)) || shim=$(run -- commit shim $rate)
+# As fast as it goes, and at the rates of a busy and of a home server. Pairs begin with either in turn.
+pairs() {
+  local without=$1 arguments=${*:2} shim plain
+  say "commit shim|$without $arguments, $pairs pairs"
+  for ((i = 0; i < pairs; i++)); do
+    ((i % 2)) && shim=$(run -- commit shim $arguments)
+    plain=$(run -- commit "$without" $arguments)
+    ((i % 2)) || shim=$(run -- commit shim $arguments)
     awk -v a="$shim" -v b="$plain" 'BEGIN {print a / b}'
-  done | median | sed 's/^/CPU of the committing thread, with the shim \/ without, median of 9 pairs: /'
-done
+  done | median | sed "s/^/CPU of the committing thread, with the shim \/ without, median of $pairs pairs: /"
+}
+pairs=15
+pairs plain 20000
+pairs threads 20000
+pairs=9
+pairs threads 5000 500
+pairs threads 1000 50
 
 say lag 300 "(radosgw on loopback)"
 "$here/../support/s3server/with-s3.sh" bash -c "
