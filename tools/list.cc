@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <utility>
 
 #include "tools/arguments.h"
 #include "tools/command.h"
@@ -18,7 +19,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kParallelism = 8;
-constexpr int kAttempts = 4;
 
 // Restore points without a break between them: from one snapshot to the end of its log.
 struct Range {
@@ -66,10 +66,8 @@ Result<Range> MakeRange(const ReplicaReader& reader, const Catalogue& catalogue,
   return range;
 }
 
-Result<Inventory> TakeInventory(const ReplicaReader& reader) {
-  Result<Catalogue> catalogue = LoadCatalogue(reader, kParallelism);
-  if (!catalogue.ok()) return catalogue.status();
-  Inventory inventory{reader.Describe(), std::move(*catalogue), {}};
+Result<Inventory> TakeInventory(const ReplicaReader& reader, Catalogue catalogue) {
+  Inventory inventory{reader.Describe(), std::move(catalogue), {}};
   for (const SnapshotManifest& snapshot : inventory.catalogue.snapshots) {
     const bool covered =
         !inventory.ranges.empty() && snapshot.next_log_number <= inventory.ranges.back().end;
@@ -82,13 +80,10 @@ Result<Inventory> TakeInventory(const ReplicaReader& reader) {
 }
 
 Result<Inventory> Load(ReplicaClient* client) {
-  ReplicaReader reader(client);
-  for (int attempt = 1;; ++attempt) {
-    Result<Inventory> inventory = TakeInventory(reader);
-    const bool moved = !inventory.ok() && inventory.status().code() == Code::kUnavailable &&
-                       inventory.status().retryable();
-    if (!moved || attempt == kAttempts) return inventory;
-  }
+  const ReplicaReader reader(client);
+  return LookAtReplica(reader, kParallelism, [&](Catalogue&& catalogue) {
+    return TakeInventory(reader, std::move(catalogue));
+  });
 }
 
 Json ToJson(const Inventory& inventory) {

@@ -18,7 +18,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kParallelism = 8;
-constexpr int kAttempts = 4;
 
 struct Options {
   std::string from;
@@ -27,16 +26,6 @@ struct Options {
   bool dry_run = false;
   bool json = false;
 };
-
-Result<RetentionPlan> Plan(const ReplicaReader& reader, int64_t keep_after_ms) {
-  for (int attempt = 1;; ++attempt) {
-    Result<Catalogue> catalogue = LoadCatalogue(reader, kParallelism);
-    if (!catalogue.ok()) return catalogue.status();
-    Result<RetentionPlan> plan = PlanRetention(reader, *catalogue, keep_after_ms);
-    const bool moved = plan.status().code() == Code::kUnavailable && plan.status().retryable();
-    if (!moved || attempt == kAttempts) return plan;
-  }
-}
 
 Json ToJson(const ReplicaReader& reader, const RetentionPlan& plan, bool dry_run) {
   Json json{{"replica", reader.Describe()},
@@ -62,10 +51,17 @@ void Print(const ReplicaReader& reader, const RetentionPlan& plan, bool dry_run)
 
 Status PruneOne(ReplicaClient* client, int64_t retention_ms, const Options& options, Json* all) {
   const ReplicaReader reader(client);
-  Result<RetentionPlan> plan = Plan(reader, RealClock()->WallMs() - retention_ms);
+  const int64_t keep_after_ms = RealClock()->WallMs() - retention_ms;
+  Result<RetentionPlan> plan = LookAtReplica(reader, kParallelism, [&](const Catalogue& catalogue) {
+    return PlanRetention(reader, catalogue, keep_after_ms);
+  });
   if (!plan.ok()) return plan.status();
   for (const std::vector<std::string>& keys : plan->batches) {
-    if (!options.dry_run) BACKSTAY_TRY(client->Delete(keys));
+    if (options.dry_run) continue;
+    Status deleted = client->Delete(keys);
+    if (deleted.ok()) continue;
+    return deleted.Wrap(
+        "not all old objects can be deleted; states inside the retention are untouched");
   }
   if (options.json) {
     all->push_back(ToJson(reader, *plan, options.dry_run));

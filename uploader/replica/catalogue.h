@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "uploader/base/status.h"
@@ -46,6 +48,24 @@ struct Catalogue {
 
 // `threads`: manifests read at a time.
 Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads);
+
+// How often a moving replica is looked at again: packing and retention run hours apart.
+constexpr int kMaxLooks = 4;
+
+// What was listed is gone by now, or could not be reached: a new listing may do.
+inline bool ListingIsStale(const Status& status) {
+  return status.code() == Code::kUnavailable && status.retryable();
+}
+
+// What `look` (Catalogue&& -> Result<T>) makes of the replica, listed anew while it is moving.
+template <typename Look, typename Seen = std::invoke_result_t<Look, Catalogue&&>>
+Seen LookAtReplica(const ReplicaReader& reader, size_t threads, const Look& look) {
+  for (int looks = 1;; ++looks) {
+    Result<Catalogue> catalogue = LoadCatalogue(reader, threads);
+    Seen seen = catalogue.ok() ? look(std::move(*catalogue)) : Seen(catalogue.status());
+    if (seen.ok() || looks == kMaxLooks || !ListingIsStale(seen.status())) return seen;
+  }
+}
 
 }  // namespace backstay
 

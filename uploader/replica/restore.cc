@@ -3,30 +3,11 @@
 #include <utility>
 
 namespace backstay {
-namespace {
-
-// How often a moving replica is looked at again: packing and retention run hours apart.
-constexpr int kAttempts = 4;
-
-bool Stale(const Status& status) {
-  return status.code() == Code::kUnavailable && status.retryable();
-}
-
-Result<RestorePlan> PlanOnce(const ReplicaReader& reader, const RestoreTarget& target,
-                             const RestorePlanOptions& options) {
-  Result<Catalogue> catalogue = LoadCatalogue(reader, options.log.parallelism);
-  if (!catalogue.ok()) return catalogue.status();
-  return PlanRestore(reader, *catalogue, target, options);
-}
-
-}  // namespace
-
 Result<RestorePlan> PlanFromReplica(const ReplicaReader& reader, const RestoreTarget& target,
                                     const RestorePlanOptions& options) {
-  for (int attempt = 1;; ++attempt) {
-    Result<RestorePlan> plan = PlanOnce(reader, target, options);
-    if (plan.ok() || !Stale(plan.status()) || attempt == kAttempts) return plan;
-  }
+  return LookAtReplica(reader, options.log.parallelism, [&](const Catalogue& catalogue) {
+    return PlanRestore(reader, catalogue, target, options);
+  });
 }
 
 Result<RestoreOutcome> RestoreInto(const ReplicaReader& reader, const RestoreOptions& options,
@@ -46,7 +27,7 @@ Result<RestoreOutcome> RestoreInto(const ReplicaReader& reader, const RestoreOpt
     if (snapshot_damaged) {
       damage = result.status();
       plan_options.avoid.push_back(plan->snapshot.next_log_number);
-    } else if (!Stale(result.status()) || ++stale == kAttempts) {
+    } else if (!ListingIsStale(result.status()) || ++stale == kMaxLooks) {
       return result.status();
     }
   }
