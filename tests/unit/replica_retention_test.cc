@@ -78,6 +78,19 @@ struct History {
     }
     CheckModel(builder, RestoreFrom(folder.client.get(), AtTime(keep_after_ms)));
   }
+  // A snapshot that is named has all its frames, so that nobody begins to restore half of one.
+  void CheckNamedSnapshots() {
+    const std::set<std::string> objects = Objects();
+    for (uint64_t each : number) {
+      if (!objects.contains(SnapshotManifestKey(each))) continue;
+      Result<SnapshotManifest> manifest =
+          ParseSnapshotManifest(AsBytes(builder.Read(SnapshotManifestKey(each))));
+      REQUIRE(manifest.ok());
+      for (uint32_t i = 0; i < manifest->frame_bytes.size(); ++i) {
+        REQUIRE(objects.contains(SnapshotFrameKey(each, manifest->nonce, i)));
+      }
+    }
+  }
   void RequireRefused(int64_t keep_after_ms, const std::string& what) {
     Result<RetentionPlan> plan = Plan(keep_after_ms);
     REQUIRE(plan.status().code() == Code::kCorrupt);
@@ -138,6 +151,7 @@ TEST_CASE("a removal may end anywhere, and the next one ends it", "[replica][lon
     total = keys.size();
     keys.resize(std::min(keys.size(), cut));
     history.Delete(keys);
+    history.CheckNamedSnapshots();
     history.CheckWindow(keep_after);
     history.Delete(history.Keys(keep_after));
     history.CheckWindow(keep_after);
