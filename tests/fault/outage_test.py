@@ -4,11 +4,12 @@
 The server refuses connections while the application commits: short mode 20,000 transactions, else an
 hour's worth at 50 a second. The WAL is restarted as usual, the outbox stays below its limit, memory
 below 32 MiB more; then the replica catches up, with every transaction, or, when the outbox was too
-small for them, in one repair.
+small for them, in one repair. Another outage is as long in real time as BACKSTAY_TEST_OUTAGE_SECONDS says.
 """
 
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fault_world import Corrupt, main  # noqa: E402
@@ -104,6 +105,38 @@ class OutageTest(BucketCase):
         self.assertEqual(len(repairs), 1, app.stderr())
         self.assertIsNotNone(self.restored_at(self.first))
         app.close()
+
+    def test_one_that_lasts_is_not_hammered(self):
+        """The server first answers 500, then refuses connections; the application commits all the while."""
+        seconds = int(os.environ.get("BACKSTAY_TEST_OUTAGE_SECONDS", 60 if self.long else 12))
+        app = self.started(64 << 20)
+        memory = self.memory_kib(app)
+        self.tally.faults += 2
+        before = self.proxy.count(self.prefix)
+        self.proxy.add("500", None, None, self.prefix + "/")
+        self.commit_for(app, seconds / 2)
+        # Each try is a PUT and a GET; their pauses grow to 7.5 s on average (backoff.h).
+        self.assertLess(self.proxy.count(self.prefix) - before, 30 + seconds / 4)
+        self.wait_for_state(app, "retrying")
+        self.proxy.refuse()
+        self.proxy.clear(self.prefix)
+        self.commit_for(app, seconds / 2)
+        self.assertFalse(app.sync(1))
+        self.proxy.serve()
+        self.assert_synced(app)
+        self.wait_for_state(app, "replicating")
+        self.assertLess(self.memory_kib(app) - memory, MOST_MEMORY_KIB)
+        # Said when it begins, and every 30 s at most.
+        self.assertLessEqual(len(app.lines("ERROR")), 2 + seconds / 30, app.stderr())
+        self.assertEqual(app.stderr().count("reachable again"), 1, app.stderr())
+        app.close()
+        self.assert_restored()
+
+    def commit_for(self, app, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            app.sql("INSERT INTO t(text) VALUES(hex(randomblob(40)))")
+            time.sleep(0.1)
 
 
 if __name__ == "__main__":
