@@ -12,12 +12,13 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fault_world import FaultCase, main  # noqa: E402
+from fault_world import BUILD, FaultCase, main  # noqa: E402
 from bucket_world import (ENDPOINT, FAULTS, KEYS, ROWS, SCHEMA, App, BucketCase,  # noqa: E402
                           FaultProxy, with_server)
 
@@ -204,6 +205,11 @@ class RetentionTest(BucketCase):
                 self.assert_synced(app)
                 return text in app.stderr()
             self.wait_for("a warning", lambda: said("set retention to off"))
+            done = subprocess.run([os.path.join(BUILD, "backstay"), "prune", "-retention", "1s", self.url],
+                                  env={**self.env, **KEYS}, text=True, capture_output=True, timeout=120)
+            self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+            self.assertIn("not all old objects can be deleted", done.stderr)
+            self.assertIn("check the credentials and their rights", done.stderr)
             self.assert_restored()
             self.wait_for_state(app, "replicating")
             proxy.clear(self.prefix)

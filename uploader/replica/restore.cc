@@ -3,6 +3,7 @@
 #include <utility>
 
 namespace backstay {
+
 Result<RestorePlan> PlanFromReplica(const ReplicaReader& reader, const RestoreTarget& target,
                                     const RestorePlanOptions& options) {
   return LookAtReplica(reader, options.log.parallelism, [&](const Catalogue& catalogue) {
