@@ -30,8 +30,9 @@ for batch in 10 1; do
 done
 
 # As fast as it goes, and at the rates of a busy and of a home server. Pairs begin with either in turn.
-pairs() {
-  local without=$1 arguments=${*:2} shim plain
+# compare PAIRS plain|threads ARGUMENTS…
+compare() {
+  local pairs=$1 without=$2 arguments=${*:3} shim plain
   say "commit shim|$without $arguments, $pairs pairs"
   for ((i = 0; i < pairs; i++)); do
     ((i % 2)) && shim=$(run -- commit shim $arguments)
@@ -40,12 +41,10 @@ pairs() {
     awk -v a="$shim" -v b="$plain" 'BEGIN {print a / b}'
   done | median | sed "s/^/CPU of the committing thread, with the shim \/ without, median of $pairs pairs: /"
 }
-pairs=15
-pairs plain 20000
-pairs threads 20000
-pairs=9
-pairs threads 5000 500
-pairs threads 1000 50
+compare 15 plain 20000
+compare 15 threads 20000
+compare 9 plain 5000 500
+compare 9 plain 1000 50
 
 say lag 300 "(radosgw on loopback)"
 "$here/../support/s3server/with-s3.sh" bash -c "
