@@ -23,7 +23,10 @@ bool MustFail() {
   prctl(PR_GET_NAME, name);
   const char* prefix = fail_on.load();
   if (strncmp(name, prefix, strlen(prefix)) != 0) return false;
-  if (fail_at != 0) return --fail_at == 0;
+  uint32_t left = fail_at.load();
+  while (left != 0 && !fail_at.compare_exchange_weak(left, left - 1)) continue;
+  if (left != 0) return left == 1;
+  if (one_in == 0) return false;
   // A multiplicative hash of the count: no state but the counter.
   uint64_t mixed = ++allocations * 0x9e3779b97f4a7c15ULL;
   return (mixed >> 33) % one_in == 0;

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <exception>
 
+#include "uploader/base/caught.h"
 #include "uploader/engine/engine.h"
-#include "uploader/engine/threads.h"
 #include "uploader/engine_api.h"
 
 namespace backstay {

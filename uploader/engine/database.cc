@@ -6,9 +6,9 @@
 #include <exception>
 #include <utility>
 
+#include "uploader/base/caught.h"
 #include "uploader/base/file.h"
 #include "uploader/base/json_text.h"
-#include "uploader/engine/threads.h"
 #include "uploader/state/state_folder.h"
 #include "uploader/storage/client_factory.h"
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "uploader/base/caught.h"
 #include "uploader/engine/host_version.h"
 #include "uploader/engine/threads.h"
 

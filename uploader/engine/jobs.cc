@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "uploader/base/caught.h"
 #include "uploader/engine/threads.h"
 
 namespace backstay {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "uploader/base/caught.h"
 #include "uploader/engine/threads.h"
 #include "uploader/format/keys.h"
 

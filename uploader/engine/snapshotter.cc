@@ -6,8 +6,8 @@
 #include <chrono>
 #include <utility>
 
+#include "uploader/base/caught.h"
 #include "uploader/engine/jobs.h"
-#include "uploader/engine/threads.h"
 #include "uploader/format/keys.h"
 #include "uploader/format/snapshot.h"
 

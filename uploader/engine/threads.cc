@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include "uploader/base/caught.h"
+
 namespace backstay {
 
 bool StartThread(const char* name, std::function<void()> body, std::thread* thread) {

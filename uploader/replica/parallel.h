@@ -2,7 +2,9 @@
 //
 // Used by replica/ to overlap requests. The threads live as long as the call; results wait in
 // memory until it is their turn, never more than `window` of them. The first error, of either
-// side, ends the call once the calls under way have returned. Nothing thrown by `produce` escapes.
+// side, ends the call once the calls under way have returned. Memory that runs out in `produce` is
+// an error like others; elsewhere the caller gets std::bad_alloc, never the threads, which allocate
+// nothing outside `produce`.
 
 #ifndef BACKSTAY_UPLOADER_REPLICA_PARALLEL_H_
 #define BACKSTAY_UPLOADER_REPLICA_PARALLEL_H_
@@ -10,15 +12,15 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstddef>
+#include <exception>
 #include <functional>
-#include <map>
 #include <mutex>
-#include <new>
-#include <system_error>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "uploader/base/caught.h"
 #include "uploader/base/status.h"
 
 namespace backstay {
@@ -32,33 +34,29 @@ class ParallelOrdered {
   // produce(0) … produce(count - 1) on at most `threads` threads; consume in order.
   static Status Run(size_t count, size_t threads, size_t window, const Produce& produce,
                     const Consume& consume) {
-    ParallelOrdered run(count, std::max<size_t>(window, 1), produce);
+    ParallelOrdered run(count, std::min(std::max<size_t>(window, 1), count), produce);
     run.Start(std::min(std::max<size_t>(threads, 1), count));
-    Status done = run.ConsumeAll(consume);
-    run.Stop();
-    return done;
+    return run.ConsumeAll(consume);
   }
 
  private:
   ParallelOrdered(size_t count, size_t window, const Produce& produce)
-      : count_(count), window_(window), produce_(produce) {}
+      : count_(count), window_(window), produce_(produce), ready_(window) {}
+  ~ParallelOrdered() { Stop(); }
 
   void Start(size_t threads) {
+    threads_.reserve(threads);
     for (size_t i = 0; i < threads; ++i) {
       try {
         threads_.emplace_back([this] { Work(); });
-      } catch (const std::system_error&) {
+      } catch (const std::exception&) {
         return;  // fewer threads, or none: the consumer produces for itself
       }
     }
   }
 
   Result<T> ProduceOne(size_t index) {
-    try {
-      return produce_(index);
-    } catch (const std::bad_alloc&) {
-      return Status(Code::kIo, "out of memory");
-    }
+    return Caught([&] { return produce_(index); });
   }
 
   void Work() {
@@ -70,7 +68,7 @@ class ParallelOrdered {
       lock.unlock();
       Result<T> value = ProduceOne(index);
       lock.lock();
-      ready_.emplace(index, std::move(value));
+      ready_[index % window_] = std::move(value);
       arrived_.notify_one();
     }
   }
@@ -78,9 +76,10 @@ class ParallelOrdered {
   Result<T> Take(size_t index) {
     if (threads_.empty()) return ProduceOne(index);
     std::unique_lock lock(mutex_);
-    arrived_.wait(lock, [&] { return ready_.contains(index); });
-    Result<T> value = std::move(ready_.at(index));
-    ready_.erase(index);
+    std::optional<Result<T>>& ready = ready_[index % window_];
+    arrived_.wait(lock, [&] { return ready.has_value(); });
+    Result<T> value = std::move(*ready);
+    ready.reset();
     return value;
   }
 
@@ -112,7 +111,7 @@ class ParallelOrdered {
   std::mutex mutex_;
   std::condition_variable room_;
   std::condition_variable arrived_;
-  std::map<size_t, Result<T>> ready_;  // this and below: guarded by mutex_
+  std::vector<std::optional<Result<T>>> ready_;  // by index % window_; from here guarded by mutex_
   size_t next_ = 0;
   size_t consumed_ = 0;
   bool stop_ = false;
