@@ -11,15 +11,31 @@ namespace {
 
 using Api = const sqlite3_api_routines*;
 
+// Finalized however it is left: the application could not close its connection otherwise.
+class Statement {
+ public:
+  Statement(Api api, sqlite3* db, const char* sql) : sqlite3_api(api) {
+    if (sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr) != SQLITE_OK) statement_ = nullptr;
+  }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  bool Step() { return statement_ != nullptr && sqlite3_step(statement_) == SQLITE_ROW; }
+  std::string Text(int column) {
+    const unsigned char* text = sqlite3_column_text(statement_, column);
+    return text != nullptr ? reinterpret_cast<const char*>(text) : "";
+  }
+
+ private:
+  const Api sqlite3_api;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
 std::vector<std::string> Query(Api sqlite3_api, sqlite3* db, const char* sql, int column) {
   std::vector<std::string> values;
-  sqlite3_stmt* statement = nullptr;
-  if (sqlite3_prepare_v2(db, sql, -1, &statement, nullptr) != SQLITE_OK) return values;
-  while (sqlite3_step(statement) == SQLITE_ROW) {
-    const unsigned char* text = sqlite3_column_text(statement, column);
-    values.emplace_back(text != nullptr ? reinterpret_cast<const char*>(text) : "");
-  }
-  sqlite3_finalize(statement);
+  Statement statement(sqlite3_api, db, sql);
+  while (statement.Step()) values.push_back(statement.Text(column));
   return values;
 }
 

@@ -6,8 +6,8 @@
 #include <exception>
 #include <memory>
 #include <new>
-#include <nlohmann/json.hpp>
 
+#include "vfs/json_line.h"
 #include "vfs/process.h"
 #include "vfs/wal_index.h"
 
@@ -16,12 +16,6 @@ namespace {
 
 constexpr int kFinishWalMs = 2000;
 constexpr size_t kErrorBytes = 1024;
-
-std::string StatusText(const std::string& state, const char* key, const std::string& value,
-                       const std::string& path) {
-  const nlohmann::ordered_json json = {{"state", state}, {key, value}, {"db", path}};
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
 
 // What BackstayHost's ctx points to. Freed by release().
 struct HostContext {
@@ -61,11 +55,20 @@ void Database::EnsureEngine() noexcept {
   std::lock_guard lock(open_mutex_);
   if (tried_) return;
   tried_ = true;
+  starved_ = false;
   try {
     OpenEngine();
   } catch (const std::exception&) {
-    // Out of memory: passes through; the engine may be asked again after the last close.
+    tried_ = false;
+    starved_ = true;
+    error_ = "out of memory";  // needs none
+    process_->SayOnce(BACKSTAY_ERROR, path(),
+                      "out of memory; this database is not replicated until there is some");
   }
+}
+
+void Database::RetryEngine() noexcept {
+  if (starved_.load(std::memory_order_relaxed)) EnsureEngine();
 }
 
 void Database::OpenEngine() {
@@ -99,6 +102,7 @@ void Database::OpenEngine() {
   process_->Retain(this);
   if (engine->open(&open, &opened, error, sizeof error) != 0) {
     process_->Release(this);
+    if (error[0] == '\0') throw std::bad_alloc();
     return Failed(error);
   }
   static_cast<void>(context.release());
@@ -258,11 +262,10 @@ void Database::WarnUnreadable() noexcept {
 std::string Database::Status() {
   if (db() == nullptr) {
     std::lock_guard lock(open_mutex_);
-    if (!error_.empty()) return StatusText("error", "error", error_, path());
-    return StatusText("off", "reason",
-                      unreadable_.load() ? "header not readable; remedy: PRAGMA journal_mode=WAL"
-                                         : "nothing was read or written yet",
-                      path());
+    if (!error_.empty()) return JsonLine({{"state", "error"}, {"error", error_}, {"db", path()}});
+    const char* reason = unreadable_.load() ? "header not readable; remedy: PRAGMA journal_mode=WAL"
+                                            : "nothing was read or written yet";
+    return JsonLine({{"state", "off"}, {"reason", reason}, {"db", path()}});
   }
   const BackstayEngine* engine = engine_.load();
   char* text = engine->status(db());

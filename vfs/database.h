@@ -46,6 +46,8 @@ class Database {
 
   // Asks the engine to replicate, once. REQUIRES: none of our mutexes is held.
   void EnsureEngine() noexcept;
+  // Again, if memory ran out then.
+  void RetryEngine() noexcept;
   // The last connection goes: hands the database back. Later calls do nothing.
   void CloseEngine() noexcept;
 
@@ -125,6 +127,7 @@ class Database {
   std::mutex index_mutex_;
   std::vector<const volatile void*> indexes_;  // guarded by index_mutex_; one entry per connection
 
+  std::atomic<bool> starved_ = false;  // written under open_mutex_
   std::atomic<int> wals_ = 0;
   std::atomic<bool> unreadable_ = false;
   std::atomic<bool> journal_off_ = false;

@@ -43,8 +43,8 @@ std::string OwnFolder() {
 const BackstayEngine* EngineLoader::Load(std::string* error) {
   std::lock_guard lock(mutex_);
   if (!tried_) {
-    tried_ = true;
     Open();
+    tried_ = true;  // not when memory ran out
   }
   *error = error_;
   return loaded();

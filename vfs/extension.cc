@@ -67,9 +67,14 @@ constexpr int kOldestVersion = 3020000;
 using Api = const sqlite3_api_routines*;
 using Entry = void (*)(void);
 
+struct Known {
+  const SqliteCopy* copy = nullptr;
+  bool automatic = false;  // new connections get our functions by themselves
+};
+
 struct Copies {
   std::mutex mutex;
-  std::map<Api, const SqliteCopy*> known;  // guarded by mutex
+  std::map<Api, Known> known;  // guarded by mutex
 };
 
 const SqliteCopy* NewCopy(Api sqlite3_api) {
@@ -87,18 +92,20 @@ const SqliteCopy* NewCopy(Api sqlite3_api) {
 int RegisterVfs(Api sqlite3_api, const SqliteCopy** copy) {
   static auto* copies = new Copies;
   std::lock_guard lock(copies->mutex);
-  auto [it, fresh] = copies->known.try_emplace(sqlite3_api, nullptr);
-  if (it->second == nullptr) it->second = NewCopy(sqlite3_api);
-  *copy = it->second;
+  Known& known = copies->known[sqlite3_api];
+  if (known.copy == nullptr) known.copy = NewCopy(sqlite3_api);
+  *copy = known.copy;
   sqlite3_vfs* own = sqlite3_vfs_find(kVfsName);
   if (own == nullptr) {
     sqlite3_vfs* inner = sqlite3_vfs_find(nullptr);
     if (inner == nullptr) return SQLITE_ERROR;
     own = MakeVfs(inner, *copy);
   }
-  const int rc = sqlite3_vfs_register(own, 1);
-  if (rc != SQLITE_OK || !fresh) return rc;
-  return sqlite3_auto_extension(reinterpret_cast<Entry>(&AutoRegister));
+  int rc = sqlite3_vfs_register(own, 1);
+  if (rc != SQLITE_OK || known.automatic) return rc;
+  rc = sqlite3_auto_extension(reinterpret_cast<Entry>(&AutoRegister));
+  known.automatic = rc == SQLITE_OK;
+  return rc;
 }
 
 int Init(sqlite3* db, char** pzErrMsg, Api sqlite3_api) {

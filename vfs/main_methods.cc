@@ -30,6 +30,7 @@ void FindShm(ShimFile* shim, sqlite3_file* pFile) {
 // In a rollback-journal mode the journal is gone, and the lock still held. The first commit of a
 // database comes before it is replicated; opening finds it in the file.
 void CommitPhaseTwo(ShimFile* shim, sqlite3_file* pFile) {
+  shim->database->RetryEngine();
   if (EndWrites(shim, pFile, /*committed=*/true)) return shim->database->WaitForBucket();
   if (shim->shm != nullptr || shim->database->wal_open()) {
     return shim->database->CommitDone(shim->shm);

@@ -109,7 +109,7 @@ void Look(bool whatever_was_loaded) noexcept {
   try {
     HookAll(FindUnixVfses());
   } catch (const std::exception&) {
-    // The next look may have more luck.
+    looked_at.store(0, std::memory_order_relaxed);  // the next look may have more luck
   }
   looking.clear(std::memory_order_release);
 }

@@ -7,7 +7,8 @@
 #include <cstdlib>
 #include <ctime>
 #include <exception>
-#include <nlohmann/json.hpp>
+
+#include "vfs/json_line.h"
 
 namespace backstay {
 namespace {
@@ -36,13 +37,14 @@ std::string Now() {
 }
 
 // The engine's log line, for when there is no engine.
-void WriteStderr(int level, const std::string& path, const std::string& message) {
+void WriteStderr(int level, std::string_view path, std::string_view message) {
   static const char* const kNames[] = {"DEBUG", "INFO", "WARN", "ERROR"};
-  nlohmann::ordered_json line = {
-      {"time", Now()}, {"level", kNames[level]}, {"logger", "backstay"}, {"msg", message}};
-  if (!path.empty()) line["db"] = path;
-  const std::string text =
-      line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const std::string text = JsonLine({{"time", Now()},
+                                     {"level", kNames[level]},
+                                     {"logger", "backstay"},
+                                     {"msg", message},
+                                     {"db", path}}) +
+                           "\n";
   if (write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nowhere left to say it
 }
 
@@ -133,15 +135,17 @@ void Process::Release(Database* database) noexcept {
   if (--database->users_ == 0) delete database;
 }
 
-void Process::SayOnce(int level, const std::string& path, const std::string& message) noexcept {
+void Process::SayOnce(int level, std::string_view path, std::string_view message) noexcept {
   try {
+    const std::string database(path);
+    const std::string text(message);
     {
       std::lock_guard lock(said_mutex_);
-      if (said_.size() >= kSaidLimit || !said_.insert(path + '\n' + message).second) return;
+      if (said_.size() >= kSaidLimit || !said_.insert(database + '\n' + text).second) return;
     }
     const BackstayEngine* engine = loader_.loaded();
     if (engine != nullptr) {
-      engine->log(level, path.empty() ? nullptr : path.c_str(), message.c_str());
+      engine->log(level, path.empty() ? nullptr : database.c_str(), text.c_str());
     } else {
       WriteStderr(level, path, message);
     }

@@ -43,7 +43,7 @@ class Process {
   void Release(Database* database) noexcept;
 
   // One log line, through the engine if it is there, else to stderr. The same text is said once.
-  void SayOnce(int level, const std::string& path, const std::string& message) noexcept;
+  void SayOnce(int level, std::string_view path, std::string_view message) noexcept;
 
  private:
   Process(std::shared_ptr<const Selection> selection, std::string folder)

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace backstay {
 namespace {
@@ -56,6 +57,46 @@ bool Matches(const std::string& pattern, const std::string& path) {
          fnmatch(ResolveFolder(pattern).c_str(), path.c_str(), FNM_PATHNAME) == 0;
 }
 
+// Takes dbs[].path. No tree is built: see json_line.h.
+class PathReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t& value) override {
+    if (depth_ == kDatabase && in_dbs_ && key_ == "path") paths.push_back(value);
+    return true;
+  }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(size_t) override {
+    if (depth_ == 0) is_object = true;
+    return ++depth_, true;
+  }
+  bool key(string_t& value) override {
+    if (depth_ == 1) in_dbs_ = value == "dbs";
+    key_ = std::move(value);
+    return true;
+  }
+  bool end_object() override { return --depth_, true; }
+  bool start_array(size_t) override { return ++depth_, true; }
+  bool end_array() override { return --depth_, true; }
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
+    return false;
+  }
+
+  bool is_object = false;
+  std::vector<std::string> paths;
+
+ private:
+  static constexpr int kDatabase = 3;  // an object in the array in the outermost object
+
+  int depth_ = 0;
+  bool in_dbs_ = false;
+  std::string key_;
+};
+
 }  // namespace
 
 SelectionOptions SelectionFromEnvironment(bool every_database) {
@@ -80,13 +121,10 @@ void Selection::ReadConfig(const SelectionOptions& options) {
     broken_ = options.config_required || access(options.config.c_str(), F_OK) == 0;
     return;
   }
-  const auto json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  broken_ = !json.is_object();
-  if (broken_ || !json.contains("dbs") || !json["dbs"].is_array()) return;
-  for (const auto& db : json["dbs"]) {
-    const bool named = db.is_object() && db.contains("path") && db["path"].is_string();
-    if (named) patterns_.push_back(Absolute(db["path"].get<std::string>()));
-  }
+  PathReader json;
+  broken_ = !nlohmann::json::sax_parse(file, &json) || !json.is_object;
+  if (broken_) return;
+  for (const std::string& path : json.paths) patterns_.push_back(Absolute(path));
 }
 
 bool Selection::Selects(const std::string& path) const {

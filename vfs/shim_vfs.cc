@@ -52,9 +52,11 @@ struct Hooks {
   std::array<InnerVfs, kMaxHooks> entries;
 };
 
+static_assert(std::is_trivially_destructible_v<Hooks>);
+
 Hooks& TheHooks() {
-  static auto* hooks = new Hooks;
-  return *hooks;
+  static Hooks hooks;  // without a destructor: used until the process is gone
+  return hooks;
 }
 
 // Another VFS may have been made as a copy of a hooked object; then its methods are the same.

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdlib>
 #include <mutex>
+#include <type_traits>
 
 #include "vfs/query.h"
 
@@ -20,9 +21,11 @@ struct Apis {
   std::array<Api, kCopies> entries = {};
 };
 
+static_assert(std::is_trivially_destructible_v<Apis>);
+
 Apis& TheApis() {
-  static auto* apis = new Apis;
-  return *apis;
+  static Apis apis;  // without a destructor: used until the process is gone
+  return apis;
 }
 
 // Index of the copy, or kCopies when there are too many.

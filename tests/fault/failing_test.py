@@ -1,15 +1,19 @@
 #!/usr/bin/python3
-"""Calls of the system that fail: the n-th, or a run of them, of SQLite's and ours alike; and memory that
-our threads ask for. The application never crashes or hangs, errors stay SQLite's own, the replica heals.
+"""Calls of the system that fail: the n-th, or a run of them, of SQLite's and ours alike; memory that our
+threads ask for; every allocation of the shim. The application never crashes or hangs, errors stay SQLite's
+own, the replica heals.
 """
 
 import errno
+import json
 import os
+import shutil
 import subprocess
 import unittest
 
-from fault_world import BUILD, PYTHON, SANITIZER, App, Corrupt, FaultCase, Lost, main
+from fault_world import BUILD, PYTHON, SANITIZER, App, Corrupt, FaultCase, Lost, environment, main
 
+STARVED = os.path.join(BUILD, "tests", "starved", "starved_host")
 FAULT = os.path.join(BUILD, "tests", "syscall_fault")
 # argv: database, extension, note, seed. Lives on through any error of SQLite's; a commit that returned counts.
 APPLICATION = r"""
@@ -114,5 +118,49 @@ class FailingTest(FaultCase):
         self.each(self.disk, "memory", (errno.ENOMEM,), 3)
 
 
+class StarvedTest(FaultCase):
+    """The shim's n-th allocation fails, alone or with all behind it: no statement of the application does."""
+
+    NOTHING_FAILED = 3  # statuses of starved_host
+
+    def starve(self, n, how, by_file):
+        shutil.rmtree(self.folder)
+        os.makedirs(self.disk)
+        if by_file:
+            config = os.path.join(self.folder, "backstay.json")
+            with open(config, "w", encoding="utf-8") as file:
+                json.dump({"dbs": [{"path": self.db, "replicas": [{"url": self.url}]}]}, file)
+            env = environment(BACKSTAY_CONFIG=config)
+        else:
+            env = environment(BACKSTAY_DB=self.db, BACKSTAY_REPLICA_URL=self.url)
+        return subprocess.run([STARVED, self.db, str(n), how], env=env, text=True, capture_output=True, timeout=180)
+
+    def each_allocation(self, how, by_file):
+        n = 1
+        while True:
+            self.tally.faults += 1
+            what = f"allocation {n}, {how}, settings by {'file' if by_file else 'environment'}"
+            done = self.starve(n, how, by_file)
+            self.assertIn(done.returncode, (0, self.NOTHING_FAILED), f"{what}\n{done.stderr}")
+            self.assertEqual(done.stdout, "", what)
+            self.assert_same(self.restored())
+            if done.returncode == self.NOTHING_FAILED:
+                break
+            n += 1 if self.long else 1 + n // 8
+        self.assertGreater(n, 100)
+
+    def test_one(self):
+        self.each_allocation("once", by_file=False)
+
+    def test_one_by_file(self):
+        self.each_allocation("once", by_file=True)
+
+    def test_all_behind_it(self):
+        self.each_allocation("lasting", by_file=False)
+
+    def test_all_behind_it_by_file(self):
+        self.each_allocation("lasting", by_file=True)
+
+
 if __name__ == "__main__":
-    main("failing", FailingTest)
+    main("failing", FailingTest, StarvedTest)

@@ -9,9 +9,9 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/failing_new.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/engine_application.h"
-#include "tests/unit/failing_new.h"
 
 extern "C" const BackstayEngine* backstay_engine(uint32_t version);
 
@@ -100,12 +100,13 @@ class Client {
 };
 
 // False: there is no n-th allocation.
-bool FailAt(uint32_t n) {
+bool FailAt(uint32_t n, bool from_there) {
   Client client;
+  fail_from_there = from_there;
   fail_at = n;
   (void)client.Open();
   client.Use();
-  const bool failed = fail_at == 0;
+  const bool failed = fail_at == (from_there ? 1 : 0);
   fail_at = 0;
   INFO("allocation " << n);
   REQUIRE(client.Open());
@@ -117,10 +118,10 @@ bool FailAt(uint32_t n) {
   return failed;
 }
 
-void FailAtEach(uint32_t growth) {
+void FailAtEach(uint32_t growth, bool from_there = false) {
   prctl(PR_SET_NAME, Inside::kThread);
   uint32_t n = 1;
-  while (FailAt(n)) n += 1 + n / growth;
+  while (FailAt(n, from_there)) n += 1 + n / growth;
   CHECK(n > 100);
 }
 
@@ -128,9 +129,14 @@ void FailAtEach(uint32_t growth) {
 
 TEST_CASE("memory that runs out in a call of the application", "[memory]") { FailAtEach(12); }
 
+TEST_CASE("memory that runs out in a call of the application and stays away", "[memory]") {
+  FailAtEach(12, true);
+}
+
 TEST_CASE("memory that runs out in a call of the application, at each allocation",
           "[memory][long]") {
   FailAtEach(UINT32_MAX);
+  FailAtEach(UINT32_MAX, true);
 }
 
 }  // namespace backstay

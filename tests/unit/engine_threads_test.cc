@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "tests/support/catch.h"
+#include "tests/support/failing_new.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/engine_application.h"
-#include "tests/unit/failing_new.h"
 #include "uploader/engine/database.h"
 
 namespace backstay {
@@ -130,7 +130,7 @@ TEST_CASE("a thread that runs out of memory starts over and says so", "[threads]
 }
 
 TEST_CASE("memory that runs out anywhere, often or seldom, loses nothing", "[threads]") {
-  for (uint32_t one_in : {20, 60, 300, 1500}) {
+  for (uint32_t one_in : {1, 4, 20, 60, 300, 1500}) {
     INFO(one_in);
     World world;
     Starve(&world, "backstay-", one_in);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tests/support/catch.h"
-#include "tests/unit/failing_new.h"
+#include "tests/support/failing_new.h"
 #include "uploader/replica/parallel.h"
 
 namespace backstay {

@@ -196,7 +196,7 @@ void Database::Stop() {
   }
   RequestStop();
   for (auto& pipeline : pipelines_) pipeline->Stop();
-  WriteStatusFile();
+  (void)Caught([this] { return WriteStatusFile(), Status::Ok(); });
   host_.Release();
 }
 

@@ -1,11 +1,10 @@
 #include "uploader/settings/json_file.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <vector>
 
 #include "uploader/settings/environment.h"
+#include "uploader/settings/json_tree.h"
 #include "uploader/settings/replica_url.h"
 #include "uploader/settings/table.h"
 #include "uploader/settings/units.h"
@@ -13,93 +12,29 @@
 namespace backstay {
 namespace {
 
-using nlohmann::json;
-
 Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
-
-// Follows the parser only to learn where it stops.
-class ErrorFinder : public nlohmann::json_sax<json> {
- public:
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool start_object(std::size_t) override { return true; }
-  bool key(string_t&) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(std::size_t) override { return true; }
-  bool end_array() override { return true; }
-  bool parse_error(std::size_t position, const std::string&,
-                   const nlohmann::detail::exception&) override {
-    position_ = position;
-    return false;
-  }
-
-  size_t position() const { return position_; }
-
- private:
-  size_t position_ = 0;  // 1-based byte behind which nothing was understood
-};
-
-Status SyntaxError(const std::string& text) {
-  ErrorFinder finder;
-  (void)json::sax_parse(text, &finder);
-  size_t line = 1;
-  size_t column = 0;
-  for (size_t i = 0; i < finder.position() && i < text.size(); ++i) {
-    ++column;
-    if (text[i] == '\n' && i + 1 < finder.position()) {
-      ++line;
-      column = 0;
-    }
-  }
-  return Invalid("not valid JSON at line " + std::to_string(line) + ", column " +
-                 std::to_string(column));
-}
-
-// nlohmann keeps the last of two equal keys; which one was meant is for the operator to say.
-Result<json> ParseStrictly(const std::string& text) {
-  std::vector<std::set<std::string>> open;
-  std::string repeated;
-  auto watch = [&](int, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start) open.emplace_back();
-    if (event == json::parse_event_t::object_end) open.pop_back();
-    if (event == json::parse_event_t::key) {
-      std::string name = parsed.get<std::string>();
-      if (!open.back().insert(name).second) repeated = name;
-    }
-    return true;
-  };
-  json root = json::parse(text, watch, false);
-  if (root.is_discarded()) return SyntaxError(text);
-  if (!repeated.empty()) return Invalid("key " + Quote(repeated) + " is given twice; keep one");
-  if (!root.is_object()) return Invalid("the file must hold one JSON object: {\"dbs\": [ … ]}");
-  return root;
-}
 
 class Reader {
  public:
   Reader(const SettingsSources& sources, bool replicas_replaced, Settings* out)
       : sources_(sources), replicas_replaced_(replicas_replaced), out_(out) {}
 
-  Status Read(const json& root);
+  Status Read(const JsonValue& root);
 
  private:
-  Status CheckKeys(const json& object, Scope scope, const std::string& place,
+  Status CheckKeys(const JsonValue& object, Scope scope, const std::string& place,
                    const std::vector<std::string>& others);
-  Status Apply(const json& value, const Setting& setting, const std::string& place,
+  Status Apply(const JsonValue& value, const Setting& setting, const std::string& place,
                const SettingTarget& target);
-  Status ApplyScope(const json& object, Scope scope, const std::string& place,
+  Status ApplyScope(const JsonValue& object, Scope scope, const std::string& place,
                     const SettingTarget& target);
-  Status ReadDefaults(const json& root);
-  Status ReadDatabase(const json& object, const std::string& place);
-  Status ReadReplicas(const json& object, const std::string& place, DatabaseSettings* database);
-  Status ReadReplica(const json& object, const std::string& place, DatabaseSettings* database);
+  Status ReadDefaults(const JsonValue& root);
+  Status ReadDatabase(const JsonValue& object, const std::string& place);
+  Status ReadReplicas(const JsonValue& object, const std::string& place,
+                      DatabaseSettings* database);
+  Status ReadReplica(const JsonValue& object, const std::string& place, DatabaseSettings* database);
   Result<std::string> Expand(const std::string& text);
-  Result<std::string> Text(const json& value, const Setting& setting);
+  Result<std::string> Text(const JsonValue& value, const Setting& setting);
 
   const SettingsSources& sources_;
   const bool replicas_replaced_;
@@ -114,16 +49,16 @@ std::string Index(const std::string& place, size_t i) {
   return place + "[" + std::to_string(i) + "]";
 }
 
-Status WrongType(const char* wanted, const json& value) {
-  return Invalid(std::string("must be ") + wanted + ", is " + value.type_name());
+Status WrongType(const char* wanted, const JsonValue& value) {
+  return Invalid(std::string("must be ") + wanted + ", is " + value.TypeName());
 }
 
-Status Reader::CheckKeys(const json& object, Scope scope, const std::string& place,
+Status Reader::CheckKeys(const JsonValue& object, Scope scope, const std::string& place,
                          const std::vector<std::string>& others) {
-  if (!object.is_object()) return WrongType("an object", object).Wrap(place);
+  if (!object.Is(JsonValue::Kind::kObject)) return WrongType("an object", object).Wrap(place);
   std::vector<std::string> known = KeysOf(scope);
   known.insert(known.end(), others.begin(), others.end());
-  for (const auto& [key, value] : object.items()) {
+  for (const auto& [key, value] : object.members) {
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       std::string shown = Quote(key);
       return Invalid("unknown key" + Suggestion(key, known))
@@ -158,23 +93,23 @@ Result<std::string> Reader::Expand(const std::string& text) {
 }
 
 // The value as the environment would give it.
-Result<std::string> Reader::Text(const json& value, const Setting& setting) {
+Result<std::string> Reader::Text(const JsonValue& value, const Setting& setting) {
   if (setting.kind == Kind::kBool) {
-    if (!value.is_boolean()) return WrongType("true or false", value);
-    return std::string(value.get<bool>() ? "true" : "false");
+    if (!value.Is(JsonValue::Kind::kBoolean)) return WrongType("true or false", value);
+    return std::string(value.boolean ? "true" : "false");
   }
-  if (setting.kind == Kind::kBytes && value.is_number_unsigned()) {
-    return std::to_string(value.get<uint64_t>());
+  if (setting.kind == Kind::kBytes && value.Is(JsonValue::Kind::kUnsigned)) {
+    return std::to_string(value.number);
   }
-  if (!value.is_string()) {
+  if (!value.Is(JsonValue::Kind::kString)) {
     if (setting.kind == Kind::kDuration) return WrongType("a string such as \"5s\"", value);
     if (setting.kind == Kind::kBytes) return WrongType("bytes, or a string as \"64MiB\"", value);
     return WrongType("a string", value);
   }
-  return Expand(value.get_ref<const std::string&>());
+  return Expand(value.text);
 }
 
-Status Reader::Apply(const json& value, const Setting& setting, const std::string& place,
+Status Reader::Apply(const JsonValue& value, const Setting& setting, const std::string& place,
                      const SettingTarget& target) {
   Result<std::string> text = Text(value, setting);
   if (!text.ok()) return text.error().Wrap(Join(place, setting.key));
@@ -185,22 +120,22 @@ Status Reader::Apply(const json& value, const Setting& setting, const std::strin
 }
 
 // In the table's order, not the file's: "url" goes before the keys that refine it.
-Status Reader::ApplyScope(const json& object, Scope scope, const std::string& place,
+Status Reader::ApplyScope(const JsonValue& object, Scope scope, const std::string& place,
                           const SettingTarget& target) {
   for (const Setting& setting : AllSettings()) {
     if (setting.scope != scope) continue;
-    auto found = object.find(setting.key);
-    if (found != object.end()) BACKSTAY_TRY(Apply(*found, setting, place, target));
+    const JsonValue* found = object.Member(setting.key);
+    if (found != nullptr) BACKSTAY_TRY(Apply(*found, setting, place, target));
   }
   return {};
 }
 
-Status Reader::ReadDefaults(const json& root) {
+Status Reader::ReadDefaults(const JsonValue& root) {
   SettingTarget target;
   target.replica = &out_->replica_defaults;
   for (const Setting& setting : AllSettings()) {
-    auto found = root.find(setting.key);
-    if ((setting.flags & kTopLevelToo) == 0 || found == root.end()) continue;
+    const JsonValue* found = root.Member(setting.key);
+    if ((setting.flags & kTopLevelToo) == 0 || found == nullptr) continue;
     BACKSTAY_TRY(Apply(*found, setting, "", target));
   }
   ReplicaSettings& defaults = out_->replica_defaults;
@@ -212,11 +147,11 @@ Status Reader::ReadDefaults(const json& root) {
   return {};
 }
 
-Status Reader::ReadReplica(const json& object, const std::string& place,
+Status Reader::ReadReplica(const JsonValue& object, const std::string& place,
                            DatabaseSettings* database) {
   BACKSTAY_TRY(CheckKeys(object, Scope::kReplica, place, {}));
   for (const char* part : {"type", "bucket", "path"}) {
-    if (object.contains("url") && object.contains(part)) {
+    if (object.Member("url") != nullptr && object.Member(part) != nullptr) {
       return Invalid("\"url\" and \"" + std::string(part) + "\" exclude each other; keep one")
           .Wrap(place);
     }
@@ -238,20 +173,20 @@ Status Reader::ReadReplica(const json& object, const std::string& place,
   return {};
 }
 
-Status Reader::ReadReplicas(const json& object, const std::string& place,
+Status Reader::ReadReplicas(const JsonValue& object, const std::string& place,
                             DatabaseSettings* database) {
-  auto one = object.find("replica");
-  auto many = object.find("replicas");
-  if (one != object.end() && many != object.end()) {
+  const JsonValue* one = object.Member("replica");
+  const JsonValue* many = object.Member("replicas");
+  if (one != nullptr && many != nullptr) {
     return Invalid("\"replica\" and \"replicas\" exclude each other; keep \"replicas\"")
         .Wrap(place);
   }
-  if (one != object.end()) return ReadReplica(*one, Join(place, "replica"), database);
+  if (one != nullptr) return ReadReplica(*one, Join(place, "replica"), database);
   const std::string list = Join(place, "replicas");
-  if (many != object.end()) {
-    if (!many->is_array()) return WrongType("an array", *many).Wrap(list);
-    for (size_t i = 0; i < many->size(); ++i) {
-      BACKSTAY_TRY(ReadReplica((*many)[i], Index(list, i), database));
+  if (many != nullptr) {
+    if (!many->Is(JsonValue::Kind::kArray)) return WrongType("an array", *many).Wrap(list);
+    for (size_t i = 0; i < many->items.size(); ++i) {
+      BACKSTAY_TRY(ReadReplica(many->items[i], Index(list, i), database));
     }
   }
   if (!database->replicas.empty() || replicas_replaced_) return {};
@@ -259,7 +194,7 @@ Status Reader::ReadReplicas(const json& object, const std::string& place,
       .Wrap(place);
 }
 
-Status Reader::ReadDatabase(const json& object, const std::string& place) {
+Status Reader::ReadDatabase(const JsonValue& object, const std::string& place) {
   BACKSTAY_TRY(CheckKeys(object, Scope::kDatabase, place, {"replica", "replicas"}));
   DatabaseRule rule;
   SettingTarget target;
@@ -278,7 +213,7 @@ Status Reader::ReadDatabase(const json& object, const std::string& place) {
   return {};
 }
 
-Status Reader::Read(const json& root) {
+Status Reader::Read(const JsonValue& root) {
   std::vector<std::string> others = {"dbs", "logging"};
   for (const Setting& setting : AllSettings()) {
     if ((setting.flags & kTopLevelToo) != 0) others.push_back(setting.key);
@@ -288,15 +223,15 @@ Status Reader::Read(const json& root) {
   target.settings = out_;
   BACKSTAY_TRY(ApplyScope(root, Scope::kTop, "", target));
   BACKSTAY_TRY(ReadDefaults(root));
-  if (auto logging = root.find("logging"); logging != root.end()) {
+  if (const JsonValue* logging = root.Member("logging"); logging != nullptr) {
     BACKSTAY_TRY(CheckKeys(*logging, Scope::kLogging, "logging", {}));
     BACKSTAY_TRY(ApplyScope(*logging, Scope::kLogging, "logging", target));
   }
-  auto dbs = root.find("dbs");
-  if (dbs == root.end()) return {};
-  if (!dbs->is_array()) return WrongType("an array", *dbs).Wrap("dbs");
-  for (size_t i = 0; i < dbs->size(); ++i) {
-    BACKSTAY_TRY(ReadDatabase((*dbs)[i], Index("dbs", i)));
+  const JsonValue* dbs = root.Member("dbs");
+  if (dbs == nullptr) return {};
+  if (!dbs->Is(JsonValue::Kind::kArray)) return WrongType("an array", *dbs).Wrap("dbs");
+  for (size_t i = 0; i < dbs->items.size(); ++i) {
+    BACKSTAY_TRY(ReadDatabase(dbs->items[i], Index("dbs", i)));
   }
   return {};
 }
@@ -305,8 +240,11 @@ Status Reader::Read(const json& root) {
 
 Status ReadSettingsJson(const std::string& text, const SettingsSources& sources,
                         bool replicas_replaced, Settings* out) {
-  Result<json> root = ParseStrictly(text);
+  Result<JsonValue> root = ParseJson(text);
   if (!root.ok()) return root.error();
+  if (!root->Is(JsonValue::Kind::kObject)) {
+    return Invalid("the file must hold one JSON object: {\"dbs\": [ … ]}");
+  }
   return Reader(sources, replicas_replaced, out).Read(*root);
 }
 

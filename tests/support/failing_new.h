@@ -2,8 +2,8 @@
 //
 // For one program: linking failing_new.cc replaces its allocation functions. Any thread.
 
-#ifndef BACKSTAY_TESTS_UNIT_FAILING_NEW_H_
-#define BACKSTAY_TESTS_UNIT_FAILING_NEW_H_
+#ifndef BACKSTAY_TESTS_SUPPORT_FAILING_NEW_H_
+#define BACKSTAY_TESTS_SUPPORT_FAILING_NEW_H_
 
 #include <atomic>
 #include <cstdint>
@@ -14,9 +14,11 @@ namespace backstay {
 extern std::atomic<uint32_t> fail_one_in;
 // This one fails, counted from when it is set; 0: none, and once it has failed, ...
 extern std::atomic<uint32_t> fail_at;
+// ... unless all behind it fail, too; then 1, ...
+extern std::atomic<bool> fail_from_there;
 // ... on the threads whose name begins so.
 extern std::atomic<const char*> fail_on;
 
 }  // namespace backstay
 
-#endif  // BACKSTAY_TESTS_UNIT_FAILING_NEW_H_
+#endif  // BACKSTAY_TESTS_SUPPORT_FAILING_NEW_H_

@@ -1,4 +1,4 @@
-#include "tests/unit/failing_new.h"
+#include "tests/support/failing_new.h"
 
 #include <sys/prctl.h>
 
@@ -10,6 +10,7 @@ namespace backstay {
 
 std::atomic<uint32_t> fail_one_in{0};
 std::atomic<uint32_t> fail_at{0};
+std::atomic<bool> fail_from_there{false};
 std::atomic<const char*> fail_on{"backstay-"};
 
 namespace {
@@ -25,6 +26,7 @@ bool MustFail() {
   if (strncmp(name, prefix, strlen(prefix)) != 0) return false;
   uint32_t left = fail_at.load();
   while (left != 0 && !fail_at.compare_exchange_weak(left, left - 1)) continue;
+  if (left == 1 && fail_from_there) fail_at = 1;
   if (left != 0) return left == 1;
   if (one_in == 0) return false;
   // A multiplicative hash of the count: no state but the counter.
