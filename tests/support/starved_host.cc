@@ -133,6 +133,7 @@ int Main(const char* path, uint32_t n, bool lasting) {
   if (!loaded && !Load(&c)) Fail("load", "not with memory, either");
   Insert(&c);
   if (c.Ask("SELECT backstay_sync(60000)") != 1) Fail("backstay_sync(60000)", "not in the bucket");
+  backstay::fail_at = 1;  // the way out needs none
   return failed ? 0 : kNothingFailed;
 }
 

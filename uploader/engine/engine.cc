@@ -145,31 +145,34 @@ void Engine::Log(Level level, const char* path, const char* message) {
 }
 
 void Engine::Drain() {
-  std::vector<Database*> databases;
   std::thread reaper;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (drained_) return;
     drained_ = true;
-    for (auto& [path, database] : databases_) {
-      if (database != nullptr) databases.push_back(database.get());
-    }
     reaper = std::move(reaper_);
   }
   reap_.notify_all();
   if (reaper.joinable()) reaper.join();
-  int64_t timeout = settings_.ok() ? settings_->drain_timeout_ms : kDefaultDrainMs;
-  int64_t deadline = RealClock()->MonotonicMs() + timeout;
-  for (Database* database : databases) {
-    int64_t left = std::max<int64_t>(0, deadline - RealClock()->MonotonicMs());
-    if (database->Sync(left)) continue;
-    logger_.Log(
-        Level::kWarn,
-        "the process exits before everything was shipped; the rest follows at the next start",
-        {{"db", database->path()}});
-  }
-  for (Database* database : databases) database->RequestStop();
-  for (Database* database : databases) database->Stop();
+  // Nobody adds or removes a database any more. Without memory the threads must end, too.
+  const int64_t timeout = settings_.ok() ? settings_->drain_timeout_ms : kDefaultDrainMs;
+  const int64_t deadline = RealClock()->MonotonicMs() + timeout;
+  const auto each = [this](auto does) {
+    for (auto& [path, database] : databases_) {
+      if (database != nullptr) (void)Caught([&] { return does(database.get()), Status::Ok(); });
+    }
+  };
+  each([&](Database* database) { DrainOne(database, deadline); });
+  each([](Database* database) { database->RequestStop(); });
+  each([](Database* database) { database->Stop(); });
+}
+
+void Engine::DrainOne(Database* database, int64_t deadline) {
+  const int64_t left = std::max<int64_t>(0, deadline - RealClock()->MonotonicMs());
+  if (database->Sync(left)) return;
+  logger_.Log(Level::kWarn,
+              "the process exits before everything was shipped; the rest follows at the next start",
+              {{"db", database->path()}});
 }
 
 }  // namespace backstay

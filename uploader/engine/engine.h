@@ -40,6 +40,7 @@ class Engine {
   void WarnOfSqliteLocked(int version);
   void Reap();
   void ReapOnce();
+  void DrainOne(Database* database, int64_t deadline);
 
   const SettingsSources sources_;
   const Result<Settings> settings_;
