@@ -159,6 +159,9 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   std::unique_lock<std::mutex> lock(core_->mutex);
   try {
     if (core_->stopped.ok()) PassLocked(ticket, &lock);
+    // Outside the lock, which whoever wakes would wait for first.
+    lock.unlock();
+    core_->ship_work.notify_all();
   } catch (const std::exception&) {
     // Out of memory in the middle of a change. Run() ends and is called again.
     if (!lock.owns_lock()) lock.lock();
@@ -341,7 +344,6 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   if (outbox->file_bytes() > core_->save_above && core_->repair == RepairNeed::kNone) {
     core_->SaveIndexLocked();
   }
-  core_->ship_work.notify_all();
   // With a repair due, the state at its end covers whatever the WAL held.
   whole ? core_->board.Done(ticket, segment, !guessed_) : core_->board.DoneFinish(ticket);
 }

@@ -59,39 +59,46 @@ bool NoteBoard::Finish(int64_t timeout_ms) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (!active_) return true;
   uint64_t ticket = ++asked_;
+  ++finishes_;
   work_.notify_one();
   done_.wait_for(lock, Ms(timeout_ms), [&] { return !active_ || finish_ticket_ >= ticket; });
+  --finishes_;
   return !active_ || finish_ticket_ >= ticket;
 }
 
 bool NoteBoard::Sync(int64_t timeout_ms) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (!active_) return false;
-  uint64_t ticket = ++asked_;
+  Waiter waiter{++asked_, 0, false, waiters_};
+  waiters_ = &waiter;
   ++syncs_;
   ++arrivals_;
   work_.notify_one();
-  uint64_t segment = 0;
-  uint64_t drops = drops_;
-  bool captured = false;
-  auto reached = [&] {
-    if (drops != drops_) {
-      // The number of a dropped segment may stand for another one by now: only a pass after the
-      // repair tells.
-      drops = drops_;
-      captured = false;
-      ticket = ++asked_;
-      work_.notify_one();
-    }
-    if (!captured && done_ticket_ >= ticket) {
-      captured = true;
-      segment = done_segment_;
-    }
-    return captured && restorable_ && shipped_segment_ >= segment;
-  };
-  done_.wait_for(lock, Ms(timeout_ms), [&] { return !active_ || reached(); });
+  CaptureLocked(&waiter);
+  done_.wait_for(lock, Ms(timeout_ms), [&] { return !active_ || ReachedLocked(waiter); });
   --syncs_;
-  return active_ && reached();
+  Waiter** at = &waiters_;
+  while (*at != &waiter) at = &(*at)->next;
+  *at = waiter.next;
+  return active_ && ReachedLocked(waiter);
+}
+
+void NoteBoard::CaptureLocked(Waiter* waiter) const {
+  if (waiter->captured || done_ticket_ < waiter->ticket) return;
+  waiter->captured = true;
+  waiter->segment = done_segment_;
+}
+
+bool NoteBoard::ReachedLocked(const Waiter& waiter) const {
+  return waiter.captured && restorable_ && shipped_segment_ >= waiter.segment;
+}
+
+// Whoever would only go on waiting is not woken.
+bool NoteBoard::AnyReachedLocked() const {
+  for (const Waiter* waiter = waiters_; waiter != nullptr; waiter = waiter->next) {
+    if (ReachedLocked(*waiter)) return true;
+  }
+  return false;
 }
 
 bool NoteBoard::AllShipped() {
@@ -195,13 +202,18 @@ std::optional<WalTarget> NoteBoard::Latest() {
 }
 
 void NoteBoard::Done(uint64_t ticket, uint64_t segment_number, bool with_others) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  done_ticket_ = std::max(done_ticket_, ticket);
-  finish_ticket_ = std::max(finish_ticket_, ticket);
-  if (with_others) others_ticket_ = std::max(others_ticket_, ticket);
-  done_segment_ = segment_number;
-  done_.notify_all();
-  SettleLocked();
+  bool wake = false;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    done_ticket_ = std::max(done_ticket_, ticket);
+    finish_ticket_ = std::max(finish_ticket_, ticket);
+    if (with_others) others_ticket_ = std::max(others_ticket_, ticket);
+    done_segment_ = segment_number;
+    for (Waiter* waiter = waiters_; waiter != nullptr; waiter = waiter->next) CaptureLocked(waiter);
+    SettleLocked();
+    wake = finishes_ > 0 || AnyReachedLocked();
+  }
+  if (wake) done_.notify_all();
 }
 
 void NoteBoard::DoneFinish(uint64_t ticket) {
@@ -252,19 +264,29 @@ int64_t NoteBoard::CommitTime(uint32_t salt1, uint32_t frame) {
 }
 
 void NoteBoard::Shipped(uint64_t segment_number, bool restorable) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  shipped_segment_ = segment_number;
-  restorable_ = restorable;
-  regrouped_at_ = arrivals_ + group_;
-  group_ = 0;
-  done_.notify_all();
-  SettleLocked();
+  bool wake = false;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    shipped_segment_ = segment_number;
+    restorable_ = restorable;
+    regrouped_at_ = arrivals_ + group_;
+    group_ = 0;
+    SettleLocked();
+    wake = AnyReachedLocked();
+  }
+  if (wake) done_.notify_all();
 }
 
 void NoteBoard::Dropped() {
   std::lock_guard<std::mutex> lock(mutex_);
   ++drops_;
-  done_.notify_all();
+  // The number of a dropped segment may stand for another one by now: only a pass after the repair
+  // tells.
+  for (Waiter* waiter = waiters_; waiter != nullptr; waiter = waiter->next) {
+    waiter->captured = false;
+    waiter->ticket = ++asked_;
+    work_.notify_one();
+  }
   SettleLocked();
 }
 

@@ -133,6 +133,17 @@ class NoteBoard {
     void Add(uint64_t number, uint64_t ticket);
   };
 
+  // A Sync() that waits, on its own stack.
+  struct Waiter {
+    uint64_t ticket = 0;
+    uint64_t segment = 0;
+    bool captured = false;
+    Waiter* next = nullptr;
+  };
+
+  void CaptureLocked(Waiter* waiter) const;
+  bool ReachedLocked(const Waiter& waiter) const;
+  bool AnyReachedLocked() const;
   void NoteLocked(bool far);
   bool IsFar(const WalTarget& target) const;
   void SettleLocked();
@@ -161,7 +172,9 @@ class NoteBoard {
   uint64_t shipped_segment_ = 0;
   uint64_t drops_ = 0;
   bool restorable_ = false;
-  uint32_t syncs_ = 0;          // Sync() calls that wait
+  Waiter* waiters_ = nullptr;
+  uint32_t syncs_ = 0;          // how many
+  uint32_t finishes_ = 0;       // Finish() calls that wait
   uint64_t arrivals_ = 0;       // Sync() calls ever
   uint64_t sent_arrivals_ = 0;  // at the last Sending()
   uint64_t group_ = 0;          // between the last two of these

@@ -23,9 +23,6 @@ namespace backstay {
 
 class FrameBuilder {
  public:
-  // `level` is zstd's.
-  explicit FrameBuilder(int level) : encoder_(level) {}
-
   // A new segment.
   void Begin(uint32_t page_size);
   // Adds an entry; `old.image` may be null. REQUIRES: !full().

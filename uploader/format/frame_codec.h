@@ -41,8 +41,7 @@ class FrameDecoder {
 
 class FrameEncoder {
  public:
-  // `level` is zstd's.
-  explicit FrameEncoder(int level);
+  FrameEncoder();
   ~FrameEncoder();
   FrameEncoder(const FrameEncoder&) = delete;
   FrameEncoder& operator=(const FrameEncoder&) = delete;
@@ -54,7 +53,6 @@ class FrameEncoder {
   Result<Bytes> Compress(Bytes prefix, Bytes images);
   Status Verify(Bytes prefix, Bytes images, Bytes frame);
 
-  const int level_;
   ZSTD_CCtx_s* const context_;
   FrameDecoder decoder_;
   std::vector<uint8_t> compressed_;

@@ -71,9 +71,7 @@ struct SegmentHeader {
 // the next one that returns a Status; after an error nothing but Begin helps.
 class SegmentWriter {
  public:
-  // `level` is zstd's. 3 finds a page's old image twice as well as 1 when a frame holds several
-  // versions of a page, at the same CPU (tests/bench).
-  explicit SegmentWriter(int level = 3);
+  SegmentWriter();
   ~SegmentWriter();
   SegmentWriter(const SegmentWriter&) = delete;
   SegmentWriter& operator=(const SegmentWriter&) = delete;

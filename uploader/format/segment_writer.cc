@@ -8,8 +8,6 @@
 namespace backstay {
 
 struct SegmentWriter::Impl {
-  explicit Impl(int level) : frame(level) {}
-
   void Fail(const std::string& detail) {
     if (status.ok()) status = Status(Code::kInvalid, "segment writer: " + detail);
   }
@@ -75,7 +73,7 @@ std::string SegmentWriter::Impl::Encode(const SegmentHeader& header) const {
   return out.Take();
 }
 
-SegmentWriter::SegmentWriter(int level) : impl_(std::make_unique<Impl>(level)) {}
+SegmentWriter::SegmentWriter() : impl_(std::make_unique<Impl>()) {}
 SegmentWriter::~SegmentWriter() = default;
 
 void SegmentWriter::Begin(uint32_t page_size) {
