@@ -3,10 +3,9 @@
 //
 //   bench bytes BATCH TXNS      bytes shipped per transaction, BATCH transactions a PUT
 //   bench engine BATCH TXNS     CPU of the engine's threads per transaction
-//   bench commit plain|threads|shim TXNS [RATE]
-//                               CPU of the committing thread per transaction, us; as fast as it
-//                               goes, or RATE transactions a second; threads: without Backstay, in
-//                               a process with an idle second thread
+//   bench commit plain|threads TXNS PAIRS [RATE]
+//                               CPU of the committing thread per transaction, with the shim and
+//                               without; as fast as it goes, or RATE transactions a second
 //   bench lag N                 commit to acknowledged, ms; and a bare PUT of the same size
 //   bench memory MEGABYTES      peak memory with a first snapshot under way, minus before
 //   bench disk SECONDS RATE     bytes written by this process, with or without Backstay
@@ -27,6 +26,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/bench/commits.h"
 #include "tests/bench/run_app.h"
 #include "tests/bench/workload.h"
 #include "tests/bench/writers.h"
@@ -38,33 +38,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
-
-std::string Environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
-
-struct App {
-  App(int megabytes, const std::string& extension) : work(7) {
-    path = Environment("BENCH_FOLDER") + "/app.db";
-    // The preload is not what is measured: it is done without Backstay.
-    sqlite3* plain = OpenApp(path, "");
-    if (Query(plain, "SELECT count(*) FROM sqlite_schema") == "0") {
-      work.CreateSchema(plain);
-      work.Preload(plain, megabytes);
-    }
-    work.Finalize();
-    sqlite3_close(plain);
-    db = OpenApp(path, extension);
-  }
-  ~App() {
-    work.Finalize();
-    sqlite3_close(db);
-  }
-  std::string path;
-  Workload work;
-  sqlite3* db = nullptr;
-};
 
 double Seconds(Clock::time_point since) {
   return std::chrono::duration<double>(Clock::now() - since).count();
@@ -106,31 +79,6 @@ void EngineCpu(int batch, int transactions) {
   printf("CPU per transaction, %d a PUT: capture thread %.1f us, ship thread %.1f us\n", batch,
          static_cast<double>(NamedThreadsCpuUs("backstay-capt") - capture) / transactions,
          static_cast<double>(NamedThreadsCpuUs("backstay-ship") - ship) / transactions);
-}
-
-// CPU of `transactions`, us. Between paced ones the thread sleeps, which is not counted.
-int64_t CommitCpuUs(App* app, int transactions, int rate) {
-  const int64_t before = ThreadCpuUs();
-  int64_t asleep = 0;
-  const Clock::time_point start = Clock::now();
-  for (int i = 0; i < transactions; ++i) {
-    app->work.Transaction(app->db);
-    if (rate == 0) continue;
-    const int64_t done = ThreadCpuUs();
-    std::this_thread::sleep_until(start + std::chrono::microseconds(1000000LL * (i + 1) / rate));
-    asleep += ThreadCpuUs() - done;
-  }
-  return ThreadCpuUs() - before - asleep;
-}
-
-void Commit(const std::string& host, int transactions, int rate) {
-  const bool shim = host == "shim";
-  App app(60, shim ? Environment("BENCH_EXTENSION") : "");
-  // From its second thread on, libc locks for real in a process, and SQLite's calls pay for that.
-  if (host == "threads") std::thread([] { std::this_thread::sleep_for(24h); }).detach();
-  for (int i = 0; i < 2000; ++i) app.work.Transaction(app.db);
-  if (shim) SyncApp(app.db);
-  printf("%.3f\n", static_cast<double>(CommitCpuUs(&app, transactions, rate)) / transactions);
 }
 
 void Lag(int count) {
@@ -240,7 +188,7 @@ int Main(int argc, char** argv) {
   auto number = [&](int i) { return argc > i ? std::atoi(argv[i]) : 0; };
   if (what == "bytes") return Bytes(number(2), number(3)), 0;
   if (what == "engine") return EngineCpu(number(2), number(3)), 0;
-  if (what == "commit") return Commit(argv[2], number(3), number(4)), 0;
+  if (what == "commit") return Commit(argv[2], number(3), number(4), number(5)), 0;
   if (what == "lag") return Lag(number(2)), 0;
   if (what == "memory") return Memory(number(2)), 0;
   if (what == "disk") return Disk(number(2), number(3)), 0;

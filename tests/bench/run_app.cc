@@ -1,6 +1,7 @@
 #include "tests/bench/run_app.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +10,11 @@
 #include "tests/bench/workload.h"
 
 namespace backstay {
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
 
 sqlite3* OpenApp(const std::string& path, const std::string& extension) {
   sqlite3* db = nullptr;
@@ -77,6 +83,24 @@ double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   size_t n = values.size();
   return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+App::App(int megabytes, const std::string& extension)
+    : path(Environment("BENCH_FOLDER") + "/app.db"), work(7) {
+  // The preload is not what is measured: it is done without Backstay.
+  sqlite3* plain = OpenApp(path, "");
+  if (Query(plain, "SELECT count(*) FROM sqlite_schema") == "0") {
+    work.CreateSchema(plain);
+    work.Preload(plain, megabytes);
+  }
+  work.Finalize();
+  sqlite3_close(plain);
+  db = OpenApp(path, extension);
+}
+
+App::~App() {
+  work.Finalize();
+  sqlite3_close(db);
 }
 
 }  // namespace backstay

@@ -13,8 +13,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/bench/workload.h"
+
 namespace backstay {
 
+// "" if it is not set.
+std::string Environment(const char* name);
 // Opens `path` in WAL mode with synchronous=NORMAL; `extension` (backstay.so) is loaded first
 // unless empty.
 sqlite3* OpenApp(const std::string& path, const std::string& extension);
@@ -31,6 +35,18 @@ int64_t MemoryKiB(const std::string& field);
 // Bytes handed to write(2) and its like by this process so far.
 int64_t WrittenBytes();
 double Median(std::vector<double> values);
+
+// A database of so many MB in BENCH_FOLDER, and the workload on it.
+struct App {
+  App(int megabytes, const std::string& extension);
+  ~App();
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  std::string path;
+  Workload work;
+  sqlite3* db = nullptr;
+};
 
 }  // namespace backstay
 
