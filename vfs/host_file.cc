@@ -42,14 +42,15 @@ int64_t HostFile::Read(void* buffer, int64_t n, int64_t offset) noexcept {
   constexpr int kTries = 8;
   std::lock_guard lock(mutex_);
   if (offset < 0 || n < 0) return -1;
+  int64_t want = n;
   for (int i = 0; i < kTries; i++) {
-    const int64_t size = SizeLocked();
-    if (size < 0) return -1;
-    const int64_t want = std::min(n, std::max<int64_t>(size - offset, 0));
     const int rc = ReadLocked(static_cast<char*>(buffer), want, offset);
     if (rc == SQLITE_OK) return want;
-    // The file shrank in between.
     if (rc != SQLITE_IOERR_SHORT_READ) return -1;
+    // The file ends in there, or shrank meanwhile.
+    const int64_t size = SizeLocked();
+    if (size < 0) return -1;
+    want = std::min(n, std::max<int64_t>(size - offset, 0));
   }
   return -1;
 }
