@@ -42,10 +42,10 @@ class ModesTest(RollbackCase):
                 self.assertEqual(len(warnings), 1 if mode == "off" else 0, warnings)
 
     def test_small_changes_cost_few_bytes(self):
-        app = self.started(rows=20000)
+        app = self.started(rows=5000)  # too few for a pack or a second snapshot
         before = self.stored()
         for i in range(20):
-            app.sql(f"UPDATE t SET text = 'changed {i}' WHERE id = {i * 997 + 1}")
+            app.sql(f"UPDATE t SET text = 'changed {i}' WHERE id = {i * 249 + 1}")
             self.assert_synced(app)
         # 20 transactions of 2 pages each, which compressed alone would be 2 KiB and more.
         self.assertLess(self.stored() - before, 20 * 900)

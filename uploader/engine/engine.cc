@@ -158,8 +158,9 @@ void Engine::Drain() {
   const int64_t timeout = settings_.ok() ? settings_->drain_timeout_ms : kDefaultDrainMs;
   const int64_t deadline = RealClock()->MonotonicMs() + timeout;
   const auto each = [this](auto does) {
-    for (auto& [path, database] : databases_) {
-      if (database != nullptr) (void)Caught([&] { return does(database.get()), Status::Ok(); });
+    for (auto& [path, owned] : databases_) {
+      Database* database = owned.get();
+      if (database != nullptr) (void)Caught([&] { return does(database), Status::Ok(); });
     }
   };
   each([&](Database* database) { DrainOne(database, deadline); });
