@@ -1,13 +1,16 @@
 // CurlTransport against a server of a few lines: what goes over the wire, and what comes back.
 
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "tests/support/catch.h"
+#include "tests/support/failing_new.h"
 #include "tests/unit/s3_http_server.h"
+#include "uploader/base/caught.h"
 #include "uploader/storage/http.h"
 
 namespace backstay {
@@ -85,6 +88,38 @@ TEST_CASE("a body over the limit is refused, announced or not") {
     request.max_response = 128;
     CHECK(transport.Send(request).ok());
   }
+}
+
+TEST_CASE("memory that runs out at any allocation fails one request, not the next") {
+  char name[16] = "";
+  prctl(PR_GET_NAME, name);
+  fail_on = "requester";
+  // No Content-Length: the body grows as it comes.
+  const std::string answer =
+      "HTTP/1.1 200 OK\r\nConnection: close\r\nX-Long: " + std::string(100, 'h') + "\r\n\r\n";
+  uint32_t n = 1;
+  for (bool failed = true; failed; ++n) {
+    INFO("allocation " << n);
+    ScriptedServer server({answer + std::string(100, 'b'), Answer("x")});
+    CurlTransport transport;
+    HttpRequest request = Request("GET", server.Url());
+    request.headers = {{"x-amz-content-sha256", std::string(64, '0')}};
+    prctl(PR_SET_NAME, "requester");  // the server's thread has the name of before
+    fail_at = n;
+    Status status = Caught([&] { return transport.Send(request).status(); });
+    failed = fail_at.exchange(0) == 0;
+    prctl(PR_SET_NAME, name);
+    if (failed) {
+      CHECK(status.code() == Code::kUnavailable);
+      CHECK(status.message() == "out of memory");
+    } else {
+      CHECK(status.ok());
+    }
+    // A request that failed before it was sent has left the server's first answer.
+    (void)transport.Send(request);
+    transport.Cancel();
+  }
+  CHECK(n > 8);
 }
 
 TEST_CASE("of a long error page the beginning is kept") {

@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
+#include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string_view>
 
 namespace backstay {
@@ -61,7 +63,11 @@ class SigpipeBlock {
 struct HeaderList {
   curl_slist* list = nullptr;
   ~HeaderList() { curl_slist_free_all(list); }
-  void Add(const std::string& line) { list = curl_slist_append(list, line.c_str()); }
+  void Add(const std::string& line) {
+    curl_slist* longer = curl_slist_append(list, line.c_str());
+    if (longer == nullptr) throw std::bad_alloc();  // a request without it would be another one
+    list = longer;
+  }
   void Add(std::string name, const std::string& value) { Add(name.append(": ").append(value)); }
 };
 
@@ -85,6 +91,7 @@ struct Exchange {
   int sends = 0;
   bool too_large = false;
   bool cut = false;  // an error's body, longer than is kept
+  bool no_memory = false;
   size_t header_bytes = 0;
   HttpResponse response = {};
 
@@ -95,10 +102,9 @@ struct Exchange {
   }
 };
 
-size_t OnBody(char* data, size_t size, size_t n, void* user) {
-  auto* exchange = static_cast<Exchange*>(user);
+// Returns what was taken; curl gives up when that is not `n`.
+size_t TakeBody(const char* data, size_t n, Exchange* exchange) {
   std::string& body = exchange->response.body;
-  n *= size;
   if (exchange->Success()) {
     exchange->too_large = n > exchange->max_response - body.size();
     if (exchange->too_large) return 0;
@@ -117,9 +123,7 @@ void OnContentLength(const std::string& value, Exchange* exchange) {
   exchange->response.body.reserve(std::min<uint64_t>(length, kMaxReserve));
 }
 
-size_t OnHeader(char* data, size_t size, size_t n, void* user) {
-  auto* exchange = static_cast<Exchange*>(user);
-  n *= size;
+size_t TakeHeader(const char* data, size_t n, Exchange* exchange) {
   exchange->header_bytes += n;
   if (exchange->header_bytes > kMaxHeaders) return 0;
   std::string_view line(data, n);
@@ -132,6 +136,18 @@ size_t OnHeader(char* data, size_t size, size_t n, void* user) {
   if (name == "content-length") OnContentLength(value, exchange);
   exchange->response.headers.emplace_back(std::move(name), std::move(value));
   return exchange->too_large ? 0 : n;
+}
+
+// Nothing may be thrown through curl.
+template <size_t (*kTake)(const char* data, size_t n, Exchange* exchange)>
+size_t OnBytes(char* data, size_t size, size_t n, void* user) noexcept {
+  auto* exchange = static_cast<Exchange*>(user);
+  try {
+    return kTake(data, size * n, exchange);
+  } catch (const std::exception&) {
+    exchange->no_memory = true;
+    return 0;
+  }
 }
 
 // Called before each sending of the request, curl's own second attempt included.
@@ -169,8 +185,8 @@ void SetOptions(CURL* easy, const CurlOptions& options) {
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "backstay");
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, options.skip_verify ? 0L : 1L);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, options.skip_verify ? 0L : 2L);
-  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, OnHeader);
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, OnBody);
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, OnBytes<TakeHeader>);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, OnBytes<TakeBody>);
   curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, OnSend);
 }
 
@@ -187,6 +203,9 @@ bool IsCertificateProblem(CURLcode code) {
 
 // `detail` is curl's own text: host names and system errors, never a header.
 Status CurlError(CURLcode code, const Exchange& exchange, const char* detail) {
+  if (exchange.no_memory || code == CURLE_OUT_OF_MEMORY) {
+    return {Code::kUnavailable, "out of memory", true};
+  }
   if (exchange.too_large) {
     return {Code::kInvalid, "the answer is larger than the limit of " +
                                 std::to_string(exchange.max_response) + " bytes"};
@@ -224,12 +243,21 @@ class CurlTransport::Pool {
     }
   };
 
+  struct Return {
+    Pool* pool;
+    void operator()(Handle* handle) const { pool->TakeBack(handle); }
+  };
+  using Lease = std::unique_ptr<Handle, Return>;
+
   explicit Pool(CurlOptions options) : options_(options) {}
 
   // Null once cancelled.
-  std::unique_ptr<Handle> Borrow() {
+  Lease Borrow() {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (cancelled_) return nullptr;
+    if (cancelled_) return {nullptr, {this}};
+    // So that it can be taken back without memory.
+    idle_.reserve(idle_.size() + busy_.size() + 1);
+    busy_.reserve(busy_.size() + 1);
     std::unique_ptr<Handle> handle;
     if (idle_.empty()) {
       handle = std::make_unique<Handle>();
@@ -239,13 +267,7 @@ class CurlTransport::Pool {
       idle_.pop_back();
     }
     busy_.push_back(handle.get());
-    return handle;
-  }
-
-  void Return(std::unique_ptr<Handle> handle) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    busy_.erase(std::find(busy_.begin(), busy_.end(), handle.get()));
-    idle_.push_back(std::move(handle));
+    return {handle.release(), {this}};
   }
 
   bool Cancelled() {
@@ -268,6 +290,14 @@ class CurlTransport::Pool {
   }
 
  private:
+  void TakeBack(Handle* handle) {
+    curl_easy_setopt(handle->easy, CURLOPT_HTTPHEADER, nullptr);
+    curl_easy_setopt(handle->easy, CURLOPT_ERRORBUFFER, nullptr);
+    std::lock_guard<std::mutex> lock(mutex_);
+    busy_.erase(std::find(busy_.begin(), busy_.end(), handle));
+    idle_.emplace_back(handle);
+  }
+
   CURLcode Drive(Handle* handle, bool* done) {
     *done = true;
     int running = 1;
@@ -309,15 +339,15 @@ void CurlTransport::Cancel() { pool_->Cancel(); }
 
 Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   SigpipeBlock block;
-  std::unique_ptr<Pool::Handle> handle = pool_->Borrow();
-  if (handle == nullptr) return Status(Code::kCancelled, "cancelled");
-  CURL* easy = handle->easy;
   HeaderList headers;
   for (const auto& [name, value] : request.headers) headers.Add(name, value);
   // What curl would add by itself: neither is part of the signature.
   headers.Add("Expect:");
   headers.Add("Content-Type:");
   char detail[CURL_ERROR_SIZE] = "";
+  Pool::Lease handle = pool_->Borrow();
+  if (handle == nullptr) return Status(Code::kCancelled, "cancelled");
+  CURL* easy = handle->easy;
   Exchange exchange{.easy = easy, .max_response = request.max_response, .resend = request.resend};
   SetMethod(easy, request);
   SetExchange(easy, &exchange);
@@ -329,9 +359,7 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   CURLcode code = pool_->Perform(handle.get(), &done);
   long status = 0;  // NOLINT: curl's type
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, nullptr);
-  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, nullptr);
-  pool_->Return(std::move(handle));
+  handle.reset();
   if (!done) return Status(Code::kCancelled, "cancelled");
   if (code != CURLE_OK && !exchange.cut) return CurlError(code, exchange, detail);
   exchange.response.status = static_cast<int>(status);
