@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
+#include <thread>
 #include <utility>
 
 #include "uploader/base/caught.h"
@@ -152,7 +154,7 @@ bool Database::Sync(int64_t timeout_ms) {
   const bool commit = timeout_ms == BACKSTAY_SYNC_COMMIT;
   if (timeout_ms < 0) timeout_ms = options_.settings.sync_timeout_ms;
   const int64_t start = options_.clock->MonotonicMs();
-  StartThreads();
+  AwaitThreads(start + timeout_ms);
   bool all = true;
   for (auto& pipeline : pipelines_) {
     all = pipeline->neighbours()->Sync(start + timeout_ms - options_.clock->MonotonicMs()) && all;
@@ -163,6 +165,15 @@ bool Database::Sync(int64_t timeout_ms) {
     CommitIsLate(options_.clock->MonotonicMs() - start);
   }
   return all;
+}
+
+// Where nobody would ship, a wait would be in vain.
+void Database::AwaitThreads(int64_t deadline_ms) {
+  for (StartThreads(); !started_ && !stopping_; StartThreads()) {
+    const int64_t left = deadline_ms - options_.clock->MonotonicMs();
+    if (left <= 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(std::min(left, kStartAgainMs / 10)));
+  }
 }
 
 void Database::CommitIsLate(int64_t waited_ms) {

@@ -71,6 +71,7 @@ class Database {
         threads_(options_.logger, options_.clock, Level::kError) {}
 
   Status AddPipelines();
+  void AwaitThreads(int64_t deadline_ms);
   // The host is the engine's from here on, whatever fails.
   void Begin(const BackstayHost& host);
   TransactionPtr ToTransaction(const BackstayWrites& writes, const FileLook& look) const;
@@ -87,7 +88,7 @@ class Database {
   std::atomic<bool> started_{false};  // all threads of all pipelines were
   std::mutex start_mutex_;
   int64_t start_at_ms_ = 0;                // guarded by start_mutex_; monotonic; the next try
-  bool stopping_ = false;                  // guarded by start_mutex_
+  std::atomic<bool> stopping_{false};      // written under start_mutex_
   LastingProblem late_;                    // of commits with durability=sync
   LastingProblem threads_;                 // that cannot be started
   std::atomic<uint64_t> late_commits_{0};  // that returned before every replica had them
