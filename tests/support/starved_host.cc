@@ -3,8 +3,9 @@
 // usage: starved_host DB N once|lasting
 // once: that allocation alone fails; lasting: all behind it, too, until memory is back. SQLite's
 // own never do (it asks malloc()), so every statement must succeed; only Backstay's own functions
-// may report NOMEM. With memory back, it writes once more and waits for the bucket. Exit 0; 3 when
-// there is no n-th allocation; 1, and a line on stderr, when anything is wrong.
+// may report NOMEM. With memory back, it writes once more and waits for the bucket; then it fails
+// as before until the process is gone. Exit 0; 3 when there is no n-th allocation; 1, and a line on
+// stderr, when anything is wrong.
 
 #include <sqlite3.h>
 #include <sys/prctl.h>
@@ -133,7 +134,7 @@ int Main(const char* path, uint32_t n, bool lasting) {
   if (!loaded && !Load(&c)) Fail("load", "not with memory, either");
   Insert(&c);
   if (c.Ask("SELECT backstay_sync(60000)") != 1) Fail("backstay_sync(60000)", "not in the bucket");
-  backstay::fail_at = 1;  // the way out needs none
+  backstay::fail_at = 1;
   return failed ? 0 : kNothingFailed;
 }
 

@@ -8,10 +8,12 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/support/failing_new.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/engine_application.h"
+#include "uploader/engine/engine.h"
 
 extern "C" const BackstayEngine* backstay_engine(uint32_t version);
 
@@ -128,6 +130,32 @@ void FailAtEach(uint32_t growth, bool from_there = false) {
 }  // namespace
 
 TEST_CASE("memory that runs out in a call of the application", "[memory]") { FailAtEach(12); }
+
+TEST_CASE("a process that has no memory when it exits ends its threads", "[memory]") {
+  TempFolder folder;
+  Application application(folder / "app.db");
+  const std::string path = folder / "app.db";
+  const std::string url = "file://" + (folder / "replica");
+  BackstayOpen open{};
+  open.path = path.c_str();
+  open.replica_url = url.c_str();
+  open.sqlite_version = 3053000;
+  open.host = application.Host();
+  SettingsSources sources;
+  sources.getenv = [](const std::string&) { return std::nullopt; };
+  sources.names = [] { return std::vector<std::string>(); };
+  Engine engine(sources);
+  Result<Database*> database = engine.Open(open);
+  REQUIRE(database.ok());
+  REQUIRE((*database)->Sync(kLong));
+  prctl(PR_SET_NAME, Inside::kThread);
+  fail_on = Inside::kThread;
+  fail_from_there = true;
+  fail_at = 1;
+  engine.Drain();
+  fail_at = 0;
+  REQUIRE(application.released == 1);
+}
 
 TEST_CASE("memory that runs out in a call of the application and stays away", "[memory]") {
   FailAtEach(12, true);

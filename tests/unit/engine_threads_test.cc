@@ -1,6 +1,8 @@
 // Memory that runs out on the engine's threads, at any allocation: they start over, say so, and in
 // the end the replica is the database.
 
+#include <pthread.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -127,6 +129,20 @@ TEST_CASE("a thread that runs out of memory starts over and says so", "[threads]
     REQUIRE(world.lines.Count("all threads work again") == 1);
     REQUIRE(ReplicaStatus(world.database.get())["error"].is_null());
   }
+}
+
+TEST_CASE("a sync waits for threads that could not be started", "[threads]") {
+  pthread_attr_t usual;
+  pthread_attr_t impossible;
+  REQUIRE(pthread_getattr_default_np(&usual) == 0);
+  REQUIRE(pthread_getattr_default_np(&impossible) == 0);
+  REQUIRE(pthread_attr_setstacksize(&impossible, size_t{1} << 46) == 0);
+  REQUIRE(pthread_setattr_default_np(&impossible) == 0);
+  World world;
+  REQUIRE(pthread_setattr_default_np(&usual) == 0);
+  REQUIRE(world.lines.Count("no thread can be started") == 1);
+  world.CheckSame();
+  REQUIRE(world.lines.Count("threads can be started again") == 1);
 }
 
 TEST_CASE("memory that runs out anywhere, often or seldom, loses nothing", "[threads]") {

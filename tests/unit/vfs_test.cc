@@ -13,6 +13,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/temp_folder.h"
 #include "vfs/file_name.h"
+#include "vfs/json_line.h"
 #include "vfs/selection.h"
 #include "vfs/wal_index.h"
 #include "vfs/wal_writes.h"
@@ -175,6 +176,12 @@ SelectionOptions Pattern(const std::string& pattern) {
   return options;
 }
 
+TEST_CASE("JsonLine") {
+  CHECK(JsonLine({}) == "{}");
+  CHECK(JsonLine({{"a", "x\"\n"}, {"none", ""}, {"b", "\xff"}}) ==
+        "{\"a\":\"x\\\"\\n\",\"b\":\"\xef\xbf\xbd\"}");
+}
+
 TEST_CASE("Selection by pattern") {
   TempFolder folder;
   const std::string db = folder / "a.db";
@@ -206,6 +213,12 @@ TEST_CASE("Selection by a JSON file") {
     CHECK(Selects(options, "/a.db"));
     CHECK(Selects(options, "/c/x.db"));
     CHECK_FALSE(Selects(options, "/b.db"));
+  }
+  SECTION("paths of replicas are none of databases") {
+    std::ofstream(config) << R"({"path":"/x.db","dbs":[{"replicas":[{"type":"file","path":"/r"}],
+                                 "path":"/a.db"}],"other":[{"path":"/y.db"}]})";
+    CHECK(Selects(options, "/a.db"));
+    for (const char* path : {"/r", "/x.db", "/y.db"}) CHECK_FALSE(Selects(options, path));
   }
   SECTION("no JSON, or no object") {
     for (const char* text : {"", "{", "[]", "{\"dbs\":"}) {

@@ -9,7 +9,6 @@
 
 #include <exception>
 #include <new>
-#include <type_traits>
 
 #include "uploader/base/status.h"
 
@@ -19,17 +18,16 @@ namespace backstay {
 // language's own state, and the dynamic linker ends the process when it cannot have them.
 inline void ReadyToThrow() noexcept { (void)std::uncaught_exceptions(); }
 
-// What `body` returns, a Status or a Result; kUnavailable when it throws. The message is short
-// enough to need no memory.
+// What `body` returns; kUnavailable when it throws. The message is short enough to need no memory.
 template <typename Body>
-std::invoke_result_t<Body> Caught(Body body) noexcept {
+Status Caught(Body body) noexcept {
   ReadyToThrow();
   try {
     return body();
   } catch (const std::bad_alloc&) {
-    return Status(Code::kUnavailable, "out of memory", true);
+    return {Code::kUnavailable, "out of memory", true};
   } catch (const std::exception&) {
-    return Status(Code::kUnavailable, "internal error", true);
+    return {Code::kUnavailable, "internal error", true};
   }
 }
 

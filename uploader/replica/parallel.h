@@ -56,7 +56,13 @@ class ParallelOrdered {
   }
 
   Result<T> ProduceOne(size_t index) {
-    return Caught([&] { return produce_(index); });
+    ReadyToThrow();
+    try {
+      return produce_(index);
+    } catch (const std::exception&) {
+      // No finding about the replica; short enough to need no memory.
+      return Status(Code::kIo, "out of memory");
+    }
   }
 
   void Work() {
