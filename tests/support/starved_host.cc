@@ -48,6 +48,16 @@ class Connection {
     if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK)
       Fail(sql, sqlite3_errmsg(db_));
   }
+  // Whether the answer has this in it; not without memory for one.
+  bool Says(const char* sql, const char* part) {
+    sqlite3_stmt* statement = nullptr;
+    if (sqlite3_prepare_v2(db_, sql, -1, &statement, nullptr) != SQLITE_OK) return false;
+    const bool row = sqlite3_step(statement) == SQLITE_ROW;
+    const char* text = row ? reinterpret_cast<const char*>(sqlite3_column_text(statement, 0)) : "";
+    const bool says = text != nullptr && strstr(text, part) != nullptr;
+    sqlite3_finalize(statement);
+    return says;
+  }
   // Of Backstay's own functions: -1 when it has no memory for an answer.
   int Ask(const char* sql) {
     sqlite3_stmt* statement = nullptr;
@@ -67,11 +77,14 @@ class Connection {
 void Insert(Connection* c) { c->Run("INSERT INTO t(text) VALUES(hex(randomblob(300)))"); }
 
 // Everything that the shim has a part in.
-void Use(const char* path, const char* uri, bool loaded) {
+void Use(const char* path, const char* uri, bool loaded, bool lasting) {
   {
     Connection c(path);
     c.Run("PRAGMA journal_mode=wal; SELECT * FROM t");
     Insert(&c);
+    Insert(&c);
+    const bool starved = loaded && c.Says("SELECT backstay_status()", "out of memory");
+    if (starved && !lasting) Fail("backstay_status()", "no commit has asked again");
     Connection other(path);
     Insert(&other);
     other.Run("BEGIN; DELETE FROM t WHERE id = 1; ROLLBACK; PRAGMA wal_checkpoint(TRUNCATE)");
@@ -127,11 +140,12 @@ int Main(const char* path, uint32_t n, bool lasting) {
     loaded = Load(&c);
     Insert(&c);
   }
-  Use(path, uri.c_str(), loaded);
+  Use(path, uri.c_str(), loaded, lasting);
   const bool failed = backstay::fail_at == (lasting ? 1 : 0);
   backstay::fail_at = 0;
+  Connection last(path);
+  if (!loaded && !Load(&last)) Fail("load", "not with memory, either");
   Connection c(path);
-  if (!loaded && !Load(&c)) Fail("load", "not with memory, either");
   Insert(&c);
   if (c.Ask("SELECT backstay_sync(60000)") != 1) Fail("backstay_sync(60000)", "not in the bucket");
   backstay::fail_at = 1;
