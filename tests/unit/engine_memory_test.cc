@@ -51,7 +51,10 @@ class Client {
     open.host = application_->Host();
     const bool opened = Inside()->open(&open, &db_, error, sizeof error) == 0;
     opens_ += opened ? 1 : 0;
-    if (!opened) db_ = nullptr;
+    if (!opened) {
+      db_ = nullptr;
+      CHECK(std::string(error).empty());  // says that it may be asked again
+    }
     return opened;
   }
   void Commit() {
