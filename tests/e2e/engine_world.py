@@ -58,9 +58,9 @@ def environment(**more):
 
 
 class App:
-    """One application process."""
+    """One application process; `under`: the command that runs it, `before`: code ahead of the extension's."""
 
-    def __init__(self, case, db=None, unprivileged=False, open_it=True, **env):
+    def __init__(self, case, db=None, unprivileged=False, open_it=True, under=(), before="", **env):
         self.case = case
         self.log = os.path.join(case.folder, f"stderr-{len(case.apps)}")
         case.apps.append(self)
@@ -71,7 +71,7 @@ class App:
             more = {"user": 65534, "group": 65534, "extra_groups": []}
         with open(self.log, "wb") as stderr:
             self.process = subprocess.Popen(
-                [PYTHON, "-c", HOST, db or case.db, extension], env={**case.env, **environment(**env)},
+                [*under, PYTHON, "-c", before + HOST, db or case.db, extension], env={**case.env, **environment(**env)},
                 cwd=case.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
                 text=True, **more)
         self.process.stdout.readline()

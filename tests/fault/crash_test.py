@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """kill -9 of an application with several writers, again and again on the same disk and replica.
 
-Each commit of a writer is one row (writer, n), n counting up. After each kill the local database is sound, the
-replica restores to a committed prefix that has everything that backstay_sync() acknowledged, and shipping
-goes on. Packs, snapshots, small checkpoints and VACUUM are under way while it is killed, in any journal mode.
+Each commit of a writer is one row (writer, n), n counting up, and g counts the commits of all of them. After each kill
+the local database is sound, the replica restores to a committed prefix that has everything that backstay_sync()
+acknowledged, shipping goes on, and no run says ERROR. Packs, snapshots, small checkpoints and VACUUM are under way while it is killed, in any journal mode.
 """
 
 import os
@@ -11,7 +11,8 @@ import time
 
 from fault_world import App, Corrupt, FaultCase, Lost, main
 
-SCHEMA = "CREATE TABLE IF NOT EXISTS w(writer, n, filler, PRIMARY KEY(writer, n))"
+# SQLite gives g, one more than the largest, in the transaction itself: the order of the commits.
+SCHEMA = "CREATE TABLE IF NOT EXISTS w(g INTEGER PRIMARY KEY, writer, n, filler, UNIQUE(writer, n))"
 # In the application. What is acknowledged is written to a file, which survives the kill.
 WRITERS = r"""
 import os, random, threading, time
@@ -30,7 +31,7 @@ def write(me):
                 w.execute("BEGIN IMMEDIATE")
                 w.execute("UPDATE w SET filler = randomblob(?) WHERE writer = ?", (size, me))
                 w.execute("ROLLBACK")
-            w.execute("INSERT INTO w VALUES(?, ?, randomblob(?))", (me, n, rng.randrange(size)))
+            w.execute("INSERT INTO w(writer, n, filler) VALUES(?, ?, randomblob(?))", (me, n, rng.randrange(size)))
             counts[me] = n
             if n % 97 == 0: w.execute("DELETE FROM junk")
             if n % 31 == 0: w.execute("INSERT INTO junk VALUES(randomblob(20000))")
@@ -71,14 +72,14 @@ class CrashTest(FaultCase):
         return app
 
     def prefix(self, path):
-        """{writer: last n}, each proven to be a prefix."""
-        found = {}
-        for writer, low, high, count in self.rows(
-                path, "SELECT writer, min(n), max(n), count(*) FROM w GROUP BY writer"):
-            if (low, high) != (1, count):
-                raise Corrupt(f"writer {writer}: {low} to {high}, {count} rows")
-            found[writer] = high
-        return found
+        """All commits, (writer, n, size) each, in their order: no gap, neither in it nor in a writer's."""
+        found = self.rows(path, "SELECT g, writer, n, length(filler) FROM w ORDER BY g")
+        counts = {}
+        for at, (g, writer, n, _) in enumerate(found, 1):
+            counts[writer] = counts.get(writer, 0) + 1
+            if (g, n) != (at, counts[writer]):
+                raise Corrupt(f"commit {at} is {g}: writer {writer}, its {n}, the {counts[writer]}th found")
+        return [row[1:] for row in found]
 
     def assert_sound(self):
         """After a kill, before the next start."""
@@ -86,30 +87,36 @@ class CrashTest(FaultCase):
             raise Corrupt("the local database is damaged")
         local = self.prefix(self.db)
         with open(self.acknowledged, encoding="utf-8") as file:
-            acknowledged = eval(file.read() or "{}", {})
-        self.restorable = bool(acknowledged)
-        restored = self.prefix(self.restored()) if acknowledged else {}
-        for writer, n in acknowledged.items():
-            if restored.get(writer, 0) < n:
-                raise Lost(f"writer {writer}: {n} acknowledged, {restored.get(writer, 0)} restored")
-        for writer, n in restored.items():
-            if local.get(writer, 0) < n:
-                raise Corrupt(f"writer {writer}: {n} restored, {local.get(writer, 0)} committed")
+            self.least.update(eval(file.read() or "{}", {}))
+        if not self.least and not self.synced:
+            return
+        restored = self.prefix(self.restored())
+        last = {writer: n for writer, n, _ in restored}
+        for writer, n in self.least.items():
+            if last.get(writer, 0) < n:
+                raise Lost(f"writer {writer}: {n} acknowledged, {last.get(writer, 0)} restored")
+        if restored != local[:len(restored)]:
+            raise Corrupt(f"the {len(restored)} commits restored are not the first of the {len(local)} made")
+        self.synced = True
 
     def test_rounds(self):
         """Rounds on one disk; sometimes it is lost and restored in between."""
+        self.least, self.synced = {}, False  # writer: its last row acknowledged in any round; is there a snapshot
         for number in range(16):
             self.tally.rounds += number > 0
             app = self.start()
+            if self.random.random() < 0.5:
+                self.assertTrue(app.sync(), app.stderr())
+                self.synced = True
             time.sleep(self.random.random() ** 2 * 1.2)
             self.killed(app)
             self.assert_sound()
-            if self.restorable and self.random.random() < 0.15:
+            self.assertEqual([l["msg"] for l in app.lines("ERROR")], [])
+            if self.synced and self.random.random() < 0.15:
                 for name in os.listdir(self.disk):
                     if not name.endswith("-backstay"):
                         os.remove(os.path.join(self.disk, name))
                 self.tool("restore", "-force", self.db)
-            app.log = os.devnull
         app = App(self)
         app.sql(SCHEMA)
         self.assertTrue(app.sync(), app.stderr())

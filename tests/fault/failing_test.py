@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Calls of the system that fail: the n-th, or a run of them, of SQLite's and ours alike; memory that our
 threads ask for; every allocation of the shim. The application never crashes or hangs, errors stay SQLite's
-own, the replica heals.
+own, the replica heals; where only ours fail no statement does. A long round goes through all calls, a few evenly
+apart ones at a time; its failure repeats with `--seconds 1`.
 """
 
 import errno
@@ -15,9 +16,11 @@ from fault_world import BUILD, PYTHON, SANITIZER, App, Corrupt, FaultCase, Lost,
 
 STARVED = os.path.join(BUILD, "tests", "starved", "starved_host")
 FAULT = os.path.join(BUILD, "tests", "syscall_fault")
-# argv: database, extension, note, seed. Lives on through any error of SQLite's; a commit that returned counts.
+MODES = ("wal", "delete", "truncate", "persist")
+# argv: database, extension, note, seed, journal mode. Lives on through any error of SQLite's, which it prints in the
+# end; a commit that returned counts.
 APPLICATION = r"""
-import os, random, sqlite3, sys
+import json, os, random, sqlite3, sys
 loader = sqlite3.connect(":memory:")
 loader.enable_load_extension(True)
 loader.load_extension(sys.argv[2])
@@ -28,7 +31,7 @@ def run(*sql):
     try:
         if c is None:
             c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5)
-            c.execute("PRAGMA journal_mode=wal")
+            c.execute("PRAGMA journal_mode=" + sys.argv[5])
             c.execute("PRAGMA wal_autocheckpoint=20")
         return c.execute(*sql).fetchall()
     except (sqlite3.OperationalError, sqlite3.DatabaseError) as e:
@@ -50,7 +53,14 @@ for i in range(150):
     if rng.random() < 0.3: run("SELECT backstay_sync(50)")
     os.pwrite(note, b"%8d" % done, 0)
 if c is not None: c.close()
+print(json.dumps(errors))
 """
+
+
+def spread(seed, rounds):
+    """Where among the calls, from 0 to 1, evenly apart. It moves with the seed: each call gets its turn."""
+    start = seed * 0.6180339887498949 % 1
+    return [(i + start) / rounds for i in range(rounds)]
 
 
 class FailingTest(FaultCase):
@@ -63,21 +73,28 @@ class FailingTest(FaultCase):
         app.sql("CREATE TABLE junk(v)")
         self.assertTrue(app.sync())
         app.close()
-        if self.run_broken(self.disk, "all", 0, 0, 1)[0] == 125:
+        if subprocess.run([FAULT, self.disk, "all", "0", "0", "1", self.note, "true"]).returncode == 125:
             self.skipTest("ptrace is not permitted")
 
-    def run_broken(self, folder, which, error, first, count):
-        """(status, calls seen)."""
+    def run_broken(self, mode, folder, which, error, first, count):
+        """(calls seen, what was done); no statement fails unless SQLite's own calls do."""
         log, report = os.path.join(self.folder, "log"), os.path.join(self.folder, "report")
         with open(log, "wb") as stderr:
-            status = subprocess.run(
+            done = subprocess.run(
                 [FAULT, folder, which, str(error), str(first), str(count), report, PYTHON, "-c", APPLICATION, self.db,
-                 os.path.join(BUILD, "backstay.so"), self.note, str(self.random.random())],
-                env=self.env, timeout=180, stdout=stderr, stderr=stderr).returncode
+                 os.path.join(BUILD, "backstay.so"), self.note, str(self.random.random()), mode],
+                env=self.env, timeout=180, stdout=subprocess.PIPE, stderr=stderr)
         with open(log, encoding="utf-8") as file:
             self.log = file.read()
+        what = (f"{mode}, {which} below {os.path.basename(folder)}: calls {first} to {first + count - 1}: "
+                f"{errno.errorcode[error]}\n{self.log}")
+        self.assertEqual(done.returncode, 0, what)
+        errors = json.loads(done.stdout)
+        if first == 0 or folder != self.disk or which == "memory":
+            self.assertEqual(errors, [], what)
+        self.assertNotIn("malformed", " ".join(errors), what)
         with open(report, encoding="utf-8") as file:
-            return status, int(file.read() or 0)
+            return int(file.read() or 0), what
 
     def go_on(self, what):
         with open(self.note, encoding="utf-8") as file:
@@ -86,23 +103,27 @@ class FailingTest(FaultCase):
             raise Corrupt(f"{what}: the local database is damaged")
         if self.rows(self.db, "SELECT max(n) FROM steps")[0][0] < committed:
             raise Lost(f"{what}: row {committed} was committed")
-        app = App(self)
+        # Either back to a WAL, or on as the application was.
+        app = App(self, open_it=self.random.random() < 0.5)
+        app.do("c = connect()")
         app.sql("INSERT INTO steps VALUES((SELECT coalesce(max(n), 0) + 1 FROM steps), 'after')")
-        self.assertTrue(app.sync(), what + "\n" + self.log + app.stderr())
+        self.assertTrue(app.sync(), what + app.stderr())
         self.assert_same(self.restored())
         app.close()
         self.assertEqual([l["msg"] for l in app.lines("ERROR")], [], what)
 
-    def each(self, folder, which, errors, rounds):
-        calls = self.run_broken(folder, which, errors[0], 0, 1)[1]
-        for _ in range(rounds):
+    def each(self, folder, which, errors, rounds, modes=MODES):
+        """A short pass takes the modes in turn, a long one's round one of them."""
+        modes = self.random.sample(modes, len(modes))
+        starts, calls = spread(self.seed, 6 if self.long else rounds), {}
+        for i, start in enumerate(starts):
+            mode = modes[0 if self.long else i % len(modes)]
+            if mode not in calls:
+                calls[mode] = self.run_broken(mode, folder, which, errors[0], 0, 1)[0]
             self.tally.faults += 1
-            error = self.random.choice(errors)
-            first, count = self.random.randrange(1, max(calls, 2)), self.random.choice((1, 1, 5, 50, 500))
-            what = f"{which} below {os.path.basename(folder)}: calls {first} to {first + count - 1}: {errno.errorcode[error]}"
-            status, _ = self.run_broken(folder, which, error, first, count)
-            self.assertEqual(status, 0, f"{what}\n{self.log}")
-            self.go_on(what)
+            first = 1 + int(start * calls[mode])
+            error, count = self.random.choice(errors), self.random.choice((1, 1, 5, 50, 500))
+            self.go_on(self.run_broken(mode, folder, which, error, first, count)[1])
 
     def test_disk(self):
         self.each(self.disk, "all", (errno.EIO, errno.ENOSPC, errno.EACCES), 4)
@@ -115,7 +136,7 @@ class FailingTest(FaultCase):
 
     @unittest.skipIf(SANITIZER, "a sanitizer's runtime gives up without memory")
     def test_memory(self):
-        self.each(self.disk, "memory", (errno.ENOMEM,), 3)
+        self.each(self.disk, "memory", (errno.ENOMEM,), 3, MODES[:1])
 
 
 class StarvedTest(FaultCase):

@@ -18,7 +18,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fault_world import BUILD, FaultCase, main  # noqa: E402
+from fault_world import BUILD, FaultCase, Lost, main  # noqa: E402
 from bucket_world import (ENDPOINT, FAULTS, KEYS, ROWS, SCHEMA, App, BucketCase,  # noqa: E402
                           FaultProxy, with_server)
 
@@ -192,6 +192,45 @@ class PackTest(BucketCase):
             self.assert_restored()
 
 
+class StaleListTest(BucketCase):
+    def test_a_list_without_the_newest_pack(self):
+        """Nothing is freed before the pack is listed: a writer with an old state folder, and a restore, find the
+        log go on."""
+        with FaultProxy(ENDPOINT) as proxy:
+            self.use(proxy, f"stale-{self.seed}", BACKSTAY_DURABILITY="sync", BACKSTAY_SYNC_TIMEOUT="30s")
+            app = self.start()
+            app.sql("INSERT INTO t(text) VALUES('first')")
+            self.assert_synced(app)
+            self.killed(app)
+            shutil.copytree(self.state, self.state + ".old")
+            app = self.start()
+            proxy.add("stale-list", ("list",), None, self.prefix + "/")
+            for _ in range(5):
+                app.do("sql('INSERT INTO t(text) VALUES(randomblob(1000000))')")
+            self.wait_for("a warning", lambda: any("does not list pack/" in l["msg"] for l in app.lines("WARN")))
+            self.assertEqual(proxy.count(self.prefix, "delete"), 0)
+            self.killed(app)
+            shutil.rmtree(self.state)
+            os.rename(self.state + ".old", self.state)
+            app = self.start()
+            app.sql("INSERT INTO t(text) VALUES('last')")
+            self.assertEqual(app.status()["late_commits"], 0)
+            self.assert_acknowledged_is_restored(self.direct)
+            self.assert_acknowledged_is_restored(self.url)
+            proxy.clear(self.prefix)
+            app.do("sql('INSERT INTO t(text) VALUES(randomblob(5000000))')")
+            self.wait_for("packed objects to go", lambda: proxy.count(self.prefix, "delete") > 0)
+            app.close()
+            self.assertEqual(app.lines("ERROR"), [])
+            self.assert_restored()
+
+    def assert_acknowledged_is_restored(self, url):
+        out = os.path.join(self.folder, "acknowledged.db")
+        self.tool("restore", "-force", "-o", out, url, **KEYS)
+        if self.dump(out) != self.dump(self.db):
+            raise Lost("an acknowledged commit is not restored from " + url)
+
+
 class RetentionTest(BucketCase):
     def test_a_bucket_that_does_not_let_us_delete(self):
         """Said, with the remedy; everything else goes on, and all is deleted once it is allowed."""
@@ -250,4 +289,4 @@ class HostileBucketTest(FaultCase):
 
 if __name__ == "__main__":
     with_server()
-    main("hostile_bucket", HostileBucketTest, SlowTest, PackTest, RetentionTest)
+    main("hostile_bucket", HostileBucketTest, SlowTest, PackTest, StaleListTest, RetentionTest)

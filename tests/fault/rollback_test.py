@@ -5,6 +5,9 @@ Every transaction changes pages all over the database and keeps an invariant (a 
 after they have spilled, some are too large to be handed over, some are made by a program without Backstay. Whatever
 is restored, at whatever moment and from whatever restore point, keeps the invariant: it is a committed state. What
 backstay_sync() acknowledged is in it.
+
+A kill in journal mode MEMORY or OFF may leave the local database with half a transaction: SQLite promises nothing then.
+What was acknowledged before stays restorable all the same.
 """
 
 import contextlib
@@ -60,6 +63,28 @@ def acknowledged():
 over = False
 threads = [threading.Thread(target=writer, args=(i,), daemon=True) for i in range(writers)]
 for t in threads: t.start()
+"""
+# In modes without a journal on the disk: only commits, which spill, one writer. Appends what is acknowledged: [seq, txid].
+SPILLER = r"""
+import os, random, threading, time
+note = os.open(note_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+def spill():
+    w = connect()
+    rng = random.Random(seed)
+    w.execute(f"PRAGMA journal_mode={mode}")
+    w.execute("PRAGMA cache_size=5")
+    while True:
+        w.execute("BEGIN IMMEDIATE")
+        seq = w.execute("SELECT seq FROM meta").fetchone()[0] + 1
+        size = rng.choice((1500, 1500, 6000))  # as long as before: the kill leaves a sound database of no committed state
+        for i in rng.sample(range(1, 301), rng.randrange(1, 200)):
+            w.execute("UPDATE p SET v = ?, filler = randomblob(?) WHERE id = ?", (seq, size, i))
+        time.sleep(rng.random() * 0.03)
+        w.execute("UPDATE meta SET seq = ?, total = (SELECT sum(v) FROM p)", (seq,))
+        w.execute("COMMIT")
+        if rng.random() < 0.3 and w.execute("SELECT backstay_sync(5000)").fetchone()[0] == 1:
+            os.write(note, json.dumps([seq, status(w)["replicas"][0]["replicated_txid"]]).encode() + b"\n")
+threading.Thread(target=spill, daemon=True).start()
 """
 scope = {"sqlite3": sqlite3}
 exec(CHANGE, scope)
@@ -137,6 +162,78 @@ class RollbackTest(FaultCase):
         self.assert_same(self.restored())
         app.close()
         self.assertEqual([l["msg"] for a in self.apps for l in a.lines("ERROR")], [])
+
+    def spilling(self, mode):
+        """Kills the application somewhere in its transactions: what was acknowledged, [seq, txid] each."""
+        note = os.path.join(self.folder, "note")
+        open(note, "w", encoding="utf-8").close()
+        app = App(self, open_it=False)
+        app.do("c = connect()")
+        [[seq]] = app.sql("SELECT seq FROM meta")
+        self.assertTrue(app.sync(), app.stderr())
+        first = [seq, app.status()["replicas"][0]["replicated_txid"]]
+        app.do(f"note_path, seed, mode = {note!r}, {self.random.randrange(1 << 30)}, {mode!r}" + SPILLER)
+        time.sleep(self.random.random() * 0.5)
+        self.killed(app)
+        self.assertEqual([l["msg"] for l in app.lines("ERROR")], [])
+        with open(note, encoding="utf-8") as file:
+            return [first, *map(json.loads, file)]
+
+    def assert_restorable(self, acknowledged):
+        for seq, txid in acknowledged:
+            if (found := self.check(self.restored("-txid", str(txid)), seq)) != seq:
+                raise Corrupt(f"txid {txid} was acknowledged with transaction {seq}, it gives {found}")
+
+    def local_state(self):
+        """'whole', 'half' (a sound database, of no committed state) or 'damaged'."""
+        try:
+            if self.rows(self.db, "PRAGMA integrity_check") != [("ok",)]:
+                return "damaged"
+            self.check(self.db)
+            return "whole"
+        except Corrupt:
+            return "half"
+        except sqlite3.DatabaseError:
+            return "damaged"
+
+    def start_after(self, state):
+        """The next start, whatever the kill has left: the host lives; a sound database is shipped as it is."""
+        app = App(self, open_it=False)
+        if state == "damaged":
+            app.do("try:\n c = connect(); sql('SELECT seq FROM meta'); sql('CREATE TABLE IF NOT EXISTS more(a)')\n"
+                   " sql('INSERT INTO more VALUES(1)'); sql('SELECT backstay_sync(3000)')\n"
+                   "except sqlite3.Error as e: result = str(e)")
+        else:
+            app.do("c = connect()")
+            app.sql("UPDATE meta SET seq = seq")
+            self.assertTrue(app.sync(), app.stderr())
+            self.assert_same(self.restored())
+        app.close()
+        self.assertEqual([l["msg"] for l in app.lines("ERROR")], [])
+
+    def killed_without_a_journal(self, mode):
+        """At least three rounds, and one whose kill left half a transaction in the database."""
+        with contextlib.closing(sqlite3.connect(self.db)) as connection:
+            connection.executescript(SCHEMA)
+        everything, states = [], []
+        while len(states) < 3 or set(states) == {"whole"}:
+            self.assertLess(len(states), 20, "no kill came in the middle of a transaction")
+            self.tally.rounds += bool(states)
+            acknowledged = self.spilling(mode)
+            everything += acknowledged
+            states.append(self.local_state())
+            self.assert_restorable(acknowledged[-4:])
+            self.start_after(states[-1])
+            self.assert_restorable(self.random.sample(everything, min(4, len(everything))))
+            if states[-1] != "whole":
+                self.tool("restore", "-force", "-txid", str(everything[-1][1]), "-o", self.db, self.url)
+                self.tool("adopt", self.db)
+
+    def test_killed_with_the_journal_in_memory(self):
+        self.killed_without_a_journal("memory")
+
+    def test_killed_without_a_journal(self):
+        self.killed_without_a_journal("off")
 
 
 if __name__ == "__main__":

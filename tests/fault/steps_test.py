@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """Killed before every system call that changes a file: restore, pack, snapshot, retention, takeover.
 
-tests/support/syscall_fault counts the calls below the test's folder and kills at the n-th. A short pass
-tries every step of a restore and a random sample of the application's; a long one takes new samples.
+tests/support/syscall_fault counts the calls below a folder and kills at the n-th. Both passes try every step of a
+restore. Of the application's a short one samples those of the job that the test names; a long one goes through all
+calls below the replica, the state folder or the disk, a few evenly apart ones a round. A long round's failure repeats
+with `--seconds 1`.
 """
 
 import contextlib
@@ -39,6 +41,12 @@ def done():
 while not done() and time.monotonic() < end: time.sleep(0.005)
 c.close()
 """
+
+
+def spread(seed, calls, rounds):
+    """Numbers of calls, evenly apart. Where they begin moves with the seed: each call gets its turn."""
+    start = seed * 0.6180339887498949 % 1
+    return sorted({1 + int((i + start) * calls / rounds) for i in range(rounds)})
 
 
 class StepsCase(FaultCase):
@@ -122,7 +130,7 @@ class RestoreTest(StepsCase):
 
 
 class ApplicationTest(StepsCase):
-    sample = 4
+    short, long_rounds = 2, 6  # kills of a job, of a long round
     big = 600000  # bytes of the large rows
 
     def template(self):
@@ -141,14 +149,14 @@ class ApplicationTest(StepsCase):
             shutil.rmtree(path)
             shutil.copytree(path + ".template", path)
 
-    def play(self, at, want):
+    def play(self, at, folder, want):
+        """Killed at the at-th call below `folder`."""
         log = os.path.join(self.folder, "log")
         note = os.path.join(self.folder, "note")
         open(note, "w", encoding="utf-8").close()
         open(log, "w", encoding="utf-8").close()
         code = [PYTHON, "-c", APPLICATION, self.db, os.path.join(BUILD, "backstay.so"), note, want, log, str(self.big)]
-        # Only what lies below the replica and the disk counts; the notes are none of Backstay's.
-        survived = self.broken(at, *code, folder=self.folder + "/d" if at % 2 else self.folder + "/r", log=log)
+        survived = self.broken(at, *code, folder=folder, log=log)
         with open(note, encoding="utf-8") as file:
             return survived, int(file.read() or 0), open(log, encoding="utf-8").read()
 
@@ -174,25 +182,38 @@ class ApplicationTest(StepsCase):
         app.close()
         self.assertEqual([l["msg"] for l in app.lines("ERROR")], [], f"step {at}")
 
-    def each(self, want):
-        """Steps below the replica (even) and the disk (odd), in turn."""
-        counts = []
-        for parity in (2, 1):
+    def count(self, folder, want):
+        """Calls below the folder when nothing is killed."""
+        self.reset()
+        survived, _, log = self.play(0, folder, want)
+        self.assertTrue(survived)
+        self.assertTrue(all(text in log for text in want.split(",")), log)
+        self.assertGreater(self.steps(), 0, folder)
+        return self.steps()
+
+    def kill_at(self, steps, folder, want):
+        for at in steps:
             self.reset()
-            survived, _, log = self.play(1000000 + parity, want)
-            self.assertTrue(survived)
-            self.assertTrue(all(text in log for text in want.split(",")), log)
-            counts.append(self.steps())
-        for _ in range(self.sample):
-            parity = self.random.randrange(2)
-            at = self.random.randrange(counts[parity]) // 2 * 2 + 2 - parity
-            self.reset()
-            _, acknowledged, _ = self.play(at, want)
-            self.check(at, acknowledged)
+            _, acknowledged, _ = self.play(at, folder, want)
+            self.check(f"{at} below {folder[len(self.folder) + 1:]}", acknowledged)
+
+    def each(self, want, **jobs):
+        """jobs: folders of the replica that a job changes, and how many of the calls there are the job's (0: all)."""
+        self.random.seed(f"{self.seed} {want}")  # the tests of a short pass share their seed
+        anywhere = self.random.choice((self.replica, self.state, self.disk))
+        calls = self.count(anywhere, want)
+        if self.long:
+            return self.kill_at(spread(self.seed, calls, self.long_rounds), anywhere, want)
+        self.kill_at([self.random.randint(1, calls)], anywhere, want)
+        for name, first in jobs.items():
+            folder = os.path.join(self.replica, name)
+            calls = self.count(folder, want)
+            steps = range(1, min(first or calls, calls) + 1)
+            self.kill_at(self.random.sample(steps, self.short), folder, want)
 
     def test_pack_and_snapshot(self):
         self.template()
-        self.each("packed log objects,snapshot complete")
+        self.each("packed log objects,snapshot complete", pack=0, snapshot=0)
 
     def test_takeover(self):
         """The same in a database that was restored: it takes over, then packs."""
@@ -201,7 +222,7 @@ class ApplicationTest(StepsCase):
         shutil.rmtree(self.disk + ".template")
         os.mkdir(self.disk + ".template")
         self.tool("restore", "-o", os.path.join(self.disk + ".template", "app.db"), self.url)
-        self.each("took over the log,packed log objects")
+        self.each("took over the log,packed log objects", log=6)
 
     def test_retention(self):
         """What the template's snapshots and packs leave is too old once the first pack of the application is made."""
@@ -224,7 +245,7 @@ class ApplicationTest(StepsCase):
         shutil.copytree(self.disk, self.disk + ".template", symlinks=True)
         self.env["BACKSTAY_RETENTION"] = "1s"
         self.big = 800000
-        self.each("retention: deleted")
+        self.each("retention: deleted", pack=0, snapshot=0)
 
     def test_first_snapshot(self):
         with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as connection:
@@ -232,7 +253,7 @@ class ApplicationTest(StepsCase):
         os.mkdir(self.replica)
         shutil.copytree(self.replica, self.replica + ".template")
         shutil.copytree(self.disk, self.disk + ".template")
-        self.each("snapshot complete")
+        self.each("snapshot complete", snapshot=0)
 
 
 if __name__ == "__main__":

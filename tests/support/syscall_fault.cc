@@ -9,8 +9,11 @@
 // errno. FIRST: the first call that is broken, 1-based; 0: none. COUNT: calls broken from there on.
 // The number of calls seen is written to the file REPORT when the command ends. With
 // SYSCALL_FAULT_SYNCED in the environment every file is copied into that folder before it is
-// fsynced, named INODE-BIRTH: what a power cut would leave at least. Exit status: the command's, or
-// 128 + the signal that ended it; 125 when ptrace is not permitted.
+// fsynced, named INODE-BIRTH: what a power cut would leave at least. What happens to names is noted
+// there in `names`, before it happens, for a power cut may undo it: "create PATH", "unlink PATH
+// KEPT", "rename FROM TO KEPT", "sync PATH" with tabs between; KEPT is a link to the file that lost
+// its name, "-": none. Exit status: the command's, or 128 + the signal that ended it; 125 when
+// ptrace is not permitted.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,6 +68,13 @@ const std::vector<Call>& Calls() {
   return calls;
 }
 
+// Where a system has only the calls that take a folder, these are none.
+#ifdef SYS_rename
+constexpr long kOpen = SYS_open, kUnlink = SYS_unlink, kRename = SYS_rename;
+#else
+constexpr long kOpen = -1, kUnlink = -1, kRename = -1;
+#endif
+
 constexpr int kStart = 4;  // memory calls of a thread as it starts
 
 struct Plan {
@@ -79,22 +89,25 @@ struct Plan {
   std::map<pid_t, int> of_thread;  // memory calls
 };
 
-std::string PathOf(pid_t thread, const Call& call, const __ptrace_syscall_info& info) {
-  char buffer[4096] = {};
-  if (call.fd >= 0) {
-    std::string link = "/proc/" + std::to_string(thread) + "/fd/" +
-                       std::to_string(static_cast<int>(info.seccomp.args[call.fd]));
-    ssize_t got = readlink(link.c_str(), buffer, sizeof buffer - 1);
-    return got > 0 ? std::string(buffer, static_cast<size_t>(got)) : "";
-  }
+std::string TextAt(pid_t thread, uint64_t address) {
+  char buffer[257] = {};
   iovec local{buffer, 256};
-  iovec remote{reinterpret_cast<void*>(info.seccomp.args[call.path]), 256};
+  iovec remote{reinterpret_cast<void*>(address), 256};
   // What lies behind the end of the string may not be mapped.
   for (size_t n : {256, 64, 16}) {
     local.iov_len = remote.iov_len = n;
     if (process_vm_readv(thread, &local, 1, &remote, 1, 0) > 0) break;
   }
   return buffer;
+}
+
+std::string PathOf(pid_t thread, const Call& call, const __ptrace_syscall_info& info) {
+  if (call.fd < 0) return TextAt(thread, info.seccomp.args[call.path]);
+  char buffer[4096] = {};
+  std::string link = "/proc/" + std::to_string(thread) + "/fd/" +
+                     std::to_string(static_cast<int>(info.seccomp.args[call.fd]));
+  ssize_t got = readlink(link.c_str(), buffer, sizeof buffer - 1);
+  return got > 0 ? std::string(buffer, static_cast<size_t>(got)) : "";
 }
 
 bool IsOurs(pid_t thread) {
@@ -106,14 +119,12 @@ bool IsOurs(pid_t thread) {
   return read_it && std::string(name).compare(0, 8, "backstay") == 0;
 }
 
+bool Opens(const Call& call) { return call.number == SYS_openat || call.number == kOpen; }
+
 // An open that makes nothing changes nothing.
 bool OnlyReads(const Call& call, const __ptrace_syscall_info& info) {
   if (call.reads) return true;
-  bool opens = call.number == SYS_openat;
-#ifdef SYS_open
-  opens = opens || call.number == SYS_open;
-#endif
-  return opens && (info.seccomp.args[call.path + 1] & (O_CREAT | O_TRUNC)) == 0;
+  return Opens(call) && (info.seccomp.args[call.path + 1] & (O_CREAT | O_TRUNC)) == 0;
 }
 
 // End of the heap; 0: there is none.
@@ -157,6 +168,33 @@ void KeepSynced(pid_t thread, int fd, const std::string& folder) {
   if (to >= 0) close(to);
 }
 
+// A link that outlives the name, after a tab; "-": there is no such file.
+std::string Kept(const std::string& path, const Plan& plan) {
+  std::string kept = plan.synced + "/kept-" + std::to_string(plan.seen);
+  return "\t" + (link(path.c_str(), kept.c_str()) == 0 ? kept : "-");
+}
+
+void NoteNames(pid_t thread, const Call& call, const __ptrace_syscall_info& info,
+               const Plan& plan) {
+  const std::string path = PathOf(thread, call, info);
+  const long number = call.number;
+  std::string line;
+  if (number == SYS_fsync || number == SYS_fdatasync) {
+    line = "sync\t" + path;
+  } else if (Opens(call) && !OnlyReads(call, info) && access(path.c_str(), F_OK) != 0) {
+    line = "create\t" + path;
+  } else if (number == SYS_unlinkat || number == kUnlink) {
+    line = "unlink\t" + path + Kept(path, plan);
+  } else if (number == SYS_renameat || number == SYS_renameat2 || number == kRename) {
+    std::string to = TextAt(thread, info.seccomp.args[number == kRename ? 1 : 3]);
+    line = "rename\t" + path + "\t" + to + Kept(to, plan);
+  }
+  FILE* names = line.empty() ? nullptr : fopen((plan.synced + "/names").c_str(), "a");
+  if (names == nullptr) return;
+  fprintf(names, "%s\n", line.c_str());
+  fclose(names);
+}
+
 // Whether the plan counts this call.
 bool Counts(pid_t thread, const Call& call, const __ptrace_syscall_info& info, Plan* plan) {
   if (plan->memory || (call.fd < 0 && call.path < 0)) {
@@ -176,7 +214,9 @@ void OnCall(pid_t process, pid_t thread, Plan* plan) {
     if (call.number != static_cast<long>(info.seccomp.nr)) continue;
     if (!Counts(thread, call, info, plan)) return;
     bool sync = call.number == SYS_fsync || call.number == SYS_fdatasync;
-    if (sync && !plan->synced.empty()) {
+    const bool keeps = !plan->synced.empty() && !plan->memory;
+    if (keeps) NoteNames(thread, call, info, *plan);
+    if (sync && keeps) {
       KeepSynced(thread, static_cast<int>(info.seccomp.args[0]), plan->synced);
     }
     ++plan->seen;

@@ -63,6 +63,8 @@ class Jobs {
 
   // Pack (packer.cc).
   Status Pack();
+  // kUnavailable until the store lists this pack.
+  Status Listed(uint64_t first, uint64_t last);
 
   // Retention (pruner.cc).
   Status Prune();

@@ -1,5 +1,7 @@
 // Jobs, the pack: concatenates the oldest single log objects, then deletes them. Takeover objects
 // are packed too but stay under log/: their number is the one that a stale writer would try next.
+// Nothing is deleted before the store's list shows the pack: who reads or goes on with the log looks
+// there, and would take a freed number for the end of the log.
 
 #include <algorithm>
 #include <utility>
@@ -16,6 +18,20 @@ constexpr uint64_t kMaxBytes = 4 << 20;
 constexpr uint64_t kRoomForLast = 4 << 20;  // log objects are about this large at most
 
 }  // namespace
+
+Status Jobs::Listed(uint64_t first, uint64_t last) {
+  const std::string key = PackKey(first, last);
+  ListOptions options;
+  options.prefix = "pack/";
+  options.start_after = PackKey(first, 0);
+  Result<std::vector<ObjectInfo>> packs = core_->options.client->List(options);
+  if (!packs.ok()) return packs.status();
+  for (const ObjectInfo& pack : *packs) {
+    if (pack.key == key) return Status::Ok();
+  }
+  return {Code::kUnavailable,
+          core_->options.replica + " does not list " + key + ", which it has taken", true};
+}
 
 Status Jobs::Pack() {
   uint64_t first = 0;
@@ -61,6 +77,7 @@ Status Jobs::Pack() {
   core_->Log(Level::kDebug,
              "packed log objects " + std::to_string(first) + " to " + std::to_string(last));
   ReplicaGrew(std::nullopt);
+  BACKSTAY_TRY(Persist([&] { return Listed(first, last); }));
   Status deleted = Persist([&] { return core_->options.client->Delete(singles); });
   // Readers ignore singles that a pack covers: a store that does not let us delete only keeps more
   // objects.
