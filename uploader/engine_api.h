@@ -86,8 +86,8 @@ enum BackstayLevel { BACKSTAY_DEBUG, BACKSTAY_INFO, BACKSTAY_WARN, BACKSTAY_ERRO
 typedef struct BackstayEngine {
   uint32_t version;
   /* Starts replication of one database. 0: *db is set and host belongs to the engine until
-  ** release(). Otherwise `error` (capacity n) says why, and is empty if memory ran out: then it
-  ** may be asked again; host stays the caller's. */
+  ** release(). Otherwise `error` (capacity n) says why, and is empty if memory or file
+  ** descriptors ran out: then it may be asked again; host stays the caller's. */
   int (*open)(const BackstayOpen *options, BackstayDb **db, char *error, size_t n);
   /* The host's last connection in this process is gone (called before its file is closed,
   ** after the WAL is deleted, if it is). The engine finishes on its own, then calls

@@ -11,6 +11,7 @@ namespace backstay {
 std::atomic<uint32_t> fail_one_in{0};
 std::atomic<uint32_t> fail_at{0};
 std::atomic<bool> fail_from_there{false};
+std::atomic<bool> fail_malloc{false};
 std::atomic<const char*> fail_on{"backstay-"};
 
 namespace {
@@ -37,9 +38,37 @@ bool MustFail() {
 }  // namespace
 }  // namespace backstay
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+extern "C" {
+
+void* __libc_malloc(size_t size);                 // NOLINT: glibc's names
+void* __libc_calloc(size_t n, size_t size);       // NOLINT
+void* __libc_realloc(void* memory, size_t size);  // NOLINT
+
+void* malloc(size_t size) {
+  return backstay::fail_malloc && backstay::MustFail() ? nullptr : __libc_malloc(size);
+}
+void* calloc(size_t n, size_t size) {
+  return backstay::fail_malloc && backstay::MustFail() ? nullptr : __libc_calloc(n, size);
+}
+void* realloc(void* memory, size_t size) {
+  return backstay::fail_malloc && backstay::MustFail() ? nullptr : __libc_realloc(memory, size);
+}
+
+}  // extern "C"
+
+#else
+
+namespace {
+void* __libc_malloc(size_t size) { return malloc(size); }  // NOLINT
+}  // namespace
+
+#endif
+
 // All that pair with the two below: sanitizers bring their own of those that are left out.
 void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  return backstay::MustFail() ? nullptr : malloc(size != 0 ? size : 1);
+  return backstay::MustFail() ? nullptr : __libc_malloc(size != 0 ? size : 1);
 }
 void* operator new(size_t size) {
   void* memory = operator new(size, std::nothrow);

@@ -1,4 +1,4 @@
-// operator new that fails on the threads and as often as a test says.
+// Allocations that fail on the threads and as often as a test says.
 //
 // For one program: linking failing_new.cc replaces its allocation functions. Any thread.
 
@@ -16,6 +16,9 @@ extern std::atomic<uint32_t> fail_one_in;
 extern std::atomic<uint32_t> fail_at;
 // ... unless all behind it fail, too; then 1, ...
 extern std::atomic<bool> fail_from_there;
+// ... which for all of these means operator new, or with it malloc(), calloc() and realloc(), as
+// the libraries call them (not under a sanitizer, which has its own), ...
+extern std::atomic<bool> fail_malloc;
 // ... on the threads whose name begins so.
 extern std::atomic<const char*> fail_on;
 

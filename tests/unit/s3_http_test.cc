@@ -91,6 +91,7 @@ TEST_CASE("a body over the limit is refused, announced or not") {
 }
 
 TEST_CASE("memory that runs out at any allocation fails one request, not the next") {
+  fail_malloc = GENERATE(false, true);
   char name[16] = "";
   prctl(PR_GET_NAME, name);
   fail_on = "requester";
@@ -109,7 +110,10 @@ TEST_CASE("memory that runs out at any allocation fails one request, not the nex
     Status status = Caught([&] { return transport.Send(request).status(); });
     failed = fail_at.exchange(0) == 0;
     prctl(PR_SET_NAME, name);
-    if (failed) {
+    if (failed && fail_malloc) {
+      // Some of what curl asks for it can do without, or it has its own word for it.
+      CHECK((status.ok() || (status.code() == Code::kUnavailable && status.retryable())));
+    } else if (failed) {
       CHECK(status.code() == Code::kUnavailable);
       CHECK(status.message() == "out of memory");
     } else {
@@ -118,6 +122,7 @@ TEST_CASE("memory that runs out at any allocation fails one request, not the nex
     CHECK(transport.Send(request).ok());
     transport.Cancel();
   }
+  fail_malloc = false;
   CHECK(n > 8);
 }
 

@@ -29,7 +29,8 @@ Status Status::Errno(const std::string& context, int errnum) {
   if (errnum == ENOENT) code = Code::kNotFound;
   if (errnum == EEXIST) code = Code::kExists;
   if (errnum == EACCES || errnum == EPERM || errnum == EROFS) code = Code::kDenied;
-  return {code, context + ": " + std::generic_category().message(errnum)};
+  const bool ran_out = errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM;
+  return {code, context + ": " + std::generic_category().message(errnum), ran_out};
 }
 
 Status Status::Wrap(const std::string& context) const {

@@ -38,7 +38,8 @@ class [[nodiscard]] Status {
       : code_(code), retryable_(retryable), message_(std::move(message)) {}
 
   static Status Ok() { return {}; }
-  // "context: strerror(errnum)"; ENOENT, EACCES, EEXIST get their own codes.
+  // "context: strerror(errnum)"; ENOENT, EACCES, EEXIST get their own codes. Retryable if the
+  // process ran out of file descriptors or memory.
   static Status Errno(const std::string& context, int errnum);
 
   bool ok() const { return code_ == Code::kOk; }

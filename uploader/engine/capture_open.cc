@@ -57,7 +57,7 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   }
   if (!placed.ok()) {
     core_->capture.reset();
-    if (!placed.retryable()) Failed(placed);
+    if (placed.code() != Code::kUnavailable) Failed(placed);
     return false;
   }
   core_->encoding = core_->ship.restorable;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,8 @@ Engine::Engine(SettingsSources sources)
     : sources_(std::move(sources)),
       settings_(LoadSettings(sources_)),
       logger_(LogOptionsFrom(settings_)) {
+  // Whoever makes it tries again.
+  if (!settings_.ok() && settings_.status().retryable()) throw std::bad_alloc();
   // OpenSSL would clean itself up at exit before the shim's drain runs: exit handlers run last in,
   // first out.
   OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);

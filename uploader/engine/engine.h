@@ -23,6 +23,7 @@ namespace backstay {
 
 class Engine {
  public:
+  // Throws std::bad_alloc if memory or file descriptors ran out.
   explicit Engine(SettingsSources sources);
 
   // The settings as they were read at the start, or why they cannot be used.

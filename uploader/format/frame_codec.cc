@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <new>
 
 // For the parameters that leave the magic number out.
 #define ZSTD_STATIC_LINKING_ONLY
@@ -17,6 +18,12 @@ constexpr int kLevel = 1;
 // 512 KiB of hash table: fits the second-level cache, and covers a frame and its prefix.
 constexpr int kMaxHashLog = 17;
 
+// A codec without it would fail for ever: whoever makes it tries again.
+template <typename Context>
+Context* OrThrow(Context* context) {
+  return context != nullptr ? context : throw std::bad_alloc();
+}
+
 Status OutOfMemory() { return {Code::kIo, "zstd: out of memory"}; }
 
 Status ZstdFailure(const char* doing, size_t code) {
@@ -25,16 +32,13 @@ Status ZstdFailure(const char* doing, size_t code) {
 
 }  // namespace
 
-FrameDecoder::FrameDecoder() : context_(ZSTD_createDCtx()) {
-  if (context_ != nullptr) {
-    ZSTD_DCtx_setParameter(context_, ZSTD_d_format, ZSTD_f_zstd1_magicless);
-  }
+FrameDecoder::FrameDecoder() : context_(OrThrow(ZSTD_createDCtx())) {
+  ZSTD_DCtx_setParameter(context_, ZSTD_d_format, ZSTD_f_zstd1_magicless);
 }
 
 FrameDecoder::~FrameDecoder() { ZSTD_freeDCtx(context_); }
 
 Status FrameDecoder::Decode(Bytes prefix, Bytes frame, uint8_t* out, size_t size) {
-  if (context_ == nullptr) return OutOfMemory();
   ZSTD_DCtx_reset(context_, ZSTD_reset_session_only);
   // Raw content, for this frame only: bytes of a page must never be taken for a trained dictionary.
   size_t code = ZSTD_DCtx_refPrefix(context_, prefix.data(), prefix.size());
@@ -45,12 +49,11 @@ Status FrameDecoder::Decode(Bytes prefix, Bytes frame, uint8_t* out, size_t size
   return Status::Ok();
 }
 
-FrameEncoder::FrameEncoder() : context_(ZSTD_createCCtx()) {}
+FrameEncoder::FrameEncoder() : context_(OrThrow(ZSTD_createCCtx())) {}
 
 FrameEncoder::~FrameEncoder() { ZSTD_freeCCtx(context_); }
 
 Result<Bytes> FrameEncoder::Compress(Bytes prefix, Bytes images) {
-  if (context_ == nullptr) return OutOfMemory();
   size_t reach = prefix.size() + images.size();
   int window_log = std::max<int>(ZSTD_WINDOWLOG_MIN, std::bit_width(reach - 1));
   auto set = [this](ZSTD_cParameter parameter, int value) {

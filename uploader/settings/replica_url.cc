@@ -1,15 +1,13 @@
 #include "uploader/settings/replica_url.h"
 
-#include <curl/curl.h>
-
 #include <algorithm>
 #include <filesystem>
-#include <memory>
 #include <set>
 #include <string_view>
 
 #include "uploader/settings/table.h"
 #include "uploader/settings/units.h"
+#include "uploader/settings/url_parts.h"
 
 namespace backstay {
 namespace {
@@ -92,19 +90,9 @@ Status CheckPrefix(const std::string& prefix) {
 // Whether `endpoint` is a plain http(s) host with or without a port.
 bool IsPlainEndpoint(const std::string& endpoint) {
   if (endpoint.rfind("http://", 0) != 0 && endpoint.rfind("https://", 0) != 0) return false;
-  std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), curl_url_cleanup);
-  if (!url || curl_url_set(url.get(), CURLUPART_URL, endpoint.c_str(), 0) != CURLUE_OK) {
-    return false;
-  }
-  auto part = [&](CURLUPart which) {
-    char* text = nullptr;
-    std::string value;
-    if (curl_url_get(url.get(), which, &text, 0) == CURLUE_OK) value = text;
-    curl_free(text);
-    return value;
-  };
-  return !part(CURLUPART_HOST).empty() && part(CURLUPART_PATH) == "/" &&
-         part(CURLUPART_USER).empty() && part(CURLUPART_PASSWORD).empty() &&
+  const UrlParts url(endpoint);
+  return url.valid() && !url.Part(CURLUPART_HOST).empty() && url.Part(CURLUPART_PATH) == "/" &&
+         url.Part(CURLUPART_USER).empty() && url.Part(CURLUPART_PASSWORD).empty() &&
          endpoint.find_first_of("?#@") == std::string::npos;
 }
 

@@ -60,8 +60,10 @@ Status ReadConfigFile(const SettingsSources& sources, bool replicas_replaced, Se
   Result<std::string> text = ReadFile(path, kMaxConfigBytes);
   if (!text.ok()) {
     if (optional && text.error().code() == Code::kNotFound) return {};
-    return Invalid((optional ? "" : from + ": ") +
-                   "the configuration cannot be read: " + text.error().message());
+    return {Code::kInvalid,
+            (optional ? "" : from + ": ") +
+                "the configuration cannot be read: " + text.error().message(),
+            text.error().retryable()};
   }
   return ReadSettingsJson(*text, sources, replicas_replaced, out).Wrap(path);
 }

@@ -60,12 +60,17 @@ class SigpipeBlock {
   bool was_pending_ = false;
 };
 
+// Of what copies a text. A request without it would be another one.
+void SetText(CURL* easy, CURLoption option, const std::string& text) {
+  if (curl_easy_setopt(easy, option, text.c_str()) == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
+}
+
 struct HeaderList {
   curl_slist* list = nullptr;
   ~HeaderList() { curl_slist_free_all(list); }
   void Add(const std::string& line) {
     curl_slist* longer = curl_slist_append(list, line.c_str());
-    if (longer == nullptr) throw std::bad_alloc();  // a request without it would be another one
+    if (longer == nullptr) throw std::bad_alloc();
     list = longer;
   }
   void Add(std::string name, const std::string& value) { Add(name.append(": ").append(value)); }
@@ -167,12 +172,12 @@ void SetMethod(CURL* easy, const HttpRequest& request) {
   } else {
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
   }
-  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  SetText(easy, CURLOPT_CUSTOMREQUEST, request.method);
 }
 
 void SetOptions(CURL* easy, const CurlOptions& options) {
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  SetText(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));  // NOLINT
   curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -182,7 +187,7 @@ void SetOptions(CURL* easy, const CurlOptions& options) {
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_timeout_s));
   // Without it a cancelled request waits for the name lookup that it started.
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, "backstay");
+  SetText(easy, CURLOPT_USERAGENT, "backstay");
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, options.skip_verify ? 0L : 1L);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, options.skip_verify ? 0L : 2L);
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, OnBytes<TakeHeader>);
@@ -235,11 +240,15 @@ std::string HttpResponse::Header(const std::string& name) const {
 class CurlTransport::Pool {
  public:
   struct Handle {
-    CURLM* multi = curl_multi_init();
-    CURL* easy = curl_easy_init();
-    ~Handle() {
-      curl_easy_cleanup(easy);
-      curl_multi_cleanup(multi);
+    std::unique_ptr<CURLM, decltype(&curl_multi_cleanup)> multi_owner;
+    std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy_owner;
+    CURLM* const multi = multi_owner.get();
+    CURL* const easy = easy_owner.get();
+    explicit Handle(const CurlOptions& options)
+        : multi_owner(curl_multi_init(), &curl_multi_cleanup),
+          easy_owner(curl_easy_init(), &curl_easy_cleanup) {
+      if (multi == nullptr || easy == nullptr) throw std::bad_alloc();
+      SetOptions(easy, options);
     }
   };
 
@@ -260,8 +269,7 @@ class CurlTransport::Pool {
     busy_.reserve(busy_.size() + 1);
     std::unique_ptr<Handle> handle;
     if (idle_.empty()) {
-      handle = std::make_unique<Handle>();
-      SetOptions(handle->easy, options_);
+      handle = std::make_unique<Handle>(options_);
     } else {
       handle = std::move(idle_.back());
       idle_.pop_back();
@@ -283,7 +291,7 @@ class CurlTransport::Pool {
 
   // Runs the transfer that is set up in `handle`; CURLE_OK with *done false when cancelled.
   CURLcode Perform(Handle* handle, bool* done) {
-    curl_multi_add_handle(handle->multi, handle->easy);
+    if (curl_multi_add_handle(handle->multi, handle->easy) != CURLM_OK) throw std::bad_alloc();
     CURLcode code = Drive(handle, done);
     curl_multi_remove_handle(handle->multi, handle->easy);
     return code;
@@ -351,7 +359,7 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   Exchange exchange{.easy = easy, .max_response = request.max_response, .resend = request.resend};
   SetMethod(easy, request);
   SetExchange(easy, &exchange);
-  curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
+  SetText(easy, CURLOPT_URL, request.url);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.list);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
 

@@ -1,9 +1,8 @@
 #include "uploader/storage/s3_endpoint.h"
 
-#include <curl/curl.h>
-
-#include <memory>
 #include <string_view>
+
+#include "uploader/settings/url_parts.h"
 
 namespace backstay {
 namespace {
@@ -34,16 +33,6 @@ std::string AwsEndpoint(const std::string& region) {
   return "https://s3." + region + (china ? ".amazonaws.com.cn" : ".amazonaws.com");
 }
 
-using Url = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
-
-std::string Part(const Url& url, CURLUPart part, unsigned flags = 0) {
-  char* text = nullptr;
-  if (curl_url_get(url.get(), part, &text, flags) != CURLUE_OK) return "";
-  std::string out = text;
-  curl_free(text);
-  return out;
-}
-
 Status BadEndpoint(const std::string& why) {
   return {Code::kInvalid, "endpoint: " + why + "; write http://host[:port] or https://host[:port]"};
 }
@@ -65,13 +54,13 @@ Status CheckNames(const ReplicaSettings& settings) {
 }
 
 // Refuses what has no meaning in an endpoint; user information may be a secret and is not shown.
-Status CheckParts(const Url& url, const std::string& endpoint) {
-  if (!Part(url, CURLUPART_USER).empty() || !Part(url, CURLUPART_PASSWORD).empty()) {
+Status CheckParts(const UrlParts& url, const std::string& endpoint) {
+  if (!url.Part(CURLUPART_USER).empty() || !url.Part(CURLUPART_PASSWORD).empty()) {
     return BadEndpoint("must not hold a user name or password");
   }
-  std::string scheme = Part(url, CURLUPART_SCHEME);
+  std::string scheme = url.Part(CURLUPART_SCHEME);
   if (scheme != "http" && scheme != "https") return BadEndpoint("`" + endpoint + "` is not HTTP");
-  if (!Part(url, CURLUPART_QUERY).empty() || !Part(url, CURLUPART_FRAGMENT).empty()) {
+  if (!url.Part(CURLUPART_QUERY).empty() || !url.Part(CURLUPART_FRAGMENT).empty()) {
     return BadEndpoint("`" + endpoint + "` must end after the host or path");
   }
   return Status::Ok();
@@ -84,18 +73,16 @@ Result<S3Endpoint> ResolveS3Endpoint(const ReplicaSettings& settings) {
   std::string endpoint =
       settings.endpoint.empty() ? AwsEndpoint(settings.region) : settings.endpoint;
   if (endpoint.find("://") == std::string::npos) endpoint = "https://" + endpoint;
-  Url url(curl_url(), &curl_url_cleanup);
-  if (curl_url_set(url.get(), CURLUPART_URL, endpoint.c_str(), 0) != CURLUE_OK) {
-    return BadEndpoint("it is not a URL");
-  }
+  const UrlParts url(endpoint);
+  if (!url.valid()) return BadEndpoint("it is not a URL");
   BACKSTAY_TRY(CheckParts(url, endpoint));
 
   S3Endpoint out;
-  std::string host = Part(url, CURLUPART_HOST);
-  out.scheme = Part(url, CURLUPART_SCHEME);
-  std::string port = Part(url, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
+  std::string host = url.Part(CURLUPART_HOST);
+  out.scheme = url.Part(CURLUPART_SCHEME);
+  std::string port = url.Part(CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
   if (!port.empty()) port = ":" + port;
-  out.path = Part(url, CURLUPART_PATH, CURLU_URLDECODE);
+  out.path = url.Part(CURLUPART_PATH, CURLU_URLDECODE);
   while (EndsWith(out.path, "/")) out.path.pop_back();
   out.display = out.scheme + "://" + host + port + out.path;
   if (!settings.force_path_style && NeedsVirtualHost(host) &&
