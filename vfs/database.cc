@@ -2,7 +2,6 @@
 
 #include <strings.h>
 
-#include <algorithm>
 #include <exception>
 #include <memory>
 #include <new>
@@ -59,12 +58,13 @@ void Database::EnsureEngine() noexcept {
   try {
     OpenEngine();
   } catch (const std::exception&) {
-    tried_ = false;
     starved_ = true;
     error_ = "out of memory";  // needs none
     process_->SayOnce(BACKSTAY_ERROR, path(),
-                      "out of memory; this database is not replicated until there is some");
+                      "out of memory or file descriptors; this database is not replicated until "
+                      "there are some");
   }
+  tried_ = !starved_;
 }
 
 void Database::RetryEngine() noexcept {
@@ -74,6 +74,7 @@ void Database::RetryEngine() noexcept {
 void Database::OpenEngine() {
   const BackstayEngine* engine = process_->Engine(&error_);
   if (engine == nullptr) {
+    if (error_.empty()) throw std::bad_alloc();
     process_->SayOnce(BACKSTAY_ERROR, {}, error_ + "; databases are not replicated");
     return;
   }
@@ -81,7 +82,10 @@ void Database::OpenEngine() {
   context->process = process_;
   context->database = this;
   context->file = HostFile::Open(options_.inner, path());
-  if (context->file == nullptr) return Failed("cannot open the database a second time to read it");
+  if (context->file == nullptr) {
+    starved_ = true;
+    return Failed("cannot open the database a second time to read it (tried again at each commit)");
+  }
 
   std::vector<const char*> params;
   for (const auto& [name, value] : options_.parameters) {
@@ -120,24 +124,22 @@ void Database::CloseEngine() noexcept {
   if (opened != nullptr) engine_.load()->close(opened);
 }
 
-void Database::AddIndex(const volatile void* shm) noexcept {
+void Database::AddIndex(MappedIndex* index) noexcept {
   std::lock_guard lock(index_mutex_);
-  try {
-    indexes_.push_back(shm);
-  } catch (const std::exception&) {
-    // wal_position() does without this connection.
-  }
+  index->next = indexes_;
+  indexes_ = index;
 }
 
-void Database::RemoveIndex(const volatile void* shm) noexcept {
+void Database::RemoveIndex(MappedIndex* index) noexcept {
   std::lock_guard lock(index_mutex_);
-  auto it = std::find(indexes_.begin(), indexes_.end(), shm);
-  if (it != indexes_.end()) indexes_.erase(it);
+  MappedIndex** place = &indexes_;
+  while (*place != nullptr && *place != index) place = &(*place)->next;
+  if (*place != nullptr) *place = index->next;
 }
 
 int Database::HostPosition(BackstayWalPosition* position) noexcept {
   std::lock_guard lock(index_mutex_);
-  return !indexes_.empty() && ReadWalIndex(indexes_.back(), position) ? 1 : 0;
+  return indexes_ != nullptr && ReadWalIndex(indexes_->shm, position) ? 1 : 0;
 }
 
 void Database::NoteIndex(const volatile void* shm) noexcept {
@@ -160,6 +162,11 @@ void Database::NoteCommitFrame(const BackstayWalPosition& position) noexcept {
   std::lock_guard lock(note_mutex_);
   commit_frame_ = position;
   commit_frame_set_ = true;
+}
+
+void Database::ForgetCommitFrame() noexcept {
+  std::lock_guard lock(note_mutex_);
+  commit_frame_set_ = false;
 }
 
 void Database::CommitDone(const volatile void* shm) noexcept {
@@ -275,6 +282,7 @@ std::string Database::Status() {
 }
 
 bool Database::Sync(int timeout_ms) noexcept {
+  RetryEngine();
   return db() != nullptr && engine_.load()->sync(db(), timeout_ms) == 1;
 }
 

@@ -33,6 +33,12 @@ struct DatabaseOptions {
   InnerVfs inner;
 };
 
+// The wal-index that a connection has mapped. In a list, so that noting it needs no memory.
+struct MappedIndex {
+  const volatile void* shm;  // region 0; NULL while it is not mapped
+  MappedIndex* next;
+};
+
 class Database {
  public:
   Database(Process* process, DatabaseOptions options)
@@ -46,19 +52,21 @@ class Database {
 
   // Asks the engine to replicate, once. REQUIRES: none of our mutexes is held.
   void EnsureEngine() noexcept;
-  // Again, if memory ran out then.
+  // Again, if memory or file descriptors ran out then.
   void RetryEngine() noexcept;
   // The last connection goes: hands the database back. Later calls do nothing.
   void CloseEngine() noexcept;
 
-  // A wal-index region 0 was mapped or is about to be unmapped.
-  void AddIndex(const volatile void* shm) noexcept;
-  void RemoveIndex(const volatile void* shm) noexcept;
+  // A wal-index was mapped or is about to be unmapped.
+  void AddIndex(MappedIndex* index) noexcept;
+  void RemoveIndex(MappedIndex* index) noexcept;
   // Tells the engine if the wal-index has moved since the last call. REQUIRES: shm stays mapped.
   void NoteIndex(const volatile void* shm) noexcept;
 
-  // A commit frame was written; it counts once the transaction is through.
+  // A commit frame was written; it counts once the transaction is through...
   void NoteCommitFrame(const BackstayWalPosition& position) noexcept;
+  // ... which it will not be if the WAL could not be written or synced.
+  void ForgetCommitFrame() noexcept;
   // The transaction is through. `shm`: the connection's wal-index, NULL in EXCLUSIVE locking mode.
   void CommitDone(const volatile void* shm) noexcept;
 
@@ -106,7 +114,8 @@ class Database {
   Process* const process_;
   const DatabaseOptions options_;
 
-  // Counts of Process. Connections change under its mutex; a database that is in its map has one.
+  // Counts of Process. Connections (and open WALs, whose connection may be none of ours) change
+  // under its mutex; a database that is in its map has one.
   std::atomic<int> users_ = 0;
   std::atomic<int> connections_ = 0;
 
@@ -125,9 +134,9 @@ class Database {
 
   // Never held while the engine is called: the engine's threads take it.
   std::mutex index_mutex_;
-  std::vector<const volatile void*> indexes_;  // guarded by index_mutex_; one entry per connection
+  MappedIndex* indexes_ = nullptr;  // guarded by index_mutex_; one per connection, the newest first
 
-  std::atomic<bool> starved_ = false;  // written under open_mutex_
+  std::atomic<bool> starved_ = false;  // the engine is to be asked again; written under open_mutex_
   std::atomic<int> wals_ = 0;
   std::atomic<bool> unreadable_ = false;
   std::atomic<bool> journal_off_ = false;

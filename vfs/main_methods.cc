@@ -14,10 +14,10 @@ namespace backstay {
 namespace {
 
 void SetShm(ShimFile* shim, const volatile void* shm) {
-  if (shim->shm == shm) return;
-  if (shim->shm != nullptr) shim->database->RemoveIndex(shim->shm);
-  shim->shm = shm;
-  if (shm != nullptr) shim->database->AddIndex(shm);
+  if (shim->index.shm == shm) return;
+  if (shim->index.shm != nullptr) shim->database->RemoveIndex(&shim->index);
+  shim->index.shm = shm;
+  if (shm != nullptr) shim->database->AddIndex(&shim->index);
 }
 
 // A connection that was adopted with its WAL open has mapped the wal-index before the shim came.
@@ -28,14 +28,18 @@ void FindShm(ShimFile* shim, sqlite3_file* pFile) {
 }
 
 // In a rollback-journal mode the journal is gone, and the lock still held. The first commit of a
-// database comes before it is replicated; opening finds it in the file.
+// database comes before it is replicated; opening finds it in the file, and it waits like any
+// other.
 void CommitPhaseTwo(ShimFile* shim, sqlite3_file* pFile) {
-  shim->database->RetryEngine();
-  if (EndWrites(shim, pFile, /*committed=*/true)) return shim->database->WaitForBucket();
-  if (shim->shm != nullptr || shim->database->wal_open()) {
-    return shim->database->CommitDone(shim->shm);
-  }
+  Database* database = shim->database;
+  const bool in_wal = shim->index.shm != nullptr || database->wal_open();
+  const bool replicated = database->replicated();
+  // The WAL may have been opened without memory to ask.
+  if (!replicated) in_wal ? database->EnsureEngine() : database->RetryEngine();
+  if (EndWrites(shim, pFile, /*committed=*/true)) return database->WaitForBucket();
+  if (in_wal) return database->CommitDone(shim->index.shm);
   LookAtMode(shim, pFile);
+  if (!replicated) database->WaitForBucket();
 }
 
 int AnswerQuery(ShimFile* shim, Query* query) {
@@ -138,16 +142,16 @@ int MainShmMap(sqlite3_file* pFile, int iRegion, int szRegion, int bExtend,
 int MainShmLock(sqlite3_file* pFile, int ofst, int n, int flags) noexcept {
   ShimFile* shim = ShimOf(pFile);
   if (!IsOurs(shim)) return shim->inner->xShmLock(pFile, ofst, n, flags);
-  if (shim->shm == nullptr) FindShm(shim, pFile);
+  if (shim->index.shm == nullptr) FindShm(shim, pFile);
   // The end of a transaction: all frames are written and the wal-index names the last one. Until
   // the lock is gone nobody can add to it.
   const bool writer_leaves = flags == (SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE) &&
                              ofst <= kWalWriteLock && kWalWriteLock < ofst + n;
-  if (writer_leaves && shim->shm != nullptr) shim->database->NoteIndex(shim->shm);
+  if (writer_leaves && shim->index.shm != nullptr) shim->database->NoteIndex(shim->index.shm);
   const int rc = shim->inner->xShmLock(pFile, ofst, n, flags);
   // What others committed, in this process past the shim or in another one.
   const bool acquired = rc == SQLITE_OK && (flags & SQLITE_SHM_LOCK) != 0;
-  if (acquired && shim->shm != nullptr) shim->database->NoteIndex(shim->shm);
+  if (acquired && shim->index.shm != nullptr) shim->database->NoteIndex(shim->index.shm);
   return rc;
 }
 

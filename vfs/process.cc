@@ -1,6 +1,7 @@
 #include "vfs/process.h"
 
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -122,10 +123,14 @@ void Process::Detach(Database* database) noexcept {
 }
 
 Database* Process::Use(const std::string& path, const SqliteCopy* copy) noexcept {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) return nullptr;
   std::lock_guard lock(mutex_);
   auto it = databases_.find(path);
   if (it == databases_.end() || it->second->copy() != copy) return nullptr;
+  if (it->second->id() != FileId(info.st_dev, info.st_ino)) return nullptr;
   it->second->users_++;
+  it->second->connections_++;
   return it->second;
 }
 
@@ -139,16 +144,17 @@ void Process::SayOnce(int level, std::string_view path, std::string_view message
   try {
     const std::string database(path);
     const std::string text(message);
-    {
-      std::lock_guard lock(said_mutex_);
-      if (said_.size() >= kSaidLimit || !said_.insert(database + '\n' + text).second) return;
-    }
+    const std::string both = database + '\n' + text;
+    std::lock_guard lock(said_mutex_);
+    if (said_.size() >= kSaidLimit || said_.count(both) != 0) return;
     const BackstayEngine* engine = loader_.loaded();
     if (engine != nullptr) {
       engine->log(level, path.empty() ? nullptr : database.c_str(), text.c_str());
     } else {
       WriteStderr(level, path, message);
     }
+    // Behind it: what could not be said is said the next time.
+    said_.insert(both);
   } catch (const std::exception&) {
     // A log line is not worth more.
   }

@@ -28,7 +28,8 @@ class Process {
   static void Start(const SelectionOptions& options, const std::string& folder);
 
   const Selection& selection() const { return *selection_; }
-  // Loads the engine at the first call; NULL when that fails, and *error says why.
+  // Loads the engine at the first call; NULL when that fails, and *error says why (empty: ask
+  // again).
   const BackstayEngine* Engine(std::string* error);
   const EngineLoader& loader() const { return loader_; }
 
@@ -36,8 +37,8 @@ class Process {
   // name, is being replicated. To be ended by Detach().
   Database* Attach(DatabaseOptions options);
   void Detach(Database* database) noexcept;
-  // The database of that path and copy of SQLite, if it is open; NULL if not. To be ended by
-  // Release().
+  // The database of that path and copy of SQLite, if it is open; NULL if not, or if another file
+  // has taken its path. To be ended by Detach(): until then the engine's handle stays good.
   Database* Use(const std::string& path, const SqliteCopy* copy) noexcept;
   void Retain(Database* database) noexcept;
   void Release(Database* database) noexcept;

@@ -9,7 +9,7 @@ InnerFile InnerOf(const ShimFile* shim, sqlite3_file* pFile) { return {pFile, sh
 
 // A connection in WAL mode has its WAL open, or its wal-index mapped.
 bool InRollbackMode(const ShimFile* shim) {
-  return shim->shm == nullptr && !shim->database->wal_open();
+  return shim->index.shm == nullptr && !shim->database->wal_open();
 }
 
 void Write(ShimFile* shim, sqlite3_file* pFile, int iAmt, sqlite3_int64 iOfst) {

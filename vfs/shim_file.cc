@@ -90,6 +90,7 @@ void ShimWalFile(Process* process, Database* database, sqlite3_file* file) {
   sqlite3_io_methods* methods = &shim->methods;
   Replace(&methods->xClose, &WalClose);
   Replace(&methods->xWrite, &WalWrite);
+  Replace(&methods->xSync, &WalSync);
   Replace(&methods->xTruncate, &WalTruncate);
   database->WalOpened();
   __atomic_store_n(&file->pMethods, &shim.release()->methods, __ATOMIC_RELEASE);

@@ -25,10 +25,10 @@ struct ShimFile {
   const sqlite3_io_methods* inner;
   Process* process;
   Database* database;
-  const volatile void* shm;  // main file: region 0 of the wal-index while it is mapped
-  bool looked;               // main file: its header said which journal mode it is in
-  PageWrites writes;         // main file
-  WalWrites wal;             // WAL file
+  MappedIndex index;  // main file
+  bool looked;        // main file: its header said which journal mode it is in
+  PageWrites writes;  // main file
+  WalWrites wal;      // WAL file
 };
 
 // The state behind a file that has one of our tables. REQUIRES: it has.
@@ -44,7 +44,7 @@ bool IsShimmed(sqlite3_file* file) noexcept;
 // Puts the shim in front of an open main database. Takes over one Attach() of `database`. Throws
 // std::bad_alloc before anything has changed.
 void ShimMainFile(Process* process, Database* database, sqlite3_file* file);
-// The same for its WAL. Takes over one Use().
+// The same for its WAL. Takes over one Use() of `database`.
 void ShimWalFile(Process* process, Database* database, sqlite3_file* file);
 
 }  // namespace backstay

@@ -42,7 +42,7 @@ void OpenedWal(Process* process, const InnerVfs& inner, const char* zName, sqlit
   try {
     ShimWalFile(process, database, file);
   } catch (const std::exception&) {
-    process->Release(database);
+    process->Detach(database);
     throw;
   }
   database->EnsureEngine();

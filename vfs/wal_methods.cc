@@ -39,7 +39,7 @@ int WalClose(sqlite3_file* pFile) noexcept {
   pFile->pMethods = inner;
   if (IsOurs(shim)) {
     shim->database->WalClosed();
-    shim->process->Release(shim->database);
+    shim->process->Detach(shim->database);
   }
   delete shim;
   return inner->xClose(pFile);
@@ -54,6 +54,14 @@ int WalWrite(sqlite3_file* pFile, const void* zBuf, int iAmt, sqlite3_int64 iOfs
   if (rc == SQLITE_OK && iAmt == kFrameHeaderBytes) {
     AfterFrameHeader(shim, pFile, bytes, iAmt, iOfst);
   }
+  if (rc != SQLITE_OK) shim->database->ForgetCommitFrame();
+  return rc;
+}
+
+int WalSync(sqlite3_file* pFile, int flags) noexcept {
+  ShimFile* shim = ShimOf(pFile);
+  const int rc = shim->inner->xSync(pFile, flags);
+  if (rc != SQLITE_OK && IsOurs(shim)) shim->database->ForgetCommitFrame();
   return rc;
 }
 

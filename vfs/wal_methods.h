@@ -12,6 +12,7 @@ namespace backstay {
 
 int WalClose(sqlite3_file* pFile) noexcept;
 int WalWrite(sqlite3_file* pFile, const void* zBuf, int iAmt, sqlite3_int64 iOfst) noexcept;
+int WalSync(sqlite3_file* pFile, int flags) noexcept;
 int WalTruncate(sqlite3_file* pFile, sqlite3_int64 size) noexcept;
 
 }  // namespace backstay

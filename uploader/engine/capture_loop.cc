@@ -32,6 +32,7 @@ void CaptureLoop::Run() {
   core_->neighbours.Lead();
   NoteBoard::Work work;
   while (WaitForWork(&work)) {
+    core_->neighbours.Attend();
     Pass(work);
     core_->ThreadWorks();
     tick_();
@@ -50,8 +51,26 @@ bool CaptureLoop::LacksSettledStamp() {
   return stamp.size >= 0 && !stamp.settled && stamp == StampOf(core_->options.settings.path);
 }
 
+// Waits until it is known where the database stands: a process that cannot map the wal-index, or
+// has not yet, keeps no other from shipping. False: stop.
+bool CaptureLoop::AwaitTarget() {
+  for (uint64_t seen = seen_ticket_;;) {
+    {
+      std::lock_guard<std::mutex> lock(core_->mutex);
+      if (Target()) return true;
+    }
+    tick_();
+    const int64_t until = core_->options.clock->MonotonicMs() + kPollMs;
+    NoteBoard::Work work = core_->board.Wait(until, seen, true, {}, UINT32_MAX);
+    if (work.stop) return false;
+    seen = work.ticket;
+    core_->board.DoneFinish(work.ticket);
+  }
+}
+
 // Waits until this process is the one that ships this database. False: stop.
 bool CaptureLoop::TakeLock() {
+  if (!AwaitTarget()) return false;
   const std::string& database = core_->options.settings.path;
   for (bool told = false;;) {
     Result<FolderLock> lock =
@@ -159,6 +178,8 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   std::unique_lock<std::mutex> lock(core_->mutex);
   try {
     if (core_->stopped.ok()) PassLocked(ticket, &lock);
+    // What a repair has seen since is not answered by this pass.
+    seen_ticket_ = ticket;
     // Outside the lock, which whoever wakes would wait for first.
     lock.unlock();
     core_->ship_work.notify_all();

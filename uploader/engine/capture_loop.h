@@ -29,6 +29,7 @@ class CaptureLoop {
   void Run();
 
  private:
+  bool AwaitTarget();
   bool TakeLock();
   bool WaitForWork(NoteBoard::Work* work);
   int64_t DueAtMs() const;

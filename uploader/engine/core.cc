@@ -131,7 +131,9 @@ Handover::Options Core::HandoverOptions() const {
 Neighbours::Options Core::NeighboursOptions() {
   Neighbours::Options neighbours;
   neighbours.folder = options.folder;
-  neighbours.replica = static_cast<uint32_t>(Hash(AsBytes(options.replica)));
+  // A file that was moved away is still written to by those who have it open.
+  const std::string file = std::to_string(StampOf(options.settings.path).inode);
+  neighbours.replica = static_cast<uint32_t>(Hash(AsBytes(options.replica + '\n' + file)));
   neighbours.patience_ms = options.settings.sync_timeout_ms;
   neighbours.board = &board;
   neighbours.clock = options.clock;

@@ -51,6 +51,7 @@ bool Neighbours::Sync(int64_t timeout_ms) {
   const int64_t deadline = now + timeout_ms;
   int64_t try_lock_at = now + kSliceMs;
   Question question;
+  if (role_ == Role::kUnknown) options_.board->Poke();  // there may be something to look at by now
   for (;;) {
     const Role role = RoleBy(deadline);
     now = options_.clock->MonotonicMs();
@@ -134,7 +135,8 @@ std::string Neighbours::Problem() {
   std::string problem = "another process ships this database";
   if (holder == 0) return problem + " and cannot be asked";
   if (SharedPage::GaveUp(holder)) return problem + " and has stopped doing so: see its log";
-  return problem + (Foreign(holder) ? ", to another replica" : " and has not answered in time");
+  return problem + (Foreign(holder) ? ", to another replica or from another file"
+                                    : " and has not answered in time");
 }
 
 Neighbours::PagePtr Neighbours::OpenPage(bool holder) {
@@ -190,10 +192,17 @@ void Neighbours::Lead() {
   // What was waited for in vain is shipped once a pass from now on is.
   options_.board->SyncFor(0, 0, 0);
   Become(Role::kLeads, page);
-  if (page != nullptr && !StartThread(
-                             "backstay-near", [this] { Listen(Page()); }, &listener_)) {
-    options_.log(Level::kWarn, "no thread can be started that answers other processes");
-  }
+  Attend();
+}
+
+void Neighbours::Attend() {
+  if (listener_.joinable() || role_ != Role::kLeads || Page() == nullptr) return;
+  const bool started = StartThread(
+      "backstay-near", [this] { Listen(Page()); }, &listener_);
+  if (started == attended_) return;
+  attended_ = started;
+  started ? options_.log(Level::kInfo, "other processes are answered again")
+          : options_.log(Level::kWarn, "no thread can be started that answers other processes");
 }
 
 void Neighbours::Listen(const PagePtr& page) {

@@ -30,7 +30,7 @@ class Neighbours {
  public:
   struct Options {
     std::string folder;       // state folder of the pipeline
-    uint32_t replica = 0;     // names it; answers about another one do not count
+    uint32_t replica = 0;     // names it and the database file; answers about others do not count
     int64_t patience_ms = 0;  // a neighbour's wait is not worth a hurry after this
     NoteBoard* board = nullptr;
     Clock* clock = nullptr;
@@ -53,6 +53,8 @@ class Neighbours {
 
   // Capture thread. This process ships from now on.
   void Lead();
+  // While it does: makes up for a thread that could not be started.
+  void Attend();
   // Another one does; again whenever the lock was tried in vain.
   void Follow();
   // There is no telling: the lock can be neither had nor found taken.
@@ -90,6 +92,7 @@ class Neighbours {
   Question last_;                            // guarded by mutex_; the last one of a Sync()
   std::string failure_;                      // why there is no page; capture thread
   std::atomic<uint64_t> unread_{0};          // the ticket of the last Finish() in vain; 0: none
+  bool attended_ = true;                     // as far as was said; capture thread
   uint64_t heard_[SharedPage::kLanes] = {};  // tickets passed to the board; listener
   std::thread listener_;
 };

@@ -1,7 +1,7 @@
 // Jobs, the pack: concatenates the oldest single log objects, then deletes them. Takeover objects
 // are packed too but stay under log/: their number is the one that a stale writer would try next.
-// Nothing is deleted before the store's list shows the pack: who reads or goes on with the log looks
-// there, and would take a freed number for the end of the log.
+// Nothing is deleted before the store's list shows the pack: who reads or goes on with the log
+// looks there, and would take a freed number for the end of the log.
 
 #include <algorithm>
 #include <utility>
