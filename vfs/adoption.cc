@@ -1,9 +1,11 @@
 #include "vfs/adoption.h"
 
 #include <cstring>
+#include <new>
 #include <string>
 #include <vector>
 
+#include "vfs/process.h"
 #include "vfs/shim_vfs.h"
 
 namespace backstay {
@@ -15,27 +17,40 @@ using Api = const sqlite3_api_routines*;
 class Statement {
  public:
   Statement(Api api, sqlite3* db, const char* sql) : sqlite3_api(api) {
-    if (sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr) != SQLITE_OK) statement_ = nullptr;
+    rc_ = sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr);
   }
   ~Statement() { sqlite3_finalize(statement_); }
   Statement(const Statement&) = delete;
   Statement& operator=(const Statement&) = delete;
 
-  bool Step() { return statement_ != nullptr && sqlite3_step(statement_) == SQLITE_ROW; }
+  // False behind the last row, or if something went wrong: see failed().
+  bool Step() {
+    if (rc_ == SQLITE_OK || rc_ == SQLITE_ROW) rc_ = sqlite3_step(statement_);
+    return rc_ == SQLITE_ROW;
+  }
+  bool failed() const { return rc_ != SQLITE_DONE; }
   std::string Text(int column) {
     const unsigned char* text = sqlite3_column_text(statement_, column);
-    return text != nullptr ? reinterpret_cast<const char*>(text) : "";
+    if (text == nullptr) throw std::bad_alloc();
+    return reinterpret_cast<const char*>(text);
   }
 
  private:
   const Api sqlite3_api;
   sqlite3_stmt* statement_ = nullptr;
+  int rc_;
 };
 
 std::vector<std::string> Query(Api sqlite3_api, sqlite3* db, const char* sql, int column) {
   std::vector<std::string> values;
   Statement statement(sqlite3_api, db, sql);
   while (statement.Step()) values.push_back(statement.Text(column));
+  if (statement.failed()) {
+    Process::Current()->SayOnce(BACKSTAY_ERROR, {},
+                                std::string("the connection that loads the extension refuses ") +
+                                    sql + ": " + sqlite3_errmsg(db) +
+                                    "; it may not be replicated: load again, or before opening");
+  }
   return values;
 }
 

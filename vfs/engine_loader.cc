@@ -1,6 +1,8 @@
 #include "vfs/engine_loader.h"
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,6 +26,13 @@ std::string Real(const std::string& path) {
   return result;
 }
 
+// The linker's message does not tell a program why.
+bool NoDescriptors(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) close(fd);
+  return fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
+}
+
 std::string FolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, slash);
@@ -42,30 +51,29 @@ std::string OwnFolder() {
 
 const BackstayEngine* EngineLoader::Load(std::string* error) {
   std::lock_guard lock(mutex_);
-  if (!tried_) {
-    Open();
-    tried_ = true;  // not when memory ran out
-  }
+  if (!tried_) tried_ = Open();
   *error = error_;
   return loaded();
 }
 
-void EngineLoader::Open() {
+bool EngineLoader::Open() {
   const std::string path = folder_ + kLibrary;
+  if (NoDescriptors(path)) return false;
   void* library = dlopen(path.c_str(), kMode);
   if (library == nullptr) {
     const char* why = dlerror();
     error_ = std::string("cannot load the engine: ") + (why != nullptr ? why : path) +
              "; put libbackstay_engine.so beside the library that was loaded";
-    return;
+    return true;
   }
   auto entry = reinterpret_cast<BackstayEngineFn>(dlsym(library, BACKSTAY_ENGINE_SYMBOL));
   const BackstayEngine* engine = entry != nullptr ? entry(BACKSTAY_ENGINE_API_VERSION) : nullptr;
   if (engine == nullptr) {
     error_ = path + " is of another version; install all files of one release";
-    return;
+    return true;
   }
   engine_.store(engine, std::memory_order_release);
+  return true;
 }
 
 }  // namespace backstay

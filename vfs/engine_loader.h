@@ -24,7 +24,8 @@ class EngineLoader {
  public:
   explicit EngineLoader(std::string folder) : folder_(std::move(folder)) {}
 
-  // Loads at the first call; NULL when that failed, and *error says why.
+  // Loads at the first call; NULL when that failed, and *error says why. Empty: memory or file
+  // descriptors ran out, and the next call tries again.
   const BackstayEngine* Load(std::string* error);
   // What Load() returned, without loading.
   const BackstayEngine* loaded() const { return engine_.load(std::memory_order_acquire); }
@@ -32,7 +33,8 @@ class EngineLoader {
   const std::string& folder() const { return folder_; }
 
  private:
-  void Open();
+  // False: to be tried again.
+  bool Open();
 
   const std::string folder_;
   std::atomic<const BackstayEngine*> engine_ = nullptr;

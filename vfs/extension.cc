@@ -82,9 +82,9 @@ const SqliteCopy* NewCopy(Api sqlite3_api) {
   copy->version = sqlite3_libversion_number();
   copy->alloc = sqlite3_api->malloc;
   copy->free = sqlite3_api->free;
-  sqlite3_mutex* mutex = sqlite3_mutex_alloc(SQLITE_MUTEX_FAST);
-  copy->threadsafe = mutex != nullptr && sqlite3_compileoption_used("THREADSAFE=0") == 0;
-  if (mutex != nullptr) sqlite3_mutex_free(mutex);
+  // A build without mutexes has no such function. The static ones need no memory.
+  copy->threadsafe = sqlite3_api->mutex_alloc != nullptr &&
+                     sqlite3_mutex_alloc(SQLITE_MUTEX_STATIC_MASTER) != nullptr;
   return copy.release();
 }
 

@@ -72,7 +72,9 @@ class PathReader : public nlohmann::json_sax<nlohmann::json> {
   bool binary(binary_t&) override { return true; }
   bool start_object(size_t) override {
     if (depth_ == 0) is_object = true;
-    return ++depth_, true;
+    ++depth_;
+    databases += depth_ == kDatabase && in_dbs_;
+    return true;
   }
   bool key(string_t& value) override {
     if (depth_ == 1) in_dbs_ = value == "dbs";
@@ -87,6 +89,7 @@ class PathReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool is_object = false;
+  size_t databases = 0;
   std::vector<std::string> paths;
 
  private:
@@ -96,6 +99,43 @@ class PathReader : public nlohmann::json_sax<nlohmann::json> {
   bool in_dbs_ = false;
   std::string key_;
 };
+
+// As the engine expands it: ${NAME} is the variable, $${ is "${". False: the engine says why not.
+bool Expand(const std::string& text, std::string* out) {
+  size_t from = 0;
+  for (size_t at = text.find("${"); at != std::string::npos; at = text.find("${", from)) {
+    out->append(text, from, at - from);
+    if (at > from && out->back() == '$') {
+      *out += '{';
+      from = at + 2;
+      continue;
+    }
+    const size_t end = text.find('}', at);
+    if (end == std::string::npos) return false;
+    const char* value = std::getenv(text.substr(at + 2, end - at - 2).c_str());
+    if (value == nullptr) return false;
+    *out += value;
+    from = end + 1;
+  }
+  out->append(text, from);
+  return true;
+}
+
+// False: what is wrong in it is the engine's to report.
+bool ReadPaths(std::ifstream* file, std::vector<std::string>* paths) {
+  PathReader json;
+  try {
+    if (!nlohmann::json::sax_parse(*file, &json)) return false;
+  } catch (const std::ios_base::failure&) {
+    return false;  // a folder, say
+  }
+  for (const std::string& path : json.paths) {
+    std::string expanded;
+    if (!Expand(path, &expanded)) return false;
+    paths->push_back(Absolute(expanded));
+  }
+  return json.is_object && json.paths.size() == json.databases;
+}
 
 }  // namespace
 
@@ -121,10 +161,7 @@ void Selection::ReadConfig(const SelectionOptions& options) {
     broken_ = options.config_required || access(options.config.c_str(), F_OK) == 0;
     return;
   }
-  PathReader json;
-  broken_ = !nlohmann::json::sax_parse(file, &json) || !json.is_object;
-  if (broken_) return;
-  for (const std::string& path : json.paths) patterns_.push_back(Absolute(path));
+  broken_ = !ReadPaths(&file, &patterns_);
 }
 
 bool Selection::Selects(const std::string& path) const {

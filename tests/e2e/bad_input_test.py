@@ -49,6 +49,32 @@ class BadInputCase(EngineCase):
         app.close()
 
 
+class DescriptorsTest(BadInputCase):
+    def test_descriptors_run_out_while_replication_begins(self):
+        """At whichever of its opens: the next commit asks again once there are some."""
+        more, starved = 0, 0
+        while True:
+            shutil.rmtree(self.disk)
+            os.mkdir(self.disk)
+            app = App(self, open_it=False, BACKSTAY_REPLICA_URL=f"{self.url}-{more}")
+            app.do("import os, resource\nc = connect()\n"
+                   "limit = max(map(int, os.listdir('/proc/self/fd'))) + 1\n"
+                   "usual = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+                   f"resource.setrlimit(resource.RLIMIT_NOFILE, (limit + {more}, usual[1]))\n"
+                   "try: sql('PRAGMA journal_mode=wal'); sql('CREATE TABLE t(id INTEGER PRIMARY KEY, text)'); result = 1\n"
+                   "except sqlite3.OperationalError: result = 0\n"
+                   "resource.setrlimit(resource.RLIMIT_NOFILE, usual)")
+            problems = len(app.lines("ERROR"))
+            starved += problems > 0
+            self.work(app)
+            self.assertTrue(app.sync(), f"{more} descriptors\n{app.stderr()}")
+            self.finish(app)
+            if problems == 0 and more > 12:
+                break
+            more += 1
+        self.assertGreater(starved, 1)
+
+
 class ConfigurationTest(BadInputCase):
     def assert_refused(self, *said, **env):
         """Nothing is replicated, the reason is said once, the application works."""

@@ -158,6 +158,21 @@ for thread in threads: thread.join()
         app.close()
         self.assertEqual(self.late(app), [])
 
+    def test_first_commit_of_a_database(self):
+        """It is made before the database is replicated, and waits all the same."""
+        for mode in ("wal", "delete", "persist"):
+            self.use(self.proxy, f"{self.prefix}-{mode}", BACKSTAY_DURABILITY="sync", BACKSTAY_SYNC_TIMEOUT="30s")
+            self.new_disk()
+            self.proxy.latency = 0.1
+            app = App(self, open_it=False, **KEYS)
+            app.do(f"c = connect(); sql('PRAGMA journal_mode={mode}'); sql('CREATE TABLE first(x)')")
+            self.killed(app)
+            self.proxy.latency = 0
+            out = os.path.join(self.folder, "now.db")
+            if (self.tool_status("restore", "-force", "-o", out, self.direct) != 0 or
+                    self.rows(out, "SELECT name FROM sqlite_master") != [("first",)]):
+                raise Lost(f"{mode}: the first commit\n{app.stderr()}")
+
     def test_closing_while_others_wait(self):
         app = self.start()
         self.assert_synced(app)

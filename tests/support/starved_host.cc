@@ -85,6 +85,9 @@ void Use(const char* path, const char* uri, bool loaded, bool lasting) {
     Insert(&c);
     const bool starved = loaded && c.Says("SELECT backstay_status()", "out of memory");
     if (starved && !lasting) Fail("backstay_status()", "no commit has asked again");
+    const bool unasked =
+        loaded && c.Says("SELECT backstay_status()", "nothing was read or written");
+    if (unasked && !lasting) Fail("backstay_status()", "nobody has asked");
     Connection other(path);
     Insert(&other);
     other.Run("BEGIN; DELETE FROM t WHERE id = 1; ROLLBACK; PRAGMA wal_checkpoint(TRUNCATE)");

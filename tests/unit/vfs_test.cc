@@ -209,7 +209,7 @@ TEST_CASE("Selection by a JSON file") {
     CHECK(Selects(options, "/a.db"));
   }
   SECTION("names databases") {
-    std::ofstream(config) << R"({"dbs":[{"path":"/a.db"},{"path":"/c/*.db"},{"path":1},2]})";
+    std::ofstream(config) << R"({"dbs":[{"path":"/a.db"},{"path":"/c/*.db"}]})";
     CHECK(Selects(options, "/a.db"));
     CHECK(Selects(options, "/c/x.db"));
     CHECK_FALSE(Selects(options, "/b.db"));
@@ -220,11 +220,27 @@ TEST_CASE("Selection by a JSON file") {
     CHECK(Selects(options, "/a.db"));
     for (const char* path : {"/r", "/x.db", "/y.db"}) CHECK_FALSE(Selects(options, path));
   }
-  SECTION("no JSON, or no object") {
-    for (const char* text : {"", "{", "[]", "{\"dbs\":"}) {
+  SECTION("variables") {
+    setenv("BACKSTAY_TEST_FOLDER", "/srv", 1);
+    std::ofstream(config)
+        << R"({"dbs":[{"path":"${BACKSTAY_TEST_FOLDER}/a.db"},{"path":"/$${x}/b.db"}]})";
+    CHECK(Selects(options, "/srv/a.db"));
+    CHECK(Selects(options, "/${x}/b.db"));
+    CHECK_FALSE(Selects(options, "/c.db"));
+    unsetenv("BACKSTAY_TEST_FOLDER");
+    CHECK(Selection(options).broken());
+  }
+  SECTION("what the engine has to report") {
+    for (const char* text : {"", "{", "[]", "{\"dbs\":", R"({"dbs":[{"paht":"/a.db"}]})",
+                             R"({"dbs":[{"path":1}]})", R"({"dbs":[{"path":"${a"}]})"}) {
+      INFO(text);
       std::ofstream(config) << text;
       CHECK(Selection(options).broken());
     }
+  }
+  SECTION("a folder") {
+    REQUIRE(mkdir(config.c_str(), 0700) == 0);
+    CHECK(Selection(options).broken());
   }
 }
 
