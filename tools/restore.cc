@@ -157,6 +157,7 @@ void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcom
   state.identity = outcome.plan.identity;
   state.replica = reader.Describe();
   state.epoch = outcome.plan.epoch;
+  state.void_below = outcome.plan.void_below;
   state.next_log_number = outcome.plan.next_log_number;
   state.segment_number = outcome.result.segment_number;
   state.segment_hash = outcome.result.segment_hash;

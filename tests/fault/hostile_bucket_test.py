@@ -169,6 +169,30 @@ class SlowTest(BucketCase):
         self.first_snapshot("delete")
 
 
+    def test_a_gap_while_the_manifest_is_under_way(self):
+        """The snapshot is good though capture began anew meanwhile; what is committed later is shipped."""
+        with FaultProxy(ENDPOINT) as proxy:
+            self.use(proxy, f"gap-{self.seed}")
+            held = proxy.add("delayed", ("put-manifest",), 1, self.prefix + "/", None)
+            app = self.start()
+            app.sql(ROWS.format(30))
+            self.wait_for("the manifest", lambda: held.left == 0)
+            with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as plain:
+                plain.execute("UPDATE t SET text = 'foreign'")
+                plain.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                plain.execute("INSERT INTO t(text) VALUES('foreign')")
+            app.sql("INSERT INTO t(text) VALUES('ours')")
+            self.wait_for("the gap to be seen", lambda: any("missed" in line["msg"] for line in app.lines("WARN")))
+            proxy.clear(self.prefix)
+            self.assert_synced(app)
+            self.assert_restored()
+            for _ in range(3):
+                app.sql("INSERT INTO t(text) VALUES('later')")
+                self.assert_synced(app)
+                self.assert_restored()
+            app.close()
+
+
 class PackTest(BucketCase):
     def test_a_pack_that_fails_for_long_is_said(self):
         """By a warning, once, and once that it is over; commits are shipped all the while."""

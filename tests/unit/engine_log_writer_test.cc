@@ -70,12 +70,13 @@ class Bench {
   }
 
   // Encodes one transaction that writes `pgno`; `pages`: of the database after it, 0: as many as
-  // need be.
-  void Commit(uint32_t pgno, uint32_t pages = 0) {
+  // need be. `more`: only the beginning of it.
+  void Commit(uint32_t pgno, uint32_t pages = 0, bool more = false) {
     std::vector<uint8_t> image(kPageSize, static_cast<uint8_t>(++writes_));
     EncoderStep step;
     step.pages = pages != 0 ? pages : std::max(core.index->pages(), pgno);
     step.time_ms = 1000 + writes_;
+    step.transactions = more ? 0 : 1;
     step.images = {{pgno, image.data()}};
     REQUIRE(core.capture->encoder()->Encode({step}, false, {}).ok());
   }
@@ -251,6 +252,43 @@ TEST_CASE("a state that ends inside a log object goes on behind it", "[log_write
   REQUIRE(bench.core.index->Get(2) != 0);
   REQUIRE(bench.core.index->Get(3) == 0);
   bench.CheckLog();
+}
+
+// Two lives ended in the middle of a transaction, and the disk was lost each time.
+TEST_CASE("a state that ends before what takeovers continue goes on behind them", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  const ShipState restored = bench.core.ship;
+  bench.Commit(2, 0, /*more=*/true);
+  REQUIRE(bench.log.Append().ok());
+  for (uint64_t life = 2; life <= 3; ++life) {
+    bench.core.ship.writer_id = 0;
+    LogWriter heir(&bench.core);
+    REQUIRE(heir.Connect().ToString() == "OK");
+    REQUIRE(bench.core.ship.epoch == life);
+    bench.Commit(3, 0, /*more=*/true);
+    REQUIRE(heir.Append().ok());
+  }
+  if (GENERATE(false, true)) {
+    PackWriter pack(bench.core.identity.id);
+    for (uint64_t number = 1; number <= 6; ++number) {
+      REQUIRE(pack.Add(AsBytes(*bench.client.Get(LogKey(number))), number).ok());
+      const bool takeover = number == 3 || number == 5;
+      if (!takeover) REQUIRE(bench.client.Delete({LogKey(number)}).ok());
+    }
+    REQUIRE(bench.client.Put(PackKey(1, 6), AsBytes(pack.Finish())).ok());
+  }
+  bench.core.ship = restored;
+  bench.core.ship.epoch = 3;
+  bench.core.ship.writer_id = 0;
+  bench.core.capture->encoder()->set_head(restored.shipped);
+  LogWriter heir(&bench.core);
+  REQUIRE(heir.Connect().ToString() == "OK");
+  REQUIRE(bench.core.ship.epoch == 4);
+  REQUIRE(bench.core.ship.void_below == 4);
+  REQUIRE(bench.core.ship.next_log_number == 8);
+  REQUIRE(bench.core.ship.shipped.segment_number == 4);
 }
 
 // Packs have freed the number that an old state would use next. An even older one was there in

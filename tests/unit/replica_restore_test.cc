@@ -121,12 +121,16 @@ TEST_CASE("a restore never stops inside a transaction", "[replica]") {
   builder.Ship();
   builder.Commit(5);
   builder.ShipUnfinished();
+  builder.Takeover();
   Restored restored = RestoreFrom(folder.client.get(), Latest());
   CheckModel(builder, restored);
   REQUIRE(restored.outcome.plan.txid == 1);
   // The next writer goes on there, and finds what was begun.
   REQUIRE(restored.outcome.plan.at_end);
   REQUIRE(restored.outcome.plan.next_log_number == 2);
+  // It is the end that the takeover names, so not void.
+  REQUIRE(restored.outcome.plan.epoch == 2);
+  REQUIRE(restored.outcome.plan.void_below == 1);
   REQUIRE_FALSE(RestoreFrom(folder.client.get(), AtTxid(0)).outcome.plan.at_end);
 }
 

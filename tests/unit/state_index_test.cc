@@ -42,6 +42,7 @@ IndexFile Sample() {
   file.ship.next_log_number = 300;
   file.ship.restorable = true;
   file.ship.marked = true;
+  file.ship.void_below = 1;
   file.hashes = {1, 0, 3};
   return file;
 }
@@ -85,6 +86,7 @@ TEST_CASE("the index file reads as it was written", "[index]") {
   REQUIRE(read.stamp == file.stamp);
   REQUIRE(read.stamp.settled);
   REQUIRE(read.ship.marked);
+  REQUIRE(read.ship.void_below == 1);
 }
 
 TEST_CASE("an index file with any byte changed or cut off is refused", "[index]") {

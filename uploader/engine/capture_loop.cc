@@ -211,6 +211,11 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   if (!core_->stopped.ok()) return;
   if (to) AdvanceAllLocked(*to);
   if (retry_at_ms_ != 0) return;
+  // What is unknown is in no segment: nobody may take it for shipped.
+  if (core_->ship.restorable && core_->repair == RepairNeed::kNone &&
+      core_->index->unknown() != 0) {
+    core_->NeedRepairLocked(RepairNeed::kUnknown);
+  }
   bool whole = core_->repair == RepairNeed::kNone || RepairLocked(lock);
   if (!looked && retry_at_ms_ == 0 && core_->board.SyncWaits()) {
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;

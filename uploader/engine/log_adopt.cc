@@ -108,6 +108,7 @@ Status LogWriter::Adopt(const Identity& found) {
   if (marked == 0 && !HoldsPages(end.page_hashes)) return NotOurs(found.id);
   ShipState ship;
   ship.epoch = outcome->plan.epoch;
+  ship.void_below = outcome->plan.void_below;
   ship.next_log_number = outcome->plan.next_log_number;
   ship.shipped = {end.segment_number, end.segment_hash, outcome->plan.txid, outcome->plan.time_ms,
                   false};
@@ -126,6 +127,7 @@ Status LogWriter::AdoptBeginning(const Identity& found) {
   if (!plan.ok()) return plan.status();
   ShipState ship;
   ship.epoch = std::max<uint64_t>(plan->epoch, 1);
+  ship.void_below = ship.epoch;
   ship.next_log_number = plan->next_number;
   auto last = std::find_if(plan->entries.rbegin(), plan->entries.rend(),
                            [](const LogEntry& entry) { return !entry.segments.empty(); });

@@ -60,6 +60,7 @@ Status LogWriter::OwnLog() {
   if (ship.epoch > 0) return TakeOver();
   std::lock_guard<std::mutex> lock(core_->mutex);
   core_->ship.epoch = 1;
+  core_->ship.void_below = 1;
   core_->ship.writer_id = core_->options.random() | 1;
   core_->SaveIndexLocked();
   return Status::Ok();
@@ -171,6 +172,7 @@ Status LogWriter::TryTakeOver(bool* done) {
   if (*packed) return FollowPacks();
   std::lock_guard<std::mutex> lock(core_->mutex);
   core_->ship.epoch = epoch;
+  core_->ship.void_below = epoch;
   core_->ship.writer_id = std::exchange(writer_id_, 0);
   core_->ship.taking_over = false;
   core_->ship.next_log_number = number + 1;

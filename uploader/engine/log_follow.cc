@@ -66,7 +66,7 @@ Status LogWriter::StepOver(const LogObject& object, uint64_t number) {
   }
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (object.header.epoch < core_->ship.epoch) {
+    if (object.header.epoch < core_->ship.void_below) {
       // Left by a writer that lost the log before we took it over: void.
       core_->ship.next_log_number = number + 1;
       return Status::Ok();
@@ -118,7 +118,7 @@ Status LogWriter::FollowPacks() {
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     const ShipState& ship = core_->ship;
-    start = {ship.next_log_number, ship.epoch, ship.shipped.segment_number,
+    start = {ship.next_log_number, ship.void_below, ship.shipped.segment_number,
              ship.shipped.segment_hash};
   }
   if (IsExpired(*catalogue, start.number)) return Adopt(catalogue->identity);
@@ -146,7 +146,7 @@ Status LogWriter::FollowOne(const LogObject& object, uint64_t number) {
     std::lock_guard<std::mutex> lock(core_->mutex);
     ShipState& ship = core_->ship;
     if (number < ship.next_log_number) return Status::Ok();
-    if (object.header.epoch < ship.epoch) {
+    if (object.header.epoch < ship.void_below) {
       ship.next_log_number = number + 1;
       return Status::Ok();
     }
@@ -167,12 +167,13 @@ Status LogWriter::FollowOne(const LogObject& object, uint64_t number) {
 }
 
 void LogWriter::SayForeign() {
-  if (foreign_first_ == 0) return;
-  core_->Log(Level::kWarn, "the replica holds transactions " + std::to_string(foreign_first_) +
-                               " to " + std::to_string(foreign_last_) +
+  const uint64_t first = std::exchange(foreign_first_, 0);
+  // Lower: there was only the beginning of one.
+  if (first == 0 || foreign_last_ < first) return;
+  core_->Log(Level::kWarn, "the replica holds transactions " + std::to_string(first) + " to " +
+                               std::to_string(foreign_last_) +
                                " that this database does not have; they stay restorable with "
                                "-txid, and the replica goes on from this database");
-  foreign_first_ = 0;
 }
 
 // Goes on behind an object of the log whose segments the outbox does not hold: a repair makes the
@@ -201,6 +202,7 @@ Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
   }
   core_->ship.shipped = head;
   core_->ship.next_log_number = number + 1;
+  if (object.header.kind == LogKind::kTakeover) core_->ship.void_below = object.header.epoch;
   core_->AbortSnapshotLocked();
   core_->CollapseLocked(head, save);
   core_->board.Shipped(head.segment_number, core_->ship.restorable);

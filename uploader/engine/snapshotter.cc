@@ -155,6 +155,7 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   ShipState& ship = core_->ship;
   ship.restorable = true;
+  core_->encoding = true;
   ship.snapshot_number = copy.number;
   ship.snapshot_bytes = copy.bytes;
   ship.log_bytes -= std::min(ship.log_bytes, copy.log_bytes);

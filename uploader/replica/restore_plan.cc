@@ -127,6 +127,7 @@ void Cut(const RestorePoint& point, const LogPlan& log, RestorePlan* plan) {
   plan->txid = point.txid;
   plan->time_ms = point.time_ms;
   plan->epoch = log.epoch;
+  plan->void_below = log.epoch;
   plan->next_log_number = log.next_number;
   const auto beyond = [&](const LogEntry& entry) {
     return !entry.segments.empty() &&
@@ -136,6 +137,7 @@ void Cut(const RestorePoint& point, const LogPlan& log, RestorePlan* plan) {
   if (next == plan->entries.end()) return;
   // It may hold segments that are needed, too.
   plan->next_log_number = next->header.number;
+  plan->void_below = next->header.epoch;
   while (!plan->entries.empty()) {
     const LogEntry& entry = plan->entries.back();
     const bool needed = !entry.segments.empty() && entry.segments.front().number <= point.segment;

@@ -43,6 +43,7 @@ struct RestorePlan {
   bool at_end = false;
   uint64_t epoch = 0;            // highest in the log
   uint64_t next_log_number = 1;  // the first behind what is replayed
+  uint64_t void_below = 0;       // from that number on, objects of a lower epoch are void
   std::vector<std::string> warnings;
 
   uint64_t SnapshotBytes() const;  // to be downloaded

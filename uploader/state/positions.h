@@ -56,6 +56,9 @@ struct ShipState {
   uint64_t writer_id = 0;    // 0: this state came from a restore; take over before shipping
   bool taking_over = false;  // a takeover of epoch + 1 by writer_id has begun
   uint64_t next_log_number = 1;
+  // From that number on, objects of a lower epoch are void. Lower than `epoch` if the beginning of
+  // a transaction that was never finished lies there, and the takeovers that it is the end for.
+  uint64_t void_below = 0;
   LogHead shipped;
   bool fenced = false;            // a newer writer owns the log
   bool restorable = false;        // a snapshot's manifest is in the bucket

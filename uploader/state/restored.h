@@ -21,6 +21,7 @@ struct RestoredState {
   std::string replica;           // ReplicaClient::Describe() of the source
   uint64_t epoch = 0;            // highest epoch seen in the log
   uint64_t next_log_number = 1;  // one after the last object that was applied
+  uint64_t void_below = 0;       // as in ShipState
   uint64_t segment_number = 0;   // last segment that was applied
   uint64_t segment_hash = 0;
   uint64_t txid = 0;  // of the restored state

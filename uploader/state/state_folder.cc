@@ -141,6 +141,7 @@ Status WriteRestoredState(const std::string& database_path, const RestoredState&
   index.encoded = {state.segment_number, state.segment_hash, state.txid, state.time_ms, false};
   index.stamp = SettledStampOf(database_path);
   index.ship.epoch = state.epoch;
+  index.ship.void_below = state.void_below;
   index.ship.next_log_number = state.next_log_number;
   index.ship.shipped = index.encoded;
   index.ship.restorable = true;
