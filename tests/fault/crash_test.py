@@ -3,7 +3,8 @@
 
 Each commit of a writer is one row (writer, n), n counting up, and g counts the commits of all of them. After each kill
 the local database is sound, the replica restores to a committed prefix that has everything that backstay_sync()
-acknowledged, shipping goes on, and no run says ERROR. Packs, snapshots, small checkpoints and VACUUM are under way while it is killed, in any journal mode.
+acknowledged, shipping goes on, and no run says ERROR. Packs, snapshots, small checkpoints and VACUUM are under way
+while it is killed, in any journal mode.
 """
 
 import os
@@ -78,7 +79,7 @@ class CrashTest(FaultCase):
         for at, (g, writer, n, _) in enumerate(found, 1):
             counts[writer] = counts.get(writer, 0) + 1
             if (g, n) != (at, counts[writer]):
-                raise Corrupt(f"commit {at} is {g}: writer {writer}, its {n}, the {counts[writer]}th found")
+                raise Corrupt(f"row {at} is commit {g}, the writer's {n}th, found behind {counts[writer] - 1}")
         return [row[1:] for row in found]
 
     def assert_sound(self):

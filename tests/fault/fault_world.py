@@ -90,7 +90,7 @@ def play(case, suite):
         print(f"{suite}: {case.id()} skipped: {result.skipped[0][1]}", file=sys.stderr)
     for _, trace in result.failures + result.errors:
         print(f"{suite}: {case.id()} failed; repeat with --seed {case.seed} --only "
-              f"{case._testMethodName}\n{trace}", file=sys.stderr, flush=True)
+              f"{case._testMethodName}{' --seconds 1' if case.long else ''}\n{trace}", file=sys.stderr, flush=True)
         case.tally.lost += "Lost:" in trace
         case.tally.corrupt += "Corrupt:" in trace
     return result.wasSuccessful()

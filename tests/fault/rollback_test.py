@@ -64,7 +64,7 @@ over = False
 threads = [threading.Thread(target=writer, args=(i,), daemon=True) for i in range(writers)]
 for t in threads: t.start()
 """
-# In modes without a journal on the disk: only commits, which spill, one writer. Appends what is acknowledged: [seq, txid].
+# In modes without a journal on the disk: only commits, which spill, one writer. Notes what is acknowledged: [seq, txid].
 SPILLER = r"""
 import os, random, threading, time
 note = os.open(note_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -76,7 +76,6 @@ def spill():
     while True:
         w.execute("BEGIN IMMEDIATE")
         seq = w.execute("SELECT seq FROM meta").fetchone()[0] + 1
-        size = rng.choice((1500, 1500, 6000))  # as long as before: the kill leaves a sound database of no committed state
         for i in rng.sample(range(1, 301), rng.randrange(1, 200)):
             w.execute("UPDATE p SET v = ?, filler = randomblob(?) WHERE id = ?", (seq, size, i))
         time.sleep(rng.random() * 0.03)
@@ -163,7 +162,7 @@ class RollbackTest(FaultCase):
         app.close()
         self.assertEqual([l["msg"] for a in self.apps for l in a.lines("ERROR")], [])
 
-    def spilling(self, mode):
+    def spilling(self, mode, size):
         """Kills the application somewhere in its transactions: what was acknowledged, [seq, txid] each."""
         note = os.path.join(self.folder, "note")
         open(note, "w", encoding="utf-8").close()
@@ -172,7 +171,7 @@ class RollbackTest(FaultCase):
         [[seq]] = app.sql("SELECT seq FROM meta")
         self.assertTrue(app.sync(), app.stderr())
         first = [seq, app.status()["replicas"][0]["replicated_txid"]]
-        app.do(f"note_path, seed, mode = {note!r}, {self.random.randrange(1 << 30)}, {mode!r}" + SPILLER)
+        app.do(f"note_path, seed, mode, size = {note!r}, {self.random.randrange(1 << 30)}, {mode!r}, {size}" + SPILLER)
         time.sleep(self.random.random() * 0.5)
         self.killed(app)
         self.assertEqual([l["msg"] for l in app.lines("ERROR")], [])
@@ -215,11 +214,13 @@ class RollbackTest(FaultCase):
         """At least three rounds, and one whose kill left half a transaction in the database."""
         with contextlib.closing(sqlite3.connect(self.db)) as connection:
             connection.executescript(SCHEMA)
+        # Rows as long as before: the b-trees stay as they are, half a transaction is a sound database.
+        size = self.random.choice((1500, 6000))
         everything, states = [], []
         while len(states) < 3 or set(states) == {"whole"}:
             self.assertLess(len(states), 20, "no kill came in the middle of a transaction")
             self.tally.rounds += bool(states)
-            acknowledged = self.spilling(mode)
+            acknowledged = self.spilling(mode, size)
             everything += acknowledged
             states.append(self.local_state())
             self.assert_restorable(acknowledged[-4:])

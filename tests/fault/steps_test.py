@@ -8,6 +8,7 @@ with `--seconds 1`.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
@@ -132,6 +133,7 @@ class RestoreTest(StepsCase):
 class ApplicationTest(StepsCase):
     short, long_rounds = 2, 6  # kills of a job, of a long round
     big = 600000  # bytes of the large rows
+    first_txid = None  # where the log begins and stays; None: anywhere
 
     def template(self):
         """A database whose next commits bring a pack and a snapshot."""
@@ -141,6 +143,7 @@ class ApplicationTest(StepsCase):
             app.sql("INSERT INTO steps(filler) VALUES(randomblob(560000))")
             self.assertTrue(app.sync())
         app.close()
+        self.first_txid = self.ranges()[0]["first-txid"]
         shutil.copytree(self.replica, self.replica + ".template")
         shutil.copytree(self.disk, self.disk + ".template", symlinks=True)
 
@@ -175,12 +178,32 @@ class ApplicationTest(StepsCase):
             raise Lost(f"step {at}: {acknowledged} acknowledged, {restored[0]} restored")
         if restored[0] != restored[1] or restored[0] > (rows[0] or 0):
             raise Corrupt(f"step {at}: {restored} restored, {rows} committed")
+        if restored[0]:
+            self.check_past(at)
         app = App(self)
         app.sql("INSERT INTO steps VALUES((SELECT coalesce(max(n), 0) + 1 FROM steps), 'after')")
         self.assertTrue(app.sync(), app.stderr())
         self.assert_same(self.restored())
         app.close()
         self.assertEqual([l["msg"] for l in app.lines("ERROR")], [], f"step {at}")
+
+    def ranges(self):
+        done = subprocess.run([os.path.join(BUILD, "backstay"), "list", "-json", self.url], env=self.env, text=True,
+                              capture_output=True, timeout=120)
+        if done.returncode != 0:
+            raise Lost(f"list: status {done.returncode}\n{done.stdout}{done.stderr}")
+        return json.loads(done.stdout)["replicas"][0]["ranges"]
+
+    def check_past(self, at):
+        """The log has no hole, nor has it lost its beginning: any transaction of it can be restored."""
+        ranges = self.ranges()
+        first = self.first_txid if self.first_txid is not None else ranges[0]["first-txid"]
+        if len(ranges) != 1 or ranges[0]["damage"] or ranges[0]["first-txid"] != first:
+            raise Lost(f"step {at}: from {first} on: {ranges}")
+        txid = self.random.randint(first, ranges[0]["last-txid"])
+        last, count = self.rows(self.restored("-txid", str(txid)), "SELECT max(n), count(*) FROM steps")[0]
+        if (last or 0) != count:
+            raise Corrupt(f"step {at}: row {last} of {count} in transaction {txid}")
 
     def count(self, folder, want):
         """Calls below the folder when nothing is killed."""

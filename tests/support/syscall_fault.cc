@@ -70,9 +70,9 @@ const std::vector<Call>& Calls() {
 
 // Where a system has only the calls that take a folder, these are none.
 #ifdef SYS_rename
-constexpr long kOpen = SYS_open, kUnlink = SYS_unlink, kRename = SYS_rename;
+constexpr long kOpen = SYS_open, kMkdir = SYS_mkdir, kUnlink = SYS_unlink, kRename = SYS_rename;
 #else
-constexpr long kOpen = -1, kUnlink = -1, kRename = -1;
+constexpr long kOpen = -1, kMkdir = -1, kUnlink = -1, kRename = -1;
 #endif
 
 constexpr int kStart = 4;  // memory calls of a thread as it starts
@@ -178,10 +178,12 @@ void NoteNames(pid_t thread, const Call& call, const __ptrace_syscall_info& info
                const Plan& plan) {
   const std::string path = PathOf(thread, call, info);
   const long number = call.number;
+  const bool makes =
+      (Opens(call) && !OnlyReads(call, info)) || number == SYS_mkdirat || number == kMkdir;
   std::string line;
   if (number == SYS_fsync || number == SYS_fdatasync) {
     line = "sync\t" + path;
-  } else if (Opens(call) && !OnlyReads(call, info) && access(path.c_str(), F_OK) != 0) {
+  } else if (makes && access(path.c_str(), F_OK) != 0) {
     line = "create\t" + path;
   } else if (number == SYS_unlinkat || number == kUnlink) {
     line = "unlink\t" + path + Kept(path, plan);
