@@ -66,7 +66,7 @@ done
 touch "$work/lines"
 /usr/bin/python3 - "$work/lines" "$failed" <<'SUM'
 import json, sys
-columns = ("rounds", "kills", "faults", "lost", "corrupt")
+columns = ("rounds", "skipped", "kills", "faults", "lost", "corrupt")
 total = {}
 for line in open(sys.argv[1], encoding="utf-8"):
     found = json.loads(line)

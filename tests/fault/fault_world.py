@@ -24,7 +24,7 @@ class Tally:
     """What the last line says."""
 
     def __init__(self):
-        self.rounds = self.kills = self.faults = self.lost = self.corrupt = 0
+        self.rounds = self.kills = self.faults = self.lost = self.corrupt = self.skipped = 0
 
     def line(self, suite):
         return json.dumps({"suite": suite, **vars(self)})
@@ -87,6 +87,7 @@ def play(case, suite):
     result = unittest.TestResult()
     case.run(result)
     if result.skipped:
+        case.tally.skipped += 1
         print(f"{suite}: {case.id()} skipped: {result.skipped[0][1]}", file=sys.stderr)
     for _, trace in result.failures + result.errors:
         print(f"{suite}: {case.id()} failed; repeat with --seed {case.seed} --only "

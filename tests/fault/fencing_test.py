@@ -70,6 +70,8 @@ class FencingTest(FaultCase):
             self.env.update({k: v for k, v in os.environ.items() if k.startswith("AWS_")})
             self.env["BACKSTAY_REPLICA_URL"] = self.url
         self.env["BACKSTAY_LOG_LEVEL"] = "debug"
+        if self.random.random() < 0.5:
+            self.env.update(BACKSTAY_DURABILITY="sync", BACKSTAY_SYNC_TIMEOUT="2s")
 
     def writer(self, name, folder):
         folder = os.path.join(self.folder, folder)
@@ -99,7 +101,7 @@ class FencingTest(FaultCase):
         for _ in range(9):
             app.sql("INSERT INTO big VALUES(randomblob(600000))")
             self.assertTrue(app.sync())
-        self.wait_for("a pack", lambda: any("packed log objects" in l["msg"] for l in app.lines("DEBUG")))
+        self.wait_for("a pack", lambda: any("deleted packed log objects" in l["msg"] for l in app.lines("DEBUG")))
 
     def assert_one_lineage(self, base, winner="b"):
         """What can be restored now is a state that one of the two had."""

@@ -79,10 +79,13 @@ Status Jobs::Pack() {
   ReplicaGrew(std::nullopt);
   BACKSTAY_TRY(Persist([&] { return Listed(first, last); }));
   Status deleted = Persist([&] { return core_->options.client->Delete(singles); });
+  if (deleted.code() == Code::kCancelled) return deleted;
   // Readers ignore singles that a pack covers: a store that does not let us delete only keeps more
   // objects.
-  if (deleted.ok() || deleted.code() == Code::kCancelled) return deleted;
-  return deleted.Wrap("packed objects cannot be deleted");
+  if (!deleted.ok()) return deleted.Wrap("packed objects cannot be deleted");
+  core_->Log(Level::kDebug,
+             "deleted packed log objects " + std::to_string(first) + " to " + std::to_string(last));
+  return Status::Ok();
 }
 
 }  // namespace backstay

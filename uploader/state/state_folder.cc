@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -31,6 +32,22 @@ void OwnLike(const std::string& path, const std::string& model) {
   if (geteuid() != 0 || stat(model.c_str(), &info) != 0) return;
   // Not being able to is no reason to fail: the folder works for us as it is.
   [[maybe_unused]] int ignored = chown(path.c_str(), info.st_uid, info.st_gid);
+}
+
+// What a process that was killed has left of a file that it was writing. One that is being written
+// is younger.
+void RemoveLeftovers(const std::string& folder) {
+  constexpr auto kAge = std::chrono::minutes(1);
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    if (at->path().filename().string().find(".tmp") == std::string::npos) continue;
+    std::error_code gone;
+    const auto written = at->last_write_time(gone);
+    if (!gone && std::filesystem::file_time_type::clock::now() - written > kAge) {
+      unlink(at->path().c_str());
+    }
+  }
 }
 
 }  // namespace
@@ -93,7 +110,10 @@ Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string
   if (!fd.ok()) return fd.status();
   // Known before it is locked: a child may be forked at any time.
   FolderLock lock(std::move(*fd), locks);
-  if (flock(lock.fd_.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (flock(lock.fd_.get(), LOCK_EX | LOCK_NB) == 0) {
+    RemoveLeftovers(folder);
+    return lock;
+  }
   if (errno == EWOULDBLOCK) return Status(Code::kExists, "another process ships this database");
   return Status::Errno("lock " + folder + "/lock", errno);
 }

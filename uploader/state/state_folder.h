@@ -40,8 +40,8 @@ class LockRegister {
 
 class FolderLock {
  public:
-  // Makes `folder` (0700, owner of the database file) if need be, and takes its lock. `locks` may
-  // be null and outlives the lock.
+  // Makes `folder` (0700, owner of the database file) if need be, takes its lock, and removes what
+  // killed processes have left in it. `locks` may be null and outlives the lock.
   static Result<FolderLock> Take(const std::string& folder, const std::string& database_path,
                                  LockRegister* locks);
   FolderLock(FolderLock&&) noexcept = default;
