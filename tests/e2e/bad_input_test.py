@@ -72,7 +72,7 @@ class DescriptorsTest(BadInputCase):
             if problems == 0 and more > 12:
                 break
             more += 1
-        self.assertGreater(starved, 1)
+        self.assertGreater(starved, 0)
 
 
 class ConfigurationTest(BadInputCase):

@@ -1,0 +1,63 @@
+#!/usr/bin/python3
+"""Each kind of request fails for seconds, in the first life of a replica and in one that takes it over: few requests are
+made meanwhile, the application goes on, and all is well again without help. (PUTs of the log: hostile_bucket_test.py.)"""
+
+import time
+
+from fault_world import main
+from bucket_world import ENDPOINT, ROWS, BucketCase, FaultProxy, with_server
+
+# 20 ms and a random time below a doubling limit between two tries (backoff.h).
+MOST_REQUESTS = 40
+FIRST = ("get", "put-identity", "put-frame", "put-manifest", "put-log")
+HEIR = ("get", "list", "put-takeover", "put-log")
+
+
+class LastingTest(BucketCase):
+    def outlast(self, proxy, app, kind, fault):
+        """From its start on, with `kind` failing."""
+        end = time.monotonic() + (5 if self.long else 1.5)
+        before = proxy.count(self.prefix, kind)
+        while time.monotonic() < end:
+            app.sql(ROWS.format(2))
+            time.sleep(0.05)
+        self.assertGreater(proxy.hits[self.prefix, kind, fault], 0)
+        self.assertFalse(app.sync(1))
+        self.assertLess(proxy.count(self.prefix, kind) - before, MOST_REQUESTS)
+        self.tally.faults += proxy.hits[self.prefix, kind, fault]
+        proxy.clear(self.prefix)
+        self.assert_synced(app)
+        self.wait_for_state(app, "replicating")
+        self.assert_restored()
+
+    def each(self, kinds, begin):
+        with FaultProxy(ENDPOINT) as proxy:
+            for kind in kinds:
+                fault = self.random.choice(("500", "slow-down", "reset-before", "403", "expired"))
+                with self.subTest(f"{kind}: {fault}"):
+                    self.new_disk()
+                    self.use(proxy, f"lasting-{kind}-{fault}-{self.seed}-{self._testMethodName}")
+                    begin()
+                    proxy.add(fault, (kind,), None, self.prefix + "/")
+                    app = self.start()
+                    self.outlast(proxy, app, kind, fault)
+                    app.close()
+
+    def test_first_life(self):
+        self.each(FIRST, lambda: None)
+
+    def test_heir(self):
+        self.each(HEIR, self.earlier_life)
+
+    def earlier_life(self):
+        app = self.start()
+        app.sql(ROWS.format(20))
+        self.assert_synced(app)
+        app.kill()
+        self.new_disk()
+        self.restore_direct(self.db)
+
+
+if __name__ == "__main__":
+    with_server()
+    main("lasting", LastingTest)
