@@ -67,7 +67,7 @@ int RunAdopt(const std::vector<std::string>& arguments) {
   app.Operand("replica", &url, false, "URL", "replica URL, if the settings do not name it");
   int exit_code = kExitDone;
   if (!app.Parse(arguments, &exit_code)) return exit_code;
-  database = AbsolutePath(database);
+  database = DatabasePath(database);
   Result<uint32_t> page_size = PageSizeOf(database);
   if (!page_size.ok()) return Fail(page_size.status());
   Result<Source> source = OpenSource(url.empty() ? database : url, config, NameOf(database));

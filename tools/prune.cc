@@ -71,9 +71,15 @@ Status PruneOne(ReplicaClient* client, int64_t retention_ms, const Options& opti
   return Status::Ok();
 }
 
-// What the command line says, else what the settings say of the database.
+// What the command line says, else what the settings say of the database; of a URL the
+// environment's alone.
 Result<int64_t> RetentionMs(const Options& options, const Source& source) {
-  if (options.retention.empty()) return source.retention_ms;
+  if (options.retention.empty() && !IsUrl(options.from)) return source.retention_ms;
+  if (options.retention.empty()) {
+    Result<DatabaseSettings> settings = EnvironmentSettings(ProcessSources());
+    if (!settings.ok()) return settings.status();
+    return settings->retention_ms;
+  }
   Result<int64_t> retention = ParseDurationMs(options.retention);
   if (!retention.ok()) return retention.status().Wrap("-retention");
   return retention;
@@ -91,7 +97,8 @@ int RunPrune(const std::vector<std::string>& arguments) {
   Arguments app("prune", "Deletes what is older than the retention from a replica.");
   app.Text("--config", &options.config, "settings file (default /etc/backstay.json)");
   app.Text("--retention", &options.retention,
-           "how far back states stay restorable, like 30d (default: of the settings)");
+           "how far back states stay restorable, like 30d (default: of the database's "
+           "settings; with a URL, BACKSTAY_RETENTION)");
   app.Flag("--dry-run", &options.dry_run, "only say what would be deleted");
   app.Flag("--json", &options.json, "as JSON");
   app.Operand("from", &options.from, true, "DB|URL", "database path, or replica URL");

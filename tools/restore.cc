@@ -97,7 +97,7 @@ Status RestoreCommand::ReadTarget() {
   if (IsUrl(options_.from) && options_.output.empty()) {
     return {Code::kInvalid, "with a replica URL, -o must say where to restore to"};
   }
-  output_ = AbsolutePath(options_.output.empty() ? options_.from : options_.output);
+  output_ = DatabasePath(options_.output.empty() ? options_.from : options_.output);
   return Status::Ok();
 }
 

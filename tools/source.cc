@@ -37,16 +37,26 @@ Result<DatabaseSettings> SettingsAt(const std::string& url, const std::string& n
 
 bool IsUrl(const std::string& argument) { return argument.find("://") != std::string::npos; }
 
-std::string AbsolutePath(const std::string& path) {
+std::string DatabasePath(const std::string& path) {
+  constexpr int kMostLinks = 40;
   std::error_code error;
-  std::filesystem::path absolute = std::filesystem::absolute(path, error);
-  return error ? path : absolute.lexically_normal().string();
+  std::filesystem::path at = std::filesystem::absolute(path, error);
+  if (error) return path;
+  for (int i = 0; i < kMostLinks; ++i) {
+    std::filesystem::path folder = std::filesystem::canonical(at.parent_path(), error);
+    if (error) break;
+    at = folder / at.filename();
+    const std::filesystem::path target = std::filesystem::read_symlink(at, error);
+    if (error) break;  // no link
+    at = target.is_absolute() ? target : folder / target;
+  }
+  return at.lexically_normal().string();
 }
 
 Result<Source> OpenSource(const std::string& argument, const std::string& config,
                           const std::string& name) {
   Source source;
-  if (!IsUrl(argument)) source.database = AbsolutePath(argument);
+  if (!IsUrl(argument)) source.database = DatabasePath(argument);
   Result<DatabaseSettings> settings =
       IsUrl(argument) ? SettingsAt(argument, name) : SettingsOf(source.database, config);
   if (!settings.ok()) return settings.status();

@@ -23,8 +23,8 @@ struct Source {
 };
 
 bool IsUrl(const std::string& argument);
-// Without `.` and `..`; symbolic links stay.
-std::string AbsolutePath(const std::string& path);
+// Absolute, and behind symbolic links, as SQLite names it; the file need not be there.
+std::string DatabasePath(const std::string& path);
 // `name` stands for {name} in a URL that has no database.
 Result<Source> OpenSource(const std::string& argument, const std::string& config,
                           const std::string& name);

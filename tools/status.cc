@@ -69,7 +69,7 @@ int RunStatus(const std::vector<std::string>& arguments) {
   app.Operand("database", &database, true, "DB", "database path");
   int exit_code = kExitDone;
   if (!app.Parse(arguments, &exit_code)) return exit_code;
-  return PrintStatus(AbsolutePath(database), json);
+  return PrintStatus(DatabasePath(database), json);
 }
 
 }  // namespace backstay

@@ -7,17 +7,17 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
-#include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include "tools/database_lock.h"
-#include "uploader/state/restored.h"
 
 namespace backstay {
 namespace {
 
 constexpr const char* kTemporary = ".backstay-restore";
 // Files beside the target that belong to its old content; kept aside until the rename is done.
-constexpr const char* kBeside[] = {"-wal", "-journal"};
+constexpr const char* kBeside[] = {"-wal", "-journal", "-backstay"};
 
 // Of a local file: never to be taken for "no replica".
 Status Local(const std::string& context, int errnum) {
@@ -25,11 +25,10 @@ Status Local(const std::string& context, int errnum) {
   return status.code() == Code::kNotFound ? Status(Code::kIo, status.message()) : status;
 }
 
-std::string Resolve(const std::string& path) {
-  char* real = realpath(path.c_str(), nullptr);
-  std::string resolved = real != nullptr ? real : path;
-  free(real);
-  return resolved;
+// The state folder is one.
+void Remove(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
 }
 
 mode_t Umask() {
@@ -55,7 +54,7 @@ TargetFile::~TargetFile() {
 }
 
 Result<std::unique_ptr<TargetFile>> TargetFile::Create(const std::string& target, bool force) {
-  std::unique_ptr<TargetFile> file(new TargetFile(Resolve(target), force));
+  std::unique_ptr<TargetFile> file(new TargetFile(target, force));
   BACKSTAY_TRY(file->CheckTarget());
   BACKSTAY_TRY(file->OpenTemporary());
   BACKSTAY_TRY(file->SetOwner());
@@ -109,7 +108,7 @@ void TargetFile::FinishInterrupted(bool temporary_existed) {
     MoveBack();
     return;
   }
-  for (const char* suffix : kBeside) unlink((temporary_ + suffix).c_str());
+  for (const char* suffix : kBeside) Remove(temporary_ + suffix);
 }
 
 Status TargetFile::SetOwner() {
@@ -164,7 +163,6 @@ Status TargetFile::Install() {
   if (fsync(fd_.get()) != 0) return Local("fsync " + temporary_, errno);
   Result<DatabaseLock> lock = DatabaseLock::Take(target_);
   if (!lock.ok()) return lock.status();
-  BACKSTAY_TRY(RemoveState(target_));
   // A database beside the WAL of another is a broken one: what belongs to the old goes first.
   Status moved = MoveAside();
   if (moved.ok()) moved = Rename();
@@ -174,7 +172,7 @@ Status TargetFile::Install() {
   }
   fd_.Close();
   BACKSTAY_TRY(SyncFolder(FolderOf(target_)));
-  for (const char* suffix : kBeside) unlink((temporary_ + suffix).c_str());
+  for (const char* suffix : kBeside) Remove(temporary_ + suffix);
   return Status::Ok();
 }
 

@@ -98,8 +98,9 @@ typedef struct BackstayEngine {
   /* The WAL's content is about to be destroyed: waits until every committed frame has been
   ** read, at most timeout_ms. 1 when it has. */
   int (*finish_wal)(BackstayDb *db, int timeout_ms);
-  /* A checkpoint is about to overwrite pages of the database file: waits, at most 20 ms, until
-  ** what is committed has been compared with them. No promise hangs on it; it saves bytes. */
+  /* A checkpoint is about to overwrite pages of the database file: waits, at most 20 ms (the
+  ** first one after open(): 2 s), until what is committed has been compared with them. No promise
+  ** hangs on it; it saves bytes and time. */
   void (*checkpoint)(BackstayDb *db);
   /* The WAL was truncated to nothing or deleted, after finish_wal(). */
   void (*wal_gone)(BackstayDb *db);

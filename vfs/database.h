@@ -70,7 +70,8 @@ class Database {
   // The transaction is through. `shm`: the connection's wal-index, NULL in EXCLUSIVE locking mode.
   void CommitDone(const volatile void* shm) noexcept;
 
-  // A checkpoint is about to overwrite pages of the database file; blocks at most 20 ms.
+  // A checkpoint is about to overwrite pages of the database file; blocks at most 20 ms, the first
+  // time 2 s.
   void BeforeCheckpoint() noexcept;
   // In a rollback-journal mode: before the first write of a transaction, and at its end.
   void Writing() noexcept;

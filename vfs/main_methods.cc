@@ -89,6 +89,8 @@ int FileControl(ShimFile* shim, sqlite3_file* pFile, int op, void* pArg) {
     case SQLITE_FCNTL_PRAGMA: return AnswerPragma(shim, pFile, static_cast<char**>(pArg));
     case SQLITE_FCNTL_VFSNAME: return AnswerVfsName(shim, pFile, static_cast<char**>(pArg));
     case SQLITE_FCNTL_CKPT_START:
+      // What others have committed is about to leave the WAL, too.
+      if (shim->index.shm != nullptr) shim->database->NoteIndex(shim->index.shm);
       shim->database->BeforeCheckpoint();
       return shim->inner->xFileControl(pFile, op, pArg);
     case SQLITE_FCNTL_COMMIT_PHASETWO: {
@@ -157,7 +159,11 @@ int MainShmLock(sqlite3_file* pFile, int ofst, int n, int flags) noexcept {
 
 int MainShmUnmap(sqlite3_file* pFile, int deleteFlag) noexcept {
   ShimFile* shim = ShimOf(pFile);
-  if (IsOurs(shim)) SetShm(shim, nullptr);
+  if (IsOurs(shim)) {
+    // The last close deletes the WAL behind this.
+    if (shim->index.shm != nullptr) shim->database->NoteIndex(shim->index.shm);
+    SetShm(shim, nullptr);
+  }
   return shim->inner->xShmUnmap(pFile, deleteFlag);
 }
 

@@ -90,7 +90,7 @@ TEST_CASE("ranges") {
   CHECK(GetOk(client.get(), "k", {.offset = -100, .length = 100}) == "0123456789");
   CHECK(GetOk(client.get(), "empty", {.offset = 0, .length = 5}).empty());
   CHECK(GetOk(client.get(), "empty", {.offset = -5, .length = 5}).empty());
-  CHECK(client->Get("k", {.offset = 10, .length = 1}).status().code() == Code::kInvalid);
+  CHECK(GetOk(client.get(), "k", {.offset = 10, .length = 1}).empty());
   CHECK(client->Get("gone", {.offset = 0, .length = 1}).status().code() == Code::kNotFound);
 }
 

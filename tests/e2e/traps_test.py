@@ -116,6 +116,32 @@ class Traps(EngineCase):
         app.sql("UPDATE t SET x = 'ours' WHERE id = 6")
         self.assert_replicated(app, unwanted=("ERROR",))
 
+    def test_trap_08_a_whole_wal_of_another_program_right_after_the_open(self):
+        """The file is as this database was closed with; the first WAL since is gone again before it was read."""
+        self.started().close()
+        for statement in ("SELECT count(*) FROM t", "INSERT INTO t(x) VALUES('ours')"):
+            app = App(self)
+            app.sql(statement)
+            self.shell("INSERT INTO t(x) VALUES('foreign')", "PRAGMA wal_checkpoint(RESTART)",
+                       "INSERT INTO t(x) VALUES('in the next WAL')")
+            self.assert_replicated(app, unwanted=("ERROR",))
+            app.close()
+            self.assert_restores()
+
+    def test_trap_07_a_wal_that_was_shipped_is_lost(self):
+        self.started().close()
+        app = App(self)
+        app.sql("INSERT INTO t(x) VALUES('in the WAL')")
+        self.assertTrue(app.sync())
+        app.kill()
+        for suffix in ("-wal", "-shm"):
+            os.remove(self.db + suffix)
+        app = App(self)
+        app.sql("SELECT count(*) FROM t")
+        self.assert_replicated(app, unwanted=("ERROR",))
+        app.sql("INSERT INTO t(x) VALUES('later')")
+        self.assert_replicated(app, unwanted=("ERROR",))
+
     def test_trap_08_a_gap_while_the_replica_is_away(self):
         app = self.started()
         os.rename(self.replica, self.replica + ".away")

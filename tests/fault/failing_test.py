@@ -142,6 +142,35 @@ class FailingTest(FaultCase):
         self.each(self.disk, "memory", (errno.ENOMEM,), 3, MODES[:1])
 
 
+class ReaderTest(FaultCase):
+    """A call fails below the replica while it is read: the newest state is restored, or none."""
+
+    def test_restore(self):
+        app = App(self)
+        app.sql("CREATE TABLE t(v)")
+        self.assertTrue(app.sync())
+        packs = os.path.join(self.replica, "pack")
+        while not os.path.exists(packs) or not os.listdir(packs):
+            app.sql("INSERT INTO t VALUES(randomblob(900000))")
+            self.assertTrue(app.sync())
+        app.close()
+        out = os.path.join(self.folder, "out.db")
+        n, failed, report = 1, True, os.path.join(self.folder, "report")
+        while failed:
+            self.tally.faults += 1
+            done = subprocess.run([FAULT, self.replica, "all", str(errno.EIO), str(n), "1", report,
+                                   os.path.join(BUILD, "backstay"), "restore", "-force", "-o", out, self.url],
+                                  env=self.env, text=True, capture_output=True, timeout=180)
+            if done.returncode == 125:
+                self.skipTest("ptrace is not permitted")
+            if done.returncode == 0:
+                self.assert_same(out)
+            with open(report, encoding="utf-8") as file:
+                failed = int(file.read()) >= n
+            n += 1
+        self.assertGreater(n, 20)
+
+
 class StarvedTest(FaultCase):
     """The shim's n-th allocation fails, alone or with all behind it: no statement of the application does."""
 
@@ -187,4 +216,4 @@ class StarvedTest(FaultCase):
 
 
 if __name__ == "__main__":
-    main("failing", FailingTest, StarvedTest)
+    main("failing", FailingTest, ReaderTest, StarvedTest)

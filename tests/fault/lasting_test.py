@@ -43,6 +43,26 @@ class LastingTest(BucketCase):
                     self.outlast(proxy, app, kind, fault)
                     app.close()
 
+    def test_replica_that_vanished(self):
+        """Nothing is called shipped before there is a replica again."""
+        with FaultProxy(ENDPOINT) as proxy:
+            self.use(proxy, f"vanished-{self.seed}")
+            app = self.start()
+            app.sql(ROWS.format(20))
+            self.assert_synced(app)
+            app.close()
+            self.use(proxy, f"vanished-too-{self.seed}")  # as if it were emptied
+            proxy.add("403", ("put-identity",), None, self.prefix + "/")
+            app = self.start()
+            app.sql("SELECT count(*) FROM t")
+            self.assertFalse(app.sync(1000))
+            app.sql(ROWS.format(1))
+            self.assertFalse(app.sync(1000))
+            proxy.clear(self.prefix)
+            self.assert_synced(app)
+            self.assert_restored()
+            app.close()
+
     def test_first_life(self):
         self.each(FIRST, lambda: None)
 

@@ -193,10 +193,29 @@ TEST_CASE("a missing replica, an unfinished one and an unreadable one differ", "
   }
   SECTION("denied and unavailable stay what they are") {
     HookedClient hooked(folder.client.get());
-    for (Code code : {Code::kDenied, Code::kUnavailable}) {
+    // kInvalid: what a proxy in front of the store says of itself.
+    for (Code code : {Code::kDenied, Code::kUnavailable, Code::kInvalid}) {
       hooked.before_get = [code](const std::string&) { return Status(code, "no"); };
       REQUIRE(RestoreFrom(&hooked, Latest()).status.code() == code);
     }
+  }
+}
+
+TEST_CASE("an answer that is none of the store's is no damage", "[replica]") {
+  Folder folder;
+  ReplicaBuilder builder(folder.client.get(), 512, 10, 7);
+  MakeHistory(&builder, 7, 10);
+  HookedClient hooked(folder.client.get());
+  for (const char* part : {"/frame", "pack/", "log/"}) {
+    INFO(part);
+    hooked.before_get = [part](const std::string& key) {
+      const bool hit =
+          key.find(part) != std::string::npos || (part[0] == '/' && key.find("snapshot/") == 0 &&
+                                                  key.find("manifest") == std::string::npos);
+      return hit ? Status(Code::kInvalid, "HTTP 404 without a word of S3") : Status::Ok();
+    };
+    const Status status = RestoreFrom(&hooked, Latest()).status;
+    REQUIRE((status.ok() || status.code() == Code::kInvalid));
   }
 }
 

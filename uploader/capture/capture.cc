@@ -51,7 +51,7 @@ bool Capture::Holds(const WalTarget& target) {
          wal_.Start().salt2 == target.salt2;
 }
 
-Result<bool> Capture::Locate(const WalTarget& to) {
+Result<bool> Capture::Locate(const WalTarget& to, const FileStamp& opened) {
   Result<bool> exists = wal_.Refresh();
   if (!exists.ok()) return exists;
   if (*exists && mark_.SameWal(wal_.Start()) && (mark_.salt1 | mark_.salt2) != 0) {
@@ -60,11 +60,32 @@ Result<bool> Capture::Locate(const WalTarget& to) {
     if (!*found || to.max_frame < mark_.frame) return false;
     BACKSTAY_TRY(wal_.Headers(1, mark_.frame,
                               [&](const WalFrame& f) { source_.NoteFrame(f.pgno, f.frame); }));
+    BACKSTAY_TRY(CountFrom(mark_.frame, to));
     return true;
   }
-  if (stamp_.size < 0 || open_stamp_ != stamp_) return false;
+  // Without a WAL what was committed since is handed over. With one, as the file is now: since it
+  // was opened a WAL may have come and gone, into the file.
+  const FileStamp seen = to.rollback ? opened : StampOf(options_.database_path);
+  if (stamp_.size < 0 || stamp_ != seen) return false;
   mark_ = {};
+  BACKSTAY_TRY(CountFrom(0, to));
   return true;
+}
+
+// What the counter of commits was at `frame` of the WAL of `to`: behind that there is nothing but
+// what this WAL holds.
+Status Capture::CountFrom(uint32_t frame, const WalTarget& to) {
+  change_known_ = false;
+  if (to.exclusive || to.rollback) return Status::Ok();
+  uint32_t commits = 0;
+  if (to.max_frame > frame) {
+    if (!Holds(to)) return Status::Ok();
+    BACKSTAY_TRY(wal_.Headers(frame + 1, to.max_frame,
+                              [&](const WalFrame& f) { commits += f.commit_pages != 0 ? 1 : 0; }));
+  }
+  change_ = to.change - commits;
+  change_known_ = true;
+  return Status::Ok();
 }
 
 // Stands at `to` without encoding anything: its frames are only noted as the newest images.
@@ -108,8 +129,8 @@ Result<bool> Capture::SeenAll(const WalTarget& to) {
   uint32_t commits = 0;
   BACKSTAY_TRY(wal_.Headers(1, to.max_frame,
                             [&](const WalFrame& f) { commits += f.commit_pages != 0 ? 1 : 0; }));
-  if (change_known_ && !to.exclusive && to.change - change_ == commits) return true;
-  if (stamp_.size >= 0 && (stamp_ == open_stamp_ || stamp_ == StampOf(options_.database_path))) {
+  if (change_known_ && !to.exclusive) return to.change - change_ == commits;
+  if (stamp_.size >= 0 && (stamp_ == entry_stamp_ || stamp_ == StampOf(options_.database_path))) {
     return true;
   }
   return to.exclusive && restart_announced_;
@@ -128,7 +149,9 @@ Result<bool> Capture::EnterWal(const WalTarget& to) {
     if (!seen.ok() || !*seen) return seen;
     source_.ForgetFrames();
     restart_announced_ = false;
-    open_stamp_ = {};
+    entry_stamp_ = {};
+    // From here on the file alone is not what is encoded.
+    stamp_ = {};
     mark_ = wal_.Start();
   }
   if (same && wal_.mark().frame == mark_.frame && wal_.mark().SameWal(mark_)) return true;

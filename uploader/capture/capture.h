@@ -75,11 +75,11 @@ class Capture {
 
   // Where the index stands. Then one of Locate() and StartFresh() before the first Advance().
   void SetState(const LogHead& head, const WalMark& wal, const FileStamp& stamp);
-  // The stamp that the database file had when the host opened it, before its first commit.
-  void SetOpenStamp(const FileStamp& stamp) { open_stamp_ = stamp; }
+  // The stamp that the database file had when it entered WAL mode in this process.
+  void SetEntryStamp(const FileStamp& stamp) { entry_stamp_ = stamp; }
   // Finds that place in the files. False: something happened in between that was not seen;
-  // Repair(true).
-  Result<bool> Locate(const WalTarget& to);
+  // Repair(true). `opened`: the stamp of the database file when the host opened it.
+  Result<bool> Locate(const WalTarget& to, const FileStamp& opened);
   // The state is unknown: everything committed so far belongs to the first snapshot.
   Status StartFresh(const WalTarget& to);
 
@@ -127,6 +127,7 @@ class Capture {
  private:
   Result<bool> EnterWal(const WalTarget& to);
   Result<bool> SeenAll(const WalTarget& to);
+  Status CountFrom(uint32_t frame, const WalTarget& to);
   Status Place(const WalTarget& to);
   Status EncodeChunk(const WalTarget& to);
   Status CatchUp(const std::vector<WalTarget>& targets, bool close);
@@ -150,7 +151,7 @@ class Capture {
   Encoder encoder_;
   WalMark mark_;
   FileStamp stamp_;
-  FileStamp open_stamp_;
+  FileStamp entry_stamp_;
   uint32_t change_ = 0;  // wal-index change counter at mark_
   bool change_known_ = false;
   bool restart_announced_ = false;

@@ -63,10 +63,8 @@ void Committed(BackstayDb* db, const BackstayWalPosition* pos) noexcept {
   Guard(0, [&] { return FromHandle(db)->Committed(ToTarget(*pos)), 0; });
 }
 
-// A page that the capture thread has not compared before it is overwritten goes out in full.
 void Checkpoint(BackstayDb* db) noexcept {
-  constexpr int kTimeoutMs = 20;
-  Guard(0, [&] { return FromHandle(db)->Finish(kTimeoutMs) ? 1 : 0; });
+  Guard(0, [&] { return FromHandle(db)->BeforeCheckpoint(), 0; });
 }
 
 int FinishWal(BackstayDb* db, int timeout_ms) noexcept {

@@ -25,6 +25,7 @@ void CaptureLoop::HostOpened(const FileStamp& stamp) {
   core_->board.Opened();
   open_stamp_ = stamp;
   relocate_ = true;
+  core_->placed = false;
 }
 
 void CaptureLoop::Run() {
@@ -93,6 +94,7 @@ bool CaptureLoop::TakeLock() {
       core_->passive = held;
       if (!held) core_->local_error = lock.status();
     }
+    core_->placed = true;
     if (!held) Failed(lock.status());
     held ? core_->neighbours.Follow() : core_->neighbours.Alone();
     if (held && !told) {
@@ -230,7 +232,7 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
   if (relocate_ && !gone.opened_since) {
     // Opened, read at most, and closed, between two passes.
     relocate_ = false;
-    if (gone.last || open_stamp_ != capture->stamp()) core_->NeedRepairLocked(RepairNeed::kAll);
+    if (gone.last || gone.stamp != capture->stamp()) core_->NeedRepairLocked(RepairNeed::kAll);
   }
   unread_ = gone.last && capture->Behind(*gone.last) > 0;
   if (core_->repair != RepairNeed::kNone || unread_) return;
@@ -370,6 +372,7 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   if (outbox->file_bytes() > core_->save_above && core_->repair == RepairNeed::kNone) {
     core_->SaveIndexLocked();
   }
+  core_->placed = true;
   // With a repair due, the state at its end covers whatever the WAL held.
   whole ? core_->board.Done(ticket, segment, !guessed_) : core_->board.DoneFinish(ticket);
 }

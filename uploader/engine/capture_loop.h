@@ -59,7 +59,7 @@ class CaptureLoop {
   void DrainLocked(const std::optional<WalTarget>& to);
   void EncodeLocked(const std::vector<TransactionPtr>& transactions);
   void MissedLocked();
-  bool OtherPageSizeLocked(const std::vector<TransactionPtr>& transactions);
+  bool OtherPageSizeLocked(const Handover::Batch& batch);
   Status RepairByLocked(bool all, std::unique_lock<std::mutex>* lock);
   FileFollower Follower(std::unique_lock<std::mutex>* lock);
   Result<FileFollower::Changes> TakeChanges();
@@ -81,8 +81,8 @@ class CaptureLoop {
   bool unread_ = false;      // the last WAL went before all of it was encoded
   uint64_t repair_run_ = 0;  // core_->collapses when the repair began
   std::optional<FolderLock> lock_;
-  bool relocate_ = false;  // guarded by core_->mutex: the host opened the database again
   FileStamp open_stamp_;   // guarded by core_->mutex
+  bool relocate_ = false;  // guarded by core_->mutex: the host opened the database again
 };
 
 }  // namespace backstay

@@ -167,7 +167,10 @@ void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {
   }
   index->Resize(encoded.pages);
   redo_trusted_ = redo_trusted_ && index->checksum() == encoded.checksum;
-  core_->capture->SetState(encoded.head, encoded.wal, core_->capture->stamp());
+  // With frames of a WAL in it, the file alone is not what is encoded.
+  const bool in_wal = (encoded.wal.salt1 | encoded.wal.salt2) != 0;
+  core_->capture->SetState(encoded.head, encoded.wal,
+                           in_wal ? FileStamp{} : core_->capture->stamp());
 }
 
 void CaptureLoop::MakeCaptureLocked(uint32_t page_size) {
@@ -198,8 +201,7 @@ void CaptureLoop::RelocateLocked(const WalTarget& to) {
                                                   core_->ForeignRemedy()});
   }
   Capture* capture = core_->capture.get();
-  capture->SetOpenStamp(open_stamp_);
-  Result<bool> found = capture->Locate(to);
+  Result<bool> found = capture->Locate(to, open_stamp_);
   if (found.ok() && *found && core_->index->unknown() == 0) return;
   if (!core_->ship.restorable) return core_->NeedRepairLocked(RepairNeed::kAll);
   core_->Log(Level::kInfo,

@@ -35,13 +35,13 @@ void CaptureLoop::MissedLocked() {
 void CaptureLoop::DrainLocked(const std::optional<WalTarget>& to) {
   Capture* capture = core_->capture.get();
   Handover::Batch batch = core_->handover.Take();
-  if (OtherPageSizeLocked(batch.transactions)) return;
+  if (OtherPageSizeLocked(batch)) return;
   // The start of the next WAL tells it in another way.
   bool lost = std::exchange(unread_, false) && to && to->rollback;
   if ((batch.foreign || lost) && core_->repair != RepairNeed::kAll) MissedLocked();
   EncodeLocked(batch.transactions);
   std::optional<FileStamp> stamp = batch.entry;
-  if (batch.entry) capture->SetOpenStamp(*batch.entry);
+  if (batch.entry) capture->SetEntryStamp(*batch.entry);
   bool file_counts = !batch.transactions.empty() || (to && to->rollback);
   if (batch.look && file_counts) stamp = batch.look->stamp;
   if (!stamp || !capture->SetStamp(*stamp)) return;
@@ -71,10 +71,14 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
 }
 
 // Pages of another size do not fit into the replica.
-bool CaptureLoop::OtherPageSizeLocked(const std::vector<TransactionPtr>& transactions) {
+bool CaptureLoop::OtherPageSizeLocked(const Handover::Batch& batch) {
   const uint32_t own = core_->identity.page_size;
-  for (const TransactionPtr& transaction : transactions) {
-    uint32_t size = transaction->page_size;
+  std::vector<uint32_t> sizes;
+  for (const TransactionPtr& transaction : batch.transactions) {
+    sizes.push_back(transaction->page_size);
+  }
+  if (batch.look) sizes.push_back(batch.look->page_size);
+  for (uint32_t size : sizes) {
     if (size == 0 || size == own) continue;
     core_->StopLocked({Code::kForeign, "the page size of the database changed from " +
                                            std::to_string(own) + " to " + std::to_string(size) +
@@ -112,7 +116,7 @@ FileFollower CaptureLoop::Follower(std::unique_lock<std::mutex>* lock) {
 
 Result<FileFollower::Changes> CaptureLoop::TakeChanges() {
   Handover::Batch batch = core_->handover.Take();
-  if (OtherPageSizeLocked(batch.transactions)) return core_->stopped;
+  if (OtherPageSizeLocked(batch)) return core_->stopped;
   if (batch.foreign) {
     return Status(Code::kUnavailable, "another program writes to the database", true);
   }

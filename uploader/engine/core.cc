@@ -57,6 +57,8 @@ void Core::CollapseLocked(const LogHead& head, bool save) {
   outbox->DropPending();
   capture->encoder()->set_head(head);
   ++collapses;
+  // A copy that waits for segments which are no more, or for their numbers.
+  ++snapshot_run;
   board.Dropped();
   first_unshipped_ms = 0;
   NeedRepairLocked(RepairNeed::kUnknown);

@@ -80,7 +80,9 @@ class Core {
   RepairNeed repair = RepairNeed::kNone;
   bool passive = false;    // another process ships this database
   bool connected = false;  // the replica is ours and reachable, as far as known
-  bool encoding = false;   // a snapshot that segments can be replayed on exists, or is being copied
+  // The place in the files is found, or another process's to find: a checkpoint hides no commit.
+  std::atomic<bool> placed{false};
+  bool encoding = false;  // a snapshot that segments can be replayed on exists, or is being copied
   bool snapshotting = false;  // a snapshot is being copied
   uint64_t snapshot_run = 0;  // another value: the copy that began with the old one is void
   uint64_t collapses = 0;     // another value: a repair that began with the old one is void

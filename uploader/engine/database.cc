@@ -79,6 +79,7 @@ Status Database::AddPipelines() {
 void Database::Reopen(const BackstayHost& host) {
   host_.Replace(host);
   closed_ = false;
+  patient_ = true;
   (void)Caught([this] { return StartThreads(), Status::Ok(); });
   FileLook look = host_.Look(path());
   for (auto& pipeline : pipelines_) {
@@ -143,6 +144,17 @@ bool Database::Finish(int64_t timeout_ms) {
     all = pipeline->neighbours()->Finish(deadline - options_.clock->MonotonicMs()) && all;
   }
   return all;
+}
+
+// A page that the capture thread has not compared before it is overwritten goes out in full. Before
+// it knows where the files stand at all, a checkpoint makes it compare every page.
+void Database::BeforeCheckpoint() {
+  constexpr int64_t kUsualMs = 20;
+  constexpr int64_t kFirstMs = 2000;
+  const bool placed = std::all_of(pipelines_.begin(), pipelines_.end(),
+                                  [](auto& pipeline) { return pipeline->placed(); });
+  const bool patient = !placed && patient_.exchange(false);
+  (void)Finish(patient ? kFirstMs : kUsualMs);
 }
 
 void Database::WalGone() {

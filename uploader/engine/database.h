@@ -49,6 +49,7 @@ class Database {
   void Close();
   void Committed(const WalTarget& target);
   bool Finish(int64_t timeout_ms);
+  void BeforeCheckpoint();
   void WalGone();
   // In rollback-journal modes, with the database's lock held: before the first page of a
   // transaction is written, and at its end.
@@ -88,6 +89,7 @@ class Database {
   std::atomic<bool> started_{false};  // all threads of all pipelines were
   std::mutex start_mutex_;
   int64_t start_at_ms_ = 0;                // guarded by start_mutex_; monotonic; the next try
+  std::atomic<bool> patient_{true};        // with the next checkpoint
   std::atomic<bool> stopping_{false};      // written under start_mutex_
   LastingProblem late_;                    // of commits with durability=sync
   LastingProblem threads_;                 // that cannot be started

@@ -63,6 +63,7 @@ class Jobs {
 
   // Pack (packer.cc).
   Status Pack();
+  Status LearnPacks(uint64_t first);
   // kUnavailable until the store lists this pack.
   Status Listed(uint64_t first, uint64_t last);
 

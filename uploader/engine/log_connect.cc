@@ -110,6 +110,7 @@ Status LogWriter::ForgetVanishedReplica() {
   core_->ship.shipped = head;
   core_->CollapseLocked(head);
   core_->NeedRepairLocked(RepairNeed::kAll);
+  core_->board.Shipped(head.segment_number, /*restorable=*/false);
   return Status::Ok();
 }
 

@@ -33,6 +33,26 @@ Status Jobs::Listed(uint64_t first, uint64_t last) {
           core_->options.replica + " does not list " + key + ", which it has taken", true};
 }
 
+// Another writer may have packed what ours was to begin with.
+Status Jobs::LearnPacks(uint64_t first) {
+  ListOptions options;
+  options.prefix = "pack/";
+  options.start_after = PackKey(first - std::min<uint64_t>(first, kMaxPackObjects), 0);
+  Result<std::vector<ObjectInfo>> packs = core_->options.client->List(options);
+  if (!packs.ok()) return packs.status();
+  for (const ObjectInfo& pack : *packs) {
+    const auto range = ParsePackKey(pack.key);
+    if (!range || range->first > first || range->second < first) continue;
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    ShipState& ship = core_->ship;
+    if (range->second < ship.next_log_number) {
+      ship.packed_through = std::max(ship.packed_through, range->second);
+      return Status::Ok();
+    }
+  }
+  return {Code::kNotFound, core_->options.replica + ": " + LogKey(first) + " is missing"};
+}
+
 Status Jobs::Pack() {
   uint64_t first = 0;
   uint64_t end = 0;
@@ -49,11 +69,13 @@ Status Jobs::Pack() {
   uint64_t number = first;
   for (; number < end && pack.bytes() < kMaxBytes; ++number) {
     std::string object;
-    BACKSTAY_TRY(Persist([&]() -> Status {
+    Status got = Persist([&]() -> Status {
       Result<std::string> got = core_->options.client->Get(LogKey(number));
       if (got.ok()) object = std::move(*got);
       return got.status();
-    }));
+    });
+    if (got.code() == Code::kNotFound && number == first) return LearnPacks(first);
+    BACKSTAY_TRY(got);
     BACKSTAY_TRY(pack.Add(AsBytes(object), number));
     size_t used = 0;
     Result<LogHeader> header = ParseLogHeader(AsBytes(object), &used);

@@ -31,6 +31,7 @@ class Pipeline {
   // first HostOpened(), by one caller at a time.
   bool Start();
   void HostOpened(const FileStamp& stamp) { loop_.HostOpened(stamp); }
+  bool placed() const { return core_.placed.load(); }
   NoteBoard* board() { return &core_.board; }
   Handover* handover() { return &core_.handover; }
   // What the host commits and waits for goes through here: another process may be the one that

@@ -224,11 +224,9 @@ Status Planner::LookBehindGap(uint64_t gap) {
     size_t consumed = 0;
     Result<LogHeader> header = ParseLogHeader(AsBytes(*body), &consumed);
     if (header.ok() && header->epoch < void_below_ && ++looked_at < kMaxBehindGap) continue;
-    if (number >= gap + kMaxObjectsInFlight) {
-      Damage(LogKey(gap) + " is missing, and " + LogKey(number) + " follows");
-      return Status::Ok();
-    }
-    ++plan_.unacknowledged;
+    // A writer puts an object only when the one before is there: what was has been lost.
+    Damage(LogKey(gap) + " is missing, and " + LogKey(number) + " follows");
+    return Status::Ok();
   }
   return Status::Ok();
 }

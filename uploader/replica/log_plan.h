@@ -26,10 +26,6 @@
 
 namespace backstay {
 
-// A writer has at most this many log objects under way at a time: valid objects this close behind
-// a gap may be what it left when it died, and were never acknowledged.
-inline constexpr uint64_t kMaxObjectsInFlight = 4;
-
 // Where the bytes of a log object are: a whole object, or a range of a pack.
 struct LogSource {
   std::string key;
@@ -62,7 +58,6 @@ struct LogPlan {
   std::vector<LogEntry> entries;  // in order, none void
   uint64_t next_number = 1;       // the first that does not exist or cannot be used
   uint64_t epoch = 0;             // highest seen
-  uint64_t unacknowledged = 0;    // objects behind the end that no writer has acknowledged
   std::optional<LogDamage> damage;
 };
 

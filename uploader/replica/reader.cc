@@ -34,9 +34,7 @@ Result<std::string> ReplicaReader::GetRange(const std::string& key, uint64_t off
   options.length = length;
   options.max_bytes = length;
   Result<std::string> body = Get(key, options);
-  // A range that begins behind the end is an invalid request (HTTP 416).
-  const bool outside = !body.ok() && body.status().code() == Code::kInvalid;
-  if (outside || (body.ok() && body->size() != length)) {
+  if (body.ok() && body->size() != length) {
     return Status(Code::kCorrupt, client_->Describe() + "/" + key + ": ends before byte " +
                                       std::to_string(offset + length));
   }

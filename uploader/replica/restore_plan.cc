@@ -173,11 +173,6 @@ Result<std::optional<RestorePlan>> Planner::From(const SnapshotManifest& snapsho
   plan.at_end = IsEnd(**point, **last, *log);
   plan.entries = std::move(log->entries);
   Cut(**point, *log, &plan);
-  if (plan.at_end && log->unacknowledged > 0) {
-    plan.warnings.push_back("left out " + std::to_string(log->unacknowledged) +
-                            " log object(s) behind " + LogKey(log->next_number) +
-                            ", which is missing: they were never acknowledged");
-  }
   return std::optional(std::move(plan));
 }
 

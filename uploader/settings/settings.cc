@@ -213,6 +213,13 @@ Result<Settings> LoadSettings(const SettingsSources& sources) {
   return settings;
 }
 
+Result<DatabaseSettings> EnvironmentSettings(const SettingsSources& sources) {
+  DatabaseSettings settings;
+  BACKSTAY_TRY(CheckEnvironment(sources));
+  BACKSTAY_TRY(ApplyDatabaseVariables(sources, &settings));
+  return settings;
+}
+
 Result<DatabaseSettings> SettingsFor(
     const Settings& settings, const SettingsSources& sources, const std::string& path,
     const std::string& replica_url,

@@ -92,6 +92,9 @@ Result<DatabaseSettings> SettingsFor(
     const std::string& replica_url,
     const std::vector<std::pair<std::string, std::string>>& parameters);
 
+// What the environment alone says of a database; its variables are checked.
+Result<DatabaseSettings> EnvironmentSettings(const SettingsSources& sources);
+
 // "s3://bucket/prefix?endpoint=…&region=…&force-path-style=true" or "file:///dir". `{name}` is
 // replaced by `name` unless that is empty.
 Result<ReplicaSettings> ParseReplicaUrl(const std::string& url, const std::string& name);

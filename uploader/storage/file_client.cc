@@ -126,14 +126,17 @@ Status LinkIfAbsent(const Fd& fd, const std::string& temporary, const std::strin
   return FileError("link to " + path, errnum);
 }
 
-enum class Kind { kFile, kFolder, kOther };
+// kUnknown: it cannot be told, and errno says why.
+enum class Kind { kFile, kFolder, kOther, kUnknown };
 
 // Without following a symbolic link; *size in bytes for a file.
 Kind KindOf(DIR* folder, const dirent& entry, uint64_t* size) {
   if (entry.d_type == DT_DIR) return Kind::kFolder;
   if (entry.d_type != DT_REG && entry.d_type != DT_UNKNOWN) return Kind::kOther;
   struct stat info {};
-  if (fstatat(dirfd(folder), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) return Kind::kOther;
+  if (fstatat(dirfd(folder), entry.d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    return errno == ENOENT ? Kind::kOther : Kind::kUnknown;
+  }
   *size = static_cast<uint64_t>(info.st_size);
   if (S_ISDIR(info.st_mode)) return Kind::kFolder;
   return S_ISREG(info.st_mode) ? Kind::kFile : Kind::kOther;
@@ -214,9 +217,7 @@ Result<std::string> FileReplicaClient::Get(const std::string& key, const GetOpti
   if (options.length > 0) {
     uint64_t offset = static_cast<uint64_t>(options.offset);
     first = options.offset >= 0 ? offset : size - std::min(size, 0 - offset);
-    if (options.offset > 0 && first >= size) {
-      return Status(Code::kInvalid, path + ": the range starts behind the end");
-    }
+    if (first >= size) return std::string();
     count = std::min(options.length, size - first);
   }
   if (count > options.max_bytes) {
@@ -244,8 +245,9 @@ Status FileReplicaClient::Walk(const std::string& folder, const ListOptions& opt
     if (entry == nullptr) return errno == 0 ? Status::Ok() : FileError("list " + path, errno);
     if (HidesFromList(entry->d_name)) continue;
     uint64_t size = 0;
-    Kind kind = KindOf(dir.get(), *entry, &size);
     std::string key = folder + entry->d_name;
+    Kind kind = KindOf(dir.get(), *entry, &size);
+    if (kind == Kind::kUnknown) return FileError("stat " + root_ + "/" + key, errno);
     if (kind == Kind::kFolder) {
       if (Overlaps(key + "/", options)) BACKSTAY_TRY(Walk(key + "/", options, out));
     } else if (kind == Kind::kFile && StartsWith(key, options.prefix)) {

@@ -29,7 +29,8 @@ struct ObjectInfo {
 };
 
 struct GetOptions {
-  // A range when length > 0; negative offset counts from the end of the object (suffix range).
+  // A range when length > 0; negative offset counts from the end of the object (suffix range). What
+  // lies behind the end is left out.
   int64_t offset = 0;
   uint64_t length = 0;
   // A body larger than this is kInvalid, without having been buffered.

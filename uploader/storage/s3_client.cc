@@ -145,8 +145,8 @@ Result<std::string> S3ReplicaClient::Get(const std::string& key, const GetOption
   if (ranged) request.headers.emplace_back("range", RangeHeader(options));
   Result<HttpResponse> response = Answer(request);
   if (!response.ok()) return response.status();
-  // An empty object has no byte to give: its ranges from 0, and its last bytes, are empty.
-  if (ranged && response->status == 416 && options.offset <= 0) return std::string();
+  // There is no byte to give: the range lies behind the end, or the object is empty.
+  if (ranged && response->status == 416) return std::string();
   if (response->status < 200 || response->status > 299) {
     return S3Failure(Describe(request), *response);
   }
