@@ -53,6 +53,13 @@ def unfinished_uploads(prefix):
             for upload in re.findall("<Upload>.*?</Upload>", answer, re.DOTALL)]
 
 
+def empty(prefix):
+    """Deletes every object below it."""
+    answer = ask_server("GET", "", f"list-type=2&prefix={urllib.parse.quote(prefix + '/', safe='')}")
+    for key in re.findall("<Key>([^<]*)</Key>", answer):
+        ask_server("DELETE", key, "")
+
+
 def abort_upload(key, upload_id):
     """As a lifecycle rule of the bucket does it."""
     ask_server("DELETE", key, f"uploadId={urllib.parse.quote(upload_id, safe='')}")

@@ -193,6 +193,56 @@ class SlowTest(BucketCase):
             app.close()
 
 
+    def test_another_program_writes_while_the_database_is_closed(self):
+        """A copy under way does not become a snapshot of two states."""
+        with FaultProxy(ENDPOINT) as proxy:
+            self.use(proxy, f"closed-{self.seed}")
+            with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as plain:
+                plain.execute("PRAGMA journal_mode=wal")
+                plain.execute(SCHEMA)
+                plain.execute("INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
+                              "WHERE i < 9) SELECT randomblob(1000000) FROM n")
+            held = proxy.add("delayed", ("put-frame",), 1, self.prefix + "/", None)
+            app = self.start()
+            app.sql("SELECT count(*) FROM t")
+            self.wait_for("the first frame", lambda: held.left == 0)
+            app.do("c.close()")
+            with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as plain:
+                plain.execute("UPDATE t SET text = randomblob(1000000)")
+            proxy.clear(self.prefix)
+            time.sleep(1.5)
+            out = os.path.join(self.folder, "meanwhile.db")
+            if self.tool_status("restore", "-o", out, self.direct) == 0:
+                self.assert_same(out)
+            app.do("c = connect()")
+            app.sql("INSERT INTO t(text) VALUES('ours')")
+            self.assert_synced(app)
+            self.assert_restored()
+            app.close()
+
+    def test_killed_before_it_knows_of_its_first_snapshot(self):
+        """The manifest is there, and another program writes before the next start: nothing is left out."""
+        with FaultProxy(ENDPOINT) as proxy:
+            self.use(proxy, f"unknown-{self.seed}")
+            held = proxy.add("delayed", ("put-manifest",), 1, self.prefix + "/", None)
+            app = self.start()
+            app.sql(ROWS.format(30))
+            self.wait_for("the manifest", lambda: held.left == 0)
+            self.wait_for("it to be stored", lambda: self.tool_status("restore", "-dry-run", "-o", self.db + ".not",
+                                                                      self.direct) == 0)
+            self.killed(app)
+            with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as plain:
+                plain.execute("CREATE TABLE a AS SELECT 'foreign'")
+            proxy.clear(self.prefix)
+            proxy.add("stall", ("put-frame",), None, self.prefix + "/", 60)
+            app = self.start()
+            app.sql("INSERT INTO t(text) VALUES('ours')")
+            self.assert_synced(app)
+            self.assert_restored()
+            app.close()
+            self.assertEqual(app.lines("ERROR"), [])
+
+
 class PackTest(BucketCase):
     def test_a_pack_that_fails_for_long_is_said(self):
         """By a warning, once, and once that it is over; commits are shipped all the while."""

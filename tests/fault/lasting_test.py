@@ -5,7 +5,7 @@ made meanwhile, the application goes on, and all is well again without help. (PU
 import time
 
 from fault_world import main
-from bucket_world import ENDPOINT, ROWS, BucketCase, FaultProxy, with_server
+from bucket_world import ENDPOINT, ROWS, BucketCase, FaultProxy, empty, with_server
 
 # 20 ms and a random time below a doubling limit between two tries (backoff.h).
 MOST_REQUESTS = 40
@@ -51,13 +51,14 @@ class LastingTest(BucketCase):
             app.sql(ROWS.format(20))
             self.assert_synced(app)
             app.close()
-            self.use(proxy, f"vanished-too-{self.seed}")  # as if it were emptied
+            empty(self.prefix)
             proxy.add("403", ("put-identity",), None, self.prefix + "/")
             app = self.start()
             app.sql("SELECT count(*) FROM t")
-            self.assertFalse(app.sync(1000))
-            app.sql(ROWS.format(1))
-            self.assertFalse(app.sync(1000))
+            self.wait_for("it to be missed", lambda: "the replica is gone" in app.stderr())
+            for _ in range(3):
+                app.sql(ROWS.format(1))
+                self.assertFalse(app.sync(300))
             proxy.clear(self.prefix)
             self.assert_synced(app)
             self.assert_restored()

@@ -10,6 +10,8 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/failing_new.h"
+#include "uploader/base/caught.h"
+#include "uploader/format/frame_codec.h"
 #include "uploader/replica/parallel.h"
 
 namespace backstay {
@@ -62,6 +64,24 @@ bool RunAll(const Texts::Produce& produce, std::vector<std::string>* consumed) {
 }
 
 }  // namespace
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("a codec for which there is no memory is not made", "[parallel]") {
+  char name[16] = "";
+  prctl(PR_GET_NAME, name);
+  fail_on = name;
+  fail_malloc = true;
+  const auto refused = [](auto make) {
+    fail_at = 1;
+    Status status = Caught([&] { return make(), Status::Ok(); });
+    fail_at = 0;
+    return !status.ok();
+  };
+  CHECK(refused([] { FrameDecoder decoder; }));
+  CHECK(refused([] { FrameEncoder encoder; }));
+  fail_malloc = false;
+}
+#endif
 
 TEST_CASE("results come in order, and no more than the window wait", "[parallel]") {
   std::atomic<size_t> consumed{0};

@@ -157,7 +157,8 @@ std::optional<WalTarget> CaptureLoop::Fresh() {
   std::optional<WalTarget> mapped = core_->options.host->WalPosition();
   if (mapped) return mapped;
   std::optional<WalTarget> noted = core_->board.Latest();
-  if (noted) guessed_ = true;
+  // In EXCLUSIVE locking mode nobody else commits.
+  if (noted && !noted->exclusive) guessed_ = true;
   return noted;
 }
 
@@ -373,6 +374,7 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
     core_->SaveIndexLocked();
   }
   core_->placed = true;
+  core_->guessed = guessed_;
   // With a repair due, the state at its end covers whatever the WAL held.
   whole ? core_->board.Done(ticket, segment, !guessed_) : core_->board.DoneFinish(ticket);
 }

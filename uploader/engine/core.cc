@@ -30,6 +30,8 @@ void Core::SaveIndexLocked() {
   Status saved =
       WriteFileAtomic(options.folder + "/index", EncodeIndexFile(file), /*durable=*/true);
   if (saved.ok()) saved = outbox->Compact();
+  // One that is kept may hold older records of this.
+  if (saved.ok() && outbox->file_bytes() > 0) saved = outbox->AppendShip(ship);
   unsaved = !saved.ok();
   if (!saved.ok()) {
     local.Failed("local state cannot be saved: " + saved.message(),

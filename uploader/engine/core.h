@@ -82,6 +82,7 @@ class Core {
   bool connected = false;  // the replica is ours and reachable, as far as known
   // The place in the files is found, or another process's to find: a checkpoint hides no commit.
   std::atomic<bool> placed{false};
+  bool guessed = false;   // the last pass could not see what others have committed
   bool encoding = false;  // a snapshot that segments can be replayed on exists, or is being copied
   bool snapshotting = false;  // a snapshot is being copied
   uint64_t snapshot_run = 0;  // another value: the copy that began with the old one is void

@@ -58,6 +58,7 @@ class Jobs {
   Status BeginCopy(Copy* copy);
   Status CopyFrame(Copy* copy, uint32_t frame);
   Status SettleCopy(const Copy& copy);
+  Status CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock);
   Status FinishCopy(Copy* copy, LogHead* end);
   Status WriteManifest(const Copy& copy, const LogHead& end);
 

@@ -39,7 +39,37 @@ uint32_t LogWriter::PageSize() {
 // Once per process; on an error that a retry may mend it is called again.
 Status LogWriter::Connect() {
   BACKSTAY_TRY(OwnLog());
+  BACKSTAY_TRY(FindManifest());
   Mark();
+  return Status::Ok();
+}
+
+// The process that made the first snapshot may have died before its state said so: what is in the
+// log behind it is restored, so all of it has to be there.
+Status LogWriter::FindManifest() {
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (core_->ship.restorable || created_) return Status::Ok();
+  }
+  ListOptions list;
+  list.prefix = "snapshot/";
+  Result<std::vector<ObjectInfo>> objects = core_->options.client->List(list);
+  if (!objects.ok()) return objects.status();
+  uint64_t newest = 0;
+  for (const ObjectInfo& object : *objects) {
+    newest = std::max(newest, ParseSnapshotManifestKey(object.key).value_or(0));
+  }
+  if (newest == 0) return Status::Ok();
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  core_->ship.restorable = true;
+  core_->ship.snapshot_number = newest;
+  core_->encoding = true;
+  ++core_->snapshot_run;
+  core_->NeedRepairLocked(RepairNeed::kAll);
+  core_->board.Dropped();
+  core_->SaveIndexLocked();
+  core_->board.Shipped(core_->ship.shipped.segment_number, true);
   return Status::Ok();
 }
 
@@ -92,7 +122,9 @@ Status LogWriter::CreateReplica() {
     std::lock_guard<std::mutex> lock(core_->mutex);
     identity = EncodeIdentity(core_->identity);
   }
-  return PutNew(kIdentityKey, AsBytes(identity));
+  Status created = PutNew(kIdentityKey, AsBytes(identity));
+  created_ = created.ok();
+  return created;
 }
 
 // The state says there was a replica, the bucket is empty: begin a new one under the same id.

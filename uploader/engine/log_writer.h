@@ -41,6 +41,7 @@ class LogWriter {
   };
 
   Status OwnLog();
+  Status FindManifest();
   Status FindReplica();
   uint32_t PageSize();
   Status CheckIdentity(const Identity& found);
@@ -98,6 +99,7 @@ class LogWriter {
       false;  // a PUT of this process succeeded: the log cannot hold unknown segments of ours
   std::vector<uint64_t>
       doubtful_;           // last segment hashes of PUTs that may have arrived unacknowledged
+  bool created_ = false;   // by this process: nothing else can be in it
   bool unfenced_ = false;  // the store cannot create conditionally
   // Transactions of the log that this database does not have, not yet told of; 0: none.
   uint64_t foreign_first_ = 0;

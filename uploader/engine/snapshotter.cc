@@ -2,6 +2,8 @@
 // Core's mutex, from the WAL where it has them, else from the database file; transactions that go
 // on meanwhile are replayed on top.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "uploader/engine/jobs.h"
 #include "uploader/format/keys.h"
 #include "uploader/format/snapshot.h"
+#include "uploader/state/state_folder.h"
 
 namespace backstay {
 namespace {
@@ -102,14 +105,35 @@ Status Jobs::SettleCopy(const Copy& copy) {
   }
 }
 
+// Takes the lock when everything committed so far is encoded. With the database closed nobody tells
+// what other programs do: then the file must be what it was.
+Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
+  constexpr int kTries = 25;  // a tick of the coarsest clock in use, and more
+  for (int i = 0; i < kTries; ++i) {
+    if (!core_->board.Finish(kCatchUpMs)) {
+      return {Code::kUnavailable, "capture does not catch up", true};
+    }
+    lock->lock();
+    if (core_->stopping || core_->snapshot_run != copy.run) return Aborted();
+    const FileStamp& known = core_->capture->stamp();
+    const std::string& path = core_->options.settings.path;
+    if (!core_->guessed) return Status::Ok();
+    if (known.settled && known == StampOf(path) && access((path + "-wal").c_str(), F_OK) != 0) {
+      return Status::Ok();
+    }
+    core_->ship_work.wait_for(*lock, kSettlePause);
+    lock->unlock();
+  }
+  Pause();
+  return Aborted();
+}
+
 // Catches up with everything committed so far: from there on copy and replay give a committed
 // state.
 Status Jobs::FinishCopy(Copy* copy, LogHead* end) {
   BACKSTAY_TRY(SettleCopy(*copy));
-  if (!core_->board.Finish(kCatchUpMs))
-    return {Code::kUnavailable, "capture does not catch up", true};
-  std::unique_lock<std::mutex> lock(core_->mutex);
-  if (core_->snapshot_run != copy->run) return Aborted();
+  std::unique_lock<std::mutex> lock(core_->mutex, std::defer_lock);
+  BACKSTAY_TRY(CatchUp(*copy, &lock));
   Encoder* encoder = core_->capture->encoder();
   if (encoder->open() || core_->index->unknown() != 0) {
     return {Code::kUnavailable, "the copy is not complete", true};
