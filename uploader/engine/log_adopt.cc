@@ -66,6 +66,7 @@ void LogWriter::Mark() {
   }
   FileStamp after = StampOf(path);
   if (before == after || core_->capture->stamp() != before) return;
+  if (core_->repair != RepairNeed::kNone) return;
   core_->capture->WalGone(after);
   (void)core_->outbox->AppendStamp(after);
 }
