@@ -1,5 +1,6 @@
 #include "uploader/state/state_folder.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -9,8 +10,10 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -35,18 +38,16 @@ void OwnLike(const std::string& path, const std::string& model) {
 }
 
 // What a process that was killed has left of a file that it was writing. One that is being written
-// is younger.
+// is younger. (The library's own iterator ends the process when memory runs out.)
 void RemoveLeftovers(const std::string& folder) {
-  constexpr auto kAge = std::chrono::minutes(1);
-  std::error_code error;
-  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
-       at.increment(error)) {
-    if (at->path().filename().string().find(".tmp") == std::string::npos) continue;
-    std::error_code gone;
-    const auto written = at->last_write_time(gone);
-    if (!gone && std::filesystem::file_time_type::clock::now() - written > kAge) {
-      unlink(at->path().c_str());
-    }
+  constexpr time_t kAge = 60;  // s
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(folder.c_str()), &closedir);
+  if (dir == nullptr) return;
+  while (const dirent* entry = readdir(dir.get())) {
+    struct stat info {};
+    if (strstr(entry->d_name, ".tmp") == nullptr) continue;
+    if (fstatat(dirfd(dir.get()), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (time(nullptr) - info.st_mtime > kAge) unlinkat(dirfd(dir.get()), entry->d_name, 0);
   }
 }
 
