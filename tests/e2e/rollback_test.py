@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """Databases in rollback-journal modes: whatever happens to them, a restore equals the database."""
 
+import contextlib
 import os
+import sqlite3
 import sys
 import unittest
 
@@ -112,6 +114,21 @@ class ModesTest(RollbackCase):
         [message] = self.error_lines(app)
         self.assertIn("page size", message)
         self.assertIn("new prefix", message)
+
+    def test_another_page_size_by_another_program(self):
+        """Nothing of it is shipped: half of a file would be taken for the whole."""
+        app = self.started()
+        before = self.dump(self.db)
+        with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as plain:
+            plain.execute("PRAGMA page_size=8192")
+            plain.execute("VACUUM")
+        self.assertFalse(app.sync(2000))
+        [message] = self.error_lines(app)
+        self.assertIn("page size", message)
+        app.close()
+        out = os.path.join(self.folder, "before.db")
+        self.tool("restore", "-o", out, self.url)
+        self.assertEqual(self.dump(out), before)
 
     def test_exclusive_locking(self):
         for mode in MODES:
