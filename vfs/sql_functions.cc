@@ -49,9 +49,8 @@ void Status(Api sqlite3_api, sqlite3_context* context) {
   query.kind = QueryKind::kStatus;
   if (!Ask(sqlite3_api, context, &query)) {
     const char* off =
-        "{\"state\":\"off\",\"reason\":\"no configuration selects this database, or this "
-        "connection is "
-        "left alone: read-only, immutable, in memory, or of another VFS\"}";
+        "{\"state\":\"off\",\"reason\":\"no configuration selects this database, or the "
+        "connection is left alone: read-only, immutable, in memory, or of another VFS\"}";
     return sqlite3_result_text(context, off, -1, SQLITE_STATIC);
   }
   if (query.text == nullptr) return sqlite3_result_error_nomem(context);

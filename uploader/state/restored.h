@@ -35,8 +35,6 @@ struct RestoredState {
 // Writes <database>-backstay/ with the index; replaces what an earlier life left there. The folder
 // and its files get the owner of the database file.
 Status WriteRestoredState(const std::string& database_path, const RestoredState& state);
-// Removes the state folder of a database that is about to be replaced.
-Status RemoveState(const std::string& database_path);
 
 }  // namespace backstay
 

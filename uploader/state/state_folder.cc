@@ -51,6 +51,15 @@ void RemoveLeftovers(const std::string& folder) {
   }
 }
 
+Status RemoveState(const std::string& database_path) {
+  std::string folder = StateFolderOf(database_path);
+  std::error_code error;
+  std::filesystem::remove_all(folder, error);
+  if (error)
+    return {Code::kIo, "state folder " + folder + " cannot be removed: " + error.message()};
+  return Status::Ok();
+}
+
 }  // namespace
 
 Status MakeStateFolder(const std::string& folder, const std::string& database_path) {
@@ -169,15 +178,6 @@ Status WriteRestoredState(const std::string& database_path, const RestoredState&
   index.hashes = state.page_hashes;
   BACKSTAY_TRY(WriteFileAtomic(folder + "/index", EncodeIndexFile(index), /*durable=*/true));
   OwnLike(folder + "/index", database_path);
-  return Status::Ok();
-}
-
-Status RemoveState(const std::string& database_path) {
-  std::string folder = StateFolderOf(database_path);
-  std::error_code error;
-  std::filesystem::remove_all(folder, error);
-  if (error)
-    return {Code::kIo, "state folder " + folder + " cannot be removed: " + error.message()};
   return Status::Ok();
 }
 
