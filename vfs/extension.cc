@@ -55,6 +55,7 @@
 #include <mutex>
 
 #include "vfs/adoption.h"
+#include "vfs/pinned.h"
 #include "vfs/process.h"
 #include "vfs/shim_vfs.h"
 #include "vfs/sql_functions.h"
@@ -82,6 +83,7 @@ const SqliteCopy* NewCopy(Api sqlite3_api) {
   copy->version = sqlite3_libversion_number();
   copy->alloc = sqlite3_api->malloc;
   copy->free = sqlite3_api->free;
+  PinModule(reinterpret_cast<const void*>(copy->free));
   // A build without mutexes has no such function. The static ones need no memory.
   copy->threadsafe = sqlite3_api->mutex_alloc != nullptr &&
                      sqlite3_mutex_alloc(SQLITE_MUTEX_STATIC_MASTER) != nullptr;

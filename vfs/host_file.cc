@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "vfs/pinned.h"
+
 namespace backstay {
 namespace {
 
@@ -24,6 +26,9 @@ std::unique_ptr<HostFile> HostFile::Open(const InnerVfs& inner, const std::strin
   int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB;
   const char* name = host->name_.get() + kZeros;
   if (inner.xOpen(inner.vfs, name, host->file_, flags, &flags) != SQLITE_OK) return nullptr;
+  // A VFS over another one returns that one's methods.
+  PinModule(host->file_->pMethods);
+  PinModule(reinterpret_cast<const void*>(host->file_->pMethods->xRead));
   return host;
 }
 

@@ -28,6 +28,7 @@
 #include <memory>
 
 #include "vfs/engine_loader.h"
+#include "vfs/pinned.h"
 #include "vfs/process.h"
 #include "vfs/shim_vfs.h"
 #include "vfs/vfs_scan.h"
@@ -68,14 +69,12 @@ Function Exported(void* handle, const Dl_info& module, const char* name) {
 
 const SqliteCopy* NewCopy(const Dl_info& module) {
   auto copy = std::make_unique<SqliteCopy>();
-  void* handle = dlopen(module.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-  if (handle == nullptr) handle = dlopen(nullptr, RTLD_LAZY);
+  void* handle = PinModule(module.dli_fbase);
   if (handle == nullptr) return copy.release();
   auto version = Exported<int (*)()>(handle, module, "sqlite3_libversion_number");
   copy->version = version != nullptr ? version() : 0;
   copy->alloc = Exported<void* (*)(int)>(handle, module, "sqlite3_malloc");
   copy->free = Exported<void (*)(void*)>(handle, module, "sqlite3_free");
-  dlclose(handle);
   return copy.release();
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <type_traits>
 
+#include "vfs/pinned.h"
 #include "vfs/process.h"
 
 namespace backstay {
@@ -44,8 +45,9 @@ int OpenThrough(const InnerVfs& inner, const char* zName, sqlite3_file* pFile, i
 
 constexpr size_t kMaxHooks = 64;
 
-// Entries are added under the mutex and then constant, but for an object whose library was unloaded
-// and loaded again at the same address. Readers go without it, up to the published count.
+// Entries are added under the mutex and then constant, but for an object whose module could not be
+// pinned, was unloaded and is loaded again at the same address. Readers go without it, up to the
+// published count.
 struct Hooks {
   std::mutex mutex;
   std::atomic<size_t> count = 0;
@@ -204,6 +206,7 @@ void HookVfs(sqlite3_vfs* vfs, const SqliteCopy* copy) {
   size_t slot = 0;
   while (slot < count && hooks.entries[slot].vfs != vfs) slot++;
   if (slot == kMaxHooks) return;
+  PinVfs(vfs);
   hooks.entries[slot] = {vfs, vfs->xOpen, vfs->xDelete, copy};
   if (slot == count) hooks.count.store(count + 1, std::memory_order_release);
   auto* open = &HookedOpen;
@@ -214,6 +217,7 @@ void HookVfs(sqlite3_vfs* vfs, const SqliteCopy* copy) {
 
 sqlite3_vfs* MakeVfs(sqlite3_vfs* inner, const SqliteCopy* copy) {
   auto state = std::make_unique<InnerVfs>(Unhooked(inner, copy));
+  PinVfs(inner);
   auto vfs = std::make_unique<sqlite3_vfs>();
   vfs->iVersion = std::min(inner->iVersion, 3);
   vfs->szOsFile = inner->szOsFile;
