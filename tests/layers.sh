@@ -88,7 +88,7 @@ sources vfs uploader tools tests examples | xargs -r wc -l | awk '$2 != "total" 
 sources vfs uploader tools tests | grep '\.h$' | while read -r header; do
   head -n 1 "$header" | grep -qE '^(//|/\*)' || echo "$header"
 done | fail 'a header opens with what it owns, who calls it, on which thread, how it fails'
-grep -rInE '(^|[^A-Za-z0-9_.-])[/]work/' --exclude-dir=.git --exclude-dir='build*' . |
+grep -rInE '(^|[^A-Za-z0-9_.-])[/]work/' --exclude-dir=.git --exclude=.git --exclude-dir='build*' . |
   fail 'no path of the machine it was written on'
 code vfs uploader tools | grep -E '"[/]tmp/' | fail 'no fixed path under the temporary folder'
 statements vfs uploader |
