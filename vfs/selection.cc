@@ -51,8 +51,10 @@ bool SameFile(const std::string& a, const std::string& b) {
          x.st_ino == y.st_ino;
 }
 
+// A path that exists as it is written is no glob, whatever its name holds.
 bool Matches(const std::string& pattern, const std::string& path) {
-  if (!IsGlob(pattern)) return pattern == path || SameFile(pattern, path);
+  if (pattern == path || SameFile(pattern, path)) return true;
+  if (!IsGlob(pattern) || access(pattern.c_str(), F_OK) == 0) return false;
   return fnmatch(pattern.c_str(), path.c_str(), FNM_PATHNAME) == 0 ||
          fnmatch(ResolveFolder(pattern).c_str(), path.c_str(), FNM_PATHNAME) == 0;
 }

@@ -204,6 +204,16 @@ class Selection(ShimCase):
         os.unlink(self.log)
         self.assertTrue(self.opened(BACKSTAY_DB=link + "/a*.db"))
 
+    def test_a_name_that_looks_like_a_glob(self):
+        def opened(name, **env):
+            code = self.WRITE.replace("connect())", f"connect(db.replace('app.db', '{name}')))")
+            return self.opened(code, BACKSTAY_DB=self.folder + "/app[1].db", **env)
+        self.assertTrue(opened("app1.db"), "no such file: a glob")
+        os.unlink(self.log)
+        self.assertTrue(opened("app[1].db"))
+        os.unlink(self.log)
+        self.assertFalse(opened("app1.db"), "the file is there: no glob")
+
     def test_uri_parameter(self):
         self.assertTrue(self.opened("""
             load(connect(":memory:"))

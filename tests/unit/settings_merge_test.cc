@@ -136,6 +136,17 @@ TEST_CASE("a glob selects by absolute path, not across folders") {
   CHECK_CONTAINS(world.Error(), "put {name}");
 }
 
+TEST_CASE("a path that exists as it is written is no glob") {
+  SettingsWorld world;
+  const std::string literal = world.folder / "app[1].db";
+  world.environment = {{"BACKSTAY_DB", literal}, {"BACKSTAY_REPLICA_URL", "file:///r/{name}"}};
+  CHECK(world.For(literal).ok());
+  CHECK(world.For(world.folder / "app1.db").ok());
+  std::ofstream(literal) << "here";
+  CHECK(world.For(literal).ok());
+  CHECK_FALSE(world.For(world.folder / "app1.db").ok());
+}
+
 TEST_CASE("paths are compared after normalisation and through symbolic links") {
   SettingsWorld world;
   std::filesystem::create_directories(world.folder / "real");

@@ -1,6 +1,7 @@
 #include "uploader/settings/settings.h"
 
 #include <fnmatch.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -44,8 +45,10 @@ bool Matches(const std::string& pattern, const std::string& path) {
   const std::string resolved = Resolved(pattern);
   const std::string canonical = Resolved(path);
   if (wanted == path || resolved == canonical) return true;
-  return IsGlob(pattern) && (fnmatch(wanted.c_str(), path.c_str(), FNM_PATHNAME) == 0 ||
-                             fnmatch(resolved.c_str(), canonical.c_str(), FNM_PATHNAME) == 0);
+  // A path that exists as it is written is no glob, whatever its name holds.
+  if (!IsGlob(pattern) || access(pattern.c_str(), F_OK) == 0) return false;
+  return (fnmatch(wanted.c_str(), path.c_str(), FNM_PATHNAME) == 0 ||
+          fnmatch(resolved.c_str(), canonical.c_str(), FNM_PATHNAME) == 0);
 }
 
 Status ReadConfigFile(const SettingsSources& sources, bool replicas_replaced, Settings* out) {
