@@ -253,6 +253,48 @@ class ForeignReplicaTest(BadInputCase):
         self.assert_untouched("holiday.jpg")
 
 
+class ForeignWalTest(BadInputCase):
+    """Another database's WAL lies beside this one: SQLite recovers it, whatever its page size, and then it is the database."""
+
+    def make(self, path, page_size, keep):
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute(f"PRAGMA page_size={page_size}")
+        connection.execute("PRAGMA journal_mode=wal")
+        connection.execute("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, text)")
+        connection.execute(f"INSERT INTO t(text) VALUES (hex(randomblob({page_size})))")
+        if keep:
+            shutil.copyfile(path + "-wal", self.db + "-wal")
+        connection.close()
+
+    def test_of_another_page_size(self):
+        for mine, other in ((1024, 4096), (4096, 1024), (512, 65536), (65536, 4096)):
+            self.new_disk()
+            shutil.rmtree(self.replica, ignore_errors=True)
+            self.make(self.db, mine, keep=False)
+            self.make(os.path.join(self.disk, "other.db"), other, keep=True)
+            app = App(self)
+            self.assertEqual(app.sql("PRAGMA page_size"), [[other]])
+            app.sql("INSERT INTO t(text) VALUES (1)")
+            self.assertTrue(app.sync(), app.stderr())
+            self.finish(app)
+            out = os.path.join(self.folder, f"out-{mine}.db")
+            self.tool("restore", "-o", out, self.url)
+            self.assertEqual(self.dump(out), self.dump(self.db))
+
+    def test_beside_a_database_that_was_replicated(self):
+        """The replica cannot hold it, and says so; the application works."""
+        self.make(self.db, 1024, keep=False)
+        app = App(self)
+        self.work(app)
+        self.assertTrue(app.sync())
+        app.close()
+        self.make(os.path.join(self.disk, "other.db"), 4096, keep=True)
+        app = App(self)
+        self.work(app)
+        self.wait_for("an ERROR", lambda: app.lines("ERROR"))
+        self.finish(app)
+
+
 class DamagedStateTest(BadInputCase):
     """What a process left in the state folder is damaged; the next one ships on as if nothing was."""
 

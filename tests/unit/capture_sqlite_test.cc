@@ -322,7 +322,7 @@ TEST_CASE("pages of a snapshot copied during writes replay to the database", "[c
       REQUIRE(bench.Advance());
     }
     auto* out = reinterpret_cast<uint8_t*>(copy.data()) + (pgno - 1) * size_t{4096};
-    REQUIRE(bench.capture->CopyPages(pgno, 1, out).ok());
+    REQUIRE(bench.capture->CopyPages(pgno, 1, {out, 4096}).ok());
   }
   bench.capture->encoder()->EndSnapshot();
   REQUIRE(bench.index.unknown() == 0);

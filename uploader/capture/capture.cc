@@ -10,7 +10,7 @@ namespace backstay {
 
 Capture::Capture(Options options)
     : options_(std::move(options)),
-      wal_(options_.database_path + "-wal"),
+      wal_(options_.database_path + "-wal", options_.page_size),
       source_(options_.page_size, &wal_, options_.file),
       encoder_(
           {options_.page_size, options_.cache_bytes, options_.index, &source_, options_.outbox}) {}
@@ -30,19 +30,6 @@ uint32_t Capture::Behind(const WalTarget& to) const {
   bool same = to.salt1 == mark_.salt1 && to.salt2 == mark_.salt2;
   if (!same) return to.max_frame;
   return to.max_frame - std::min(to.max_frame, mark_.frame);
-}
-
-uint32_t Capture::PagesAt(const WalTarget& to) {
-  uint32_t pages = to.pages;
-  if (to.rollback) return pages;
-  if (to.max_frame > 0 && pages == 0) {
-    // EXCLUSIVE locking mode: only the commit frame says.
-    Status read = wal_.Headers(to.max_frame, to.max_frame,
-                               [&](const WalFrame& frame) { pages = frame.commit_pages; });
-    if (!read.ok()) pages = 0;
-  }
-  if (to.max_frame > 0 && pages > 0) return pages;
-  return static_cast<uint32_t>(std::max<int64_t>(0, options_.file_size()) / options_.page_size);
 }
 
 bool Capture::Holds(const WalTarget& target) {
@@ -103,10 +90,14 @@ Status Capture::Place(const WalTarget& to) {
   }
   Result<WalMark> mark = wal_.MarkAt(to.max_frame);
   if (!mark.ok()) return mark.status();
+  uint32_t pages = 0;
   Result<bool> found = wal_.Seek(*mark);
   if (!found.ok()) return found.status();
-  BACKSTAY_TRY(wal_.Headers(1, to.max_frame,
-                            [&](const WalFrame& f) { source_.NoteFrame(f.pgno, f.frame); }));
+  BACKSTAY_TRY(wal_.Headers(1, to.max_frame, [&](const WalFrame& f) {
+    source_.NoteFrame(f.pgno, f.frame);
+    if (f.frame == to.max_frame) pages = f.commit_pages;
+  }));
+  BACKSTAY_TRY(CheckPages(std::max(pages, to.pages)));
   mark_ = *mark;
   return Status::Ok();
 }
@@ -164,6 +155,11 @@ Result<bool> Capture::Skip(const WalTarget& to) {
   if (!entered.ok() || !*entered) return entered;
   Result<WalMark> end = wal_.MarkAt(to.max_frame);
   if (!end.ok()) return end.status();
+  uint32_t most = 0;
+  BACKSTAY_TRY(wal_.Headers(mark_.frame + 1, to.max_frame, [&](const WalFrame& frame) {
+    most = std::max({most, frame.pgno, frame.commit_pages});
+  }));
+  BACKSTAY_TRY(CheckPages(most));
   BACKSTAY_TRY(wal_.Headers(mark_.frame + 1, to.max_frame, [&](const WalFrame& frame) {
     source_.NoteFrame(frame.pgno, frame.frame);
     options_.index->Set(frame.pgno, 0);
@@ -239,6 +235,7 @@ Status Capture::EncodeChunk(const WalTarget& to) {
   for (size_t i = 0; i < frames_.size(); ++i) {
     if (frames_[i].commit_pages == 0 && i + 1 < frames_.size()) continue;
     steps.push_back(StepOf(first, i + 1));
+    BACKSTAY_TRY(CheckPages(steps.back().pages));
     first = i + 1;
   }
   Status encoded = encoder_.Encode(steps, /*repair=*/false, wal_.mark());
@@ -255,6 +252,7 @@ Status Capture::Merge(const WalTarget& to, bool close) {
     while (mark_.frame < to.max_frame) {
       BACKSTAY_TRY(wal_.Read(FramePages(options_.page_size), to.max_frame, &frames_));
       EncoderStep step = StepOf(0, frames_.size());
+      BACKSTAY_TRY(CheckPages(step.pages));
       for (const WalFrame& f : frames_) merged_transactions_ += f.commit_pages != 0 ? 1 : 0;
       bool last = close && wal_.mark().frame == to.max_frame;
       step.transactions = last ? 1 + merged_transactions_ : 0;
@@ -276,10 +274,11 @@ Status Capture::Merge(const WalTarget& to, bool close) {
 Status Capture::ComparePage(uint32_t pgno, bool all, std::vector<PageImage>* found) {
   uint64_t known = options_.index->Get(pgno);
   if ((!all && known != 0) || pgno == LockBytePage(options_.page_size)) return Status::Ok();
-  uint8_t* image = buffer_.data() + found->size() * options_.page_size;
+  const size_t n = options_.page_size;
+  const PageBuffer image = PageBuffer(buffer_).subspan(found->size() * n, n);
   BACKSTAY_TRY(source_.Current(pgno, image));
-  if (PageHash(pgno, {image, options_.page_size}) == known) return Status::Ok();
-  found->push_back({pgno, image});
+  if (PageHash(pgno, image) == known) return Status::Ok();
+  found->push_back({pgno, image.data()});
   return found->size() == FramePages(options_.page_size) ? FlushRepair(found) : Status::Ok();
 }
 
@@ -350,18 +349,20 @@ Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<
   return Status::Ok();
 }
 
-Status Capture::CopyPages(uint32_t first, uint32_t count, uint8_t* out) {
+Status Capture::CopyPages(uint32_t first, uint32_t count, std::span<uint8_t> out) {
+  const size_t n = options_.page_size;
+  if (out.size() != count * n) return {Code::kCancelled, "the page size changed", true};
   for (uint32_t i = 0; i < count; ++i) {
     uint32_t pgno = first + i;
-    uint8_t* image = out + static_cast<size_t>(i) * options_.page_size;
+    const PageBuffer image = out.subspan(i * n, n);
     if (pgno == LockBytePage(options_.page_size)) {
-      std::fill_n(image, options_.page_size, 0);
+      std::fill(image.begin(), image.end(), 0);
       continue;
     }
     BACKSTAY_TRY(source_.Current(pgno, image));
     bool ours = pgno <= options_.index->pages() && !encoder_.Touched(pgno);
     if (ours && options_.index->Get(pgno) == 0) {
-      options_.index->Set(pgno, PageHash(pgno, {image, options_.page_size}));
+      options_.index->Set(pgno, PageHash(pgno, image));
     }
   }
   return Status::Ok();

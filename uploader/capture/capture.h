@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -109,9 +110,10 @@ class Capture {
   // The database file had this stamp when everything so far was encoded. True: it is a new one.
   bool SetStamp(const FileStamp& stamp);
 
-  // Pages of a snapshot, 1-based; makes unknown untouched pages known. `out` has count pages.
-  Status CopyPages(uint32_t first, uint32_t count, uint8_t* out);
-  // Database size at `to`, pages.
+  // Pages of a snapshot, 1-based; makes unknown untouched pages known. `out` has room for `count`
+  // pages of this database, else kCancelled.
+  Status CopyPages(uint32_t first, uint32_t count, std::span<uint8_t> out);
+  // Database size at `to`, pages; never more than the files can hold.
   uint32_t PagesAt(const WalTarget& to);
 
   Encoder* encoder() { return &encoder_; }
@@ -125,6 +127,9 @@ class Capture {
   uint32_t Behind(const WalTarget& to) const;
 
  private:
+  uint32_t PagesInFile() const;
+  uint32_t MostPages() const;
+  Status CheckPages(uint32_t pages) const;
   Result<bool> EnterWal(const WalTarget& to);
   Result<bool> SeenAll(const WalTarget& to);
   Status CountFrom(uint32_t frame, const WalTarget& to);
@@ -140,6 +145,7 @@ class Capture {
   Status SettleFile(const FileFollower& file, int quiet_turns, FileFollower::Changes* changes);
   Status MergeChanges(const FileFollower& file, FileFollower::Changes* changes);
   struct Steps;
+  bool HasImages(const Transaction& transaction) const;
   void AddStep(const Transaction& transaction, Steps* to) const;
   Status EncodeSteps(bool repair, Steps* steps);
   void NoteFrames();

@@ -52,10 +52,16 @@ Status Capture::EncodeSteps(bool repair, Steps* steps) {
   return encoded;
 }
 
+bool Capture::HasImages(const Transaction& transaction) const {
+  return transaction.has_images() &&
+         (transaction.pgnos.empty() || transaction.page_size == options_.page_size);
+}
+
 Status Capture::EncodeTransactions(const std::vector<TransactionPtr>& transactions) {
   const size_t frame = FramePages(options_.page_size);
   Steps steps;
   for (const TransactionPtr& transaction : transactions) {
+    if (!HasImages(*transaction)) return {Code::kForeign, "a transaction of another page size"};
     if (steps.images + transaction->pgnos.size() > frame) {
       BACKSTAY_TRY(EncodeSteps(/*repair=*/false, &steps));
     }
@@ -70,7 +76,7 @@ void Capture::SkipTransaction(const Transaction& transaction) {
   for (size_t i = 0; i < transaction.pgnos.size(); ++i) {
     uint32_t pgno = transaction.pgnos[i];
     if (pgno > transaction.pages) break;
-    bool same = !transaction.images.empty() &&
+    bool same = HasImages(transaction) &&
                 PageHash(pgno, {transaction.images.data() + i * n, n}) == options_.index->Get(pgno);
     if (!same) options_.index->Set(pgno, 0);
   }
@@ -150,7 +156,7 @@ Status Capture::MergeChanges(const FileFollower& file, FileFollower::Changes* ch
   *changes = std::move(*taken);
   for (const TransactionPtr& transaction : changes->transactions) {
     merged_transactions_ += transaction->committed ? 1 : 0;
-    if (!transaction->has_images() || transaction->pages == 0) {
+    if (!HasImages(*transaction) || transaction->pages == 0) {
       SkipTransaction(*transaction);
       merged_unknown_ = true;
       continue;

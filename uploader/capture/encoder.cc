@@ -24,7 +24,7 @@ PageVersion Encoder::OldOf(const PageImage& page) {
     const bool fits = PageHash(pgno, {page.old, options_.page_size}) == hash;
     return fits ? PageVersion{page.old, hash} : PageVersion{};
   }
-  if (!options_.source->Find(pgno, hash, base_.data())) return {};
+  if (!options_.source->Find(pgno, hash, base_)) return {};
   return {base_.data(), hash};
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "uploader/base/file.h"
+#include "uploader/capture/page_buffer.h"
 #include "uploader/state/state_folder.h"
 
 namespace backstay {
@@ -32,7 +33,7 @@ uint32_t PageSizeOfHeader(Bytes header) {
   if (header.size() < kHeaderBytes) return 0;
   uint32_t size = static_cast<uint32_t>(header[kPageSizeAt] << 8 | header[kPageSizeAt + 1]);
   if (size == 1) size = 65536;
-  return size >= 512 && (size & (size - 1)) == 0 ? size : 0;
+  return IsPageSize(size) ? size : 0;
 }
 
 FileLook ParseLook(Bytes header, int64_t size) {
@@ -43,7 +44,8 @@ FileLook ParseLook(Bytes header, int64_t size) {
   const uint8_t* at = header.data();
   look.rollback = at[kWriteVersionAt] != 2;
   look.change = LoadBe32(at + kChangeCounterAt);
-  auto in_file = static_cast<uint32_t>(std::max<int64_t>(0, size) / look.page_size);
+  auto in_file = static_cast<uint32_t>(
+      std::min<int64_t>(std::max<int64_t>(0, size) / look.page_size, UINT32_MAX));
   // The size in the header counts if the counters agree; the file may be longer.
   uint32_t pages = LoadBe32(at + kPagesAt);
   bool counts = look.change == LoadBe32(at + kVersionValidForAt) && pages > 0 && pages <= in_file;
@@ -53,8 +55,8 @@ FileLook ParseLook(Bytes header, int64_t size) {
 
 FileLook LookAt(const std::string& database_path, const FileReader& file, int64_t size) {
   uint8_t header[kHeaderBytes];
-  int64_t got = file(header, sizeof header, 0);
-  FileLook look = ParseLook(Bytes(header, static_cast<size_t>(std::max<int64_t>(0, got))), size);
+  int64_t got = std::clamp<int64_t>(file(header, sizeof header, 0), 0, sizeof header);
+  FileLook look = ParseLook(Bytes(header, static_cast<size_t>(got)), size);
   look.stamp = StampOf(database_path);
   return look;
 }

@@ -8,25 +8,29 @@
 namespace backstay {
 
 void PageSource::NoteFrame(uint32_t pgno, uint32_t frame) {
-  if (pgno > frames_.size()) frames_.resize(pgno, 0);
-  if (frames_[pgno - 1] == 0) noted_.push_back(pgno);
   noted_in_ = wal_->Start();
-  frames_[pgno - 1] = frame;
+  frames_[pgno / kPartPages][pgno % kPartPages] = frame;
 }
 
-void PageSource::ForgetFrames() {
-  for (uint32_t pgno : noted_) frames_[pgno - 1] = 0;
-  noted_.clear();
+void PageSource::ForgetFrames() { frames_.clear(); }
+
+uint32_t PageSource::FrameOf(uint32_t pgno) const {
+  auto part = frames_.find(pgno / kPartPages);
+  return part != frames_.end() ? part->second[pgno % kPartPages] : 0;
 }
 
-Status PageSource::FromFile(uint32_t pgno, uint8_t* out) {
-  int64_t got = file_(out, page_size_, static_cast<int64_t>(pgno - 1) * page_size_);
-  if (got < 0) return {Code::kIo, "page " + std::to_string(pgno) + " cannot be read", true};
-  std::memset(out + got, 0, page_size_ - static_cast<size_t>(got));
+Status PageSource::FromFile(uint32_t pgno, PageBuffer out) {
+  const auto size = static_cast<int64_t>(out.size());
+  int64_t got = file_(out.data(), size, (static_cast<int64_t>(pgno) - 1) * size);
+  if (got < 0 || got > size) {
+    return {Code::kIo, "page " + std::to_string(pgno) + " cannot be read", true};
+  }
+  std::memset(out.data() + got, 0, static_cast<size_t>(size - got));
   return Status::Ok();
 }
 
-Status PageSource::Current(uint32_t pgno, uint8_t* out) {
+Status PageSource::Current(uint32_t pgno, PageBuffer out) {
+  if (out.size() != page_size_) return {Code::kInvalid, "not the size of a page"};
   if (uint32_t frame = FrameOf(pgno); frame != 0 && SameWal()) {
     Result<bool> found = wal_->Image(frame, pgno, out);
     if (!found.ok()) return found.status();
@@ -36,13 +40,13 @@ Status PageSource::Current(uint32_t pgno, uint8_t* out) {
   return FromFile(pgno, out);
 }
 
-bool PageSource::Find(uint32_t pgno, uint64_t hash, uint8_t* out) {
-  const size_t n = page_size_;
+bool PageSource::Find(uint32_t pgno, uint64_t hash, PageBuffer out) {
+  if (out.size() != page_size_) return false;
   if (uint32_t frame = FrameOf(pgno); frame != 0 && SameWal()) {
     Result<bool> found = wal_->Image(frame, pgno, out);
-    if (found.ok() && *found && PageHash(pgno, {out, n}) == hash) return true;
+    if (found.ok() && *found && PageHash(pgno, out) == hash) return true;
   }
-  return FromFile(pgno, out).ok() && PageHash(pgno, {out, n}) == hash;
+  return FromFile(pgno, out).ok() && PageHash(pgno, out) == hash;
 }
 
 }  // namespace backstay

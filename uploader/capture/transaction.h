@@ -6,6 +6,7 @@
 #ifndef BACKSTAY_UPLOADER_CAPTURE_TRANSACTION_H_
 #define BACKSTAY_UPLOADER_CAPTURE_TRANSACTION_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -23,7 +24,10 @@ struct Transaction {
   std::vector<uint8_t> images;
   std::vector<uint8_t> old;  // before the transaction; what was not there is zeros
 
-  bool has_images() const { return complete && (pgnos.empty() || !images.empty()); }
+  bool has_images() const {
+    const size_t whole = pgnos.size() * page_size;
+    return complete && images.size() == whole && old.size() == whole;
+  }
   uint64_t bytes() const { return images.size() + old.size() + pgnos.size() * sizeof(uint32_t); }
 };
 

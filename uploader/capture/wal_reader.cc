@@ -40,6 +40,23 @@ Checksum Sum(bool big_endian, Checksum seed, const uint8_t* data, size_t n) {
 
 }  // namespace
 
+Result<std::optional<WalHeader>> ReadWalHeader(const Fd& wal) {
+  uint8_t head[kHeaderBytes];
+  Result<size_t> got = ReadAt(wal, head, sizeof head, 0);
+  if (!got.ok()) return got.status();
+  const std::optional<WalHeader> none;
+  uint32_t magic = LoadBe32(head);
+  if (*got != sizeof head || (magic & ~1U) != kMagic) return none;
+  bool big_endian = (magic & 1U) != 0;
+  Checksum c = Sum(big_endian, {}, head, 24);
+  if (c.s1 != LoadBe32(head + 24) || c.s2 != LoadBe32(head + 28)) return none;
+  WalHeader header;
+  header.page_size = LoadBe32(head + 8);
+  header.big_endian_checksums = big_endian;
+  header.start = {LoadBe32(head + 16), LoadBe32(head + 20), 0, c.s1, c.s2};
+  return IsPageSize(header.page_size) ? std::optional(header) : none;
+}
+
 Result<bool> WalReader::Refresh() {
   struct stat info {};
   if (stat(path_.c_str(), &info) != 0) {
@@ -52,28 +69,34 @@ Result<bool> WalReader::Refresh() {
     fd_ = std::make_shared<Fd>(std::move(*fd));
     inode_ = info.st_ino;
   }
-  uint8_t head[kHeaderBytes];
-  Result<size_t> got = ReadAt(*fd_, head, sizeof head, 0);
-  if (!got.ok()) return got.status().Wrap(path_);
-  uint32_t magic = LoadBe32(head);
-  if (*got != sizeof head || (magic & ~1U) != kMagic) return false;
-  bool big_endian = (magic & 1U) != 0;
-  Checksum c = Sum(big_endian, {}, head, 24);
-  if (c.s1 != LoadBe32(head + 24) || c.s2 != LoadBe32(head + 28)) return false;
-  uint32_t page_size = LoadBe32(head + 8);
-  if (page_size < 512 || page_size > 65536 || (page_size & (page_size - 1)) != 0) return false;
-  big_endian_checksums_ = big_endian;
-  page_size_ = page_size;
-  start_ = {LoadBe32(head + 16), LoadBe32(head + 20), 0, c.s1, c.s2};
+  Result<std::optional<WalHeader>> header = ReadWalHeader(*fd_);
+  if (!header.ok()) return header.status().Wrap(path_);
+  if (!*header) return false;
+  if ((*header)->page_size != page_size_) {
+    fd_ = nullptr;
+    // Retryable: the host may be about to replace this WAL, or the database that it belongs to.
+    return Status(Code::kForeign,
+                  path_ + " has pages of " + std::to_string((*header)->page_size) +
+                      " bytes, the database has pages of " + std::to_string(page_size_),
+                  true);
+  }
+  big_endian_checksums_ = (*header)->big_endian_checksums;
+  start_ = (*header)->start;
+  int64_t frames = std::max<int64_t>(0, info.st_size - kHeaderBytes) / FrameBytes();
+  frames_ = static_cast<uint32_t>(std::min<int64_t>(frames, UINT32_MAX));
   return true;
 }
 
 int64_t WalReader::Offset(uint32_t frame) const {
-  return kHeaderBytes + static_cast<int64_t>(frame - 1) * (kFrameHeaderBytes + page_size_);
+  return kHeaderBytes + (static_cast<int64_t>(frame) - 1) * FrameBytes();
 }
 
+int64_t WalReader::FrameBytes() const { return kFrameHeaderBytes + page_size_; }
+
+// SQLite writes no page 0, and ends a WAL where it finds one.
 bool WalReader::HeadBelongs(const uint8_t* head) const {
-  return LoadBe32(head + 8) == start_.salt1 && LoadBe32(head + 12) == start_.salt2;
+  return LoadBe32(head) != 0 && LoadBe32(head + 8) == start_.salt1 &&
+         LoadBe32(head + 12) == start_.salt2;
 }
 
 Result<bool> WalReader::Seek(const WalMark& mark) {
@@ -111,7 +134,7 @@ Status WalReader::Read(size_t max, uint32_t last_frame, std::vector<WalFrame>* f
   frames->clear();
   if (fd_ == nullptr) return {Code::kNotFound, path_ + ": not open"};
   size_t want = std::min<size_t>(max, last_frame - std::min(last_frame, mark_.frame));
-  size_t frame_bytes = static_cast<size_t>(kFrameHeaderBytes) + page_size_;
+  const auto frame_bytes = static_cast<size_t>(FrameBytes());
   buffer_.resize(want * frame_bytes);
   Result<size_t> got = ReadAt(*fd_, buffer_.data(), buffer_.size(), Offset(mark_.frame + 1));
   if (!got.ok()) return got.status().Wrap(path_);
@@ -149,12 +172,12 @@ Status WalReader::Headers(uint32_t first, uint32_t last,
   return Status::Ok();
 }
 
-Result<bool> WalReader::Image(uint32_t frame, uint32_t pgno, uint8_t* out) {
-  if (fd_ == nullptr) return false;
+Result<bool> WalReader::Image(uint32_t frame, uint32_t pgno, PageBuffer out) {
+  if (fd_ == nullptr || out.size() != page_size_) return false;
   uint8_t head[kFrameHeaderBytes];
-  Result<size_t> got = ReadAt(*fd_, out, page_size_, Offset(frame) + kFrameHeaderBytes);
+  Result<size_t> got = ReadAt(*fd_, out.data(), out.size(), Offset(frame) + kFrameHeaderBytes);
   if (!got.ok()) return got.status().Wrap(path_);
-  if (*got != page_size_) return false;
+  if (*got != out.size()) return false;
   // The header is read after the image: a frame that is overwritten meanwhile shows its new salts
   // here.
   got = ReadAt(*fd_, head, sizeof head, Offset(frame));

@@ -4,7 +4,8 @@
 // database and -shm). Used by Capture under the pipeline's mutex; SyncHandle() may be used from the
 // ship thread. Every frame is checked for its salts and the cumulative checksum
 // (sqlite.org/fileformat2.html, 4.1-4.3). Whether a frame is committed is the caller's knowledge:
-// it names the last one. Errors: kIo; kNotFound when frames that should be there are not.
+// it names the last one. A WAL of another page size than the database is not read at all. Errors:
+// kIo; kNotFound when frames that should be there are not; kForeign for that other page size.
 
 #ifndef BACKSTAY_UPLOADER_CAPTURE_WAL_READER_H_
 #define BACKSTAY_UPLOADER_CAPTURE_WAL_READER_H_
@@ -12,32 +13,45 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "uploader/base/file.h"
 #include "uploader/base/status.h"
+#include "uploader/capture/page_buffer.h"
 #include "uploader/state/positions.h"
 
 namespace backstay {
 
+// The header of a WAL, its checksum proven.
+struct WalHeader {
+  uint32_t page_size = 0;
+  bool big_endian_checksums = false;
+  WalMark start;
+};
+// None: not a header (yet).
+Result<std::optional<WalHeader>> ReadWalHeader(const Fd& wal);
+
 struct WalFrame {
-  uint32_t frame = 0;  // 1-based
-  uint32_t pgno = 0;
+  uint32_t frame = 0;              // 1-based
+  uint32_t pgno = 0;               // 1-based
   uint32_t commit_pages = 0;       // database size after the transaction; 0: not its last frame
   const uint8_t* image = nullptr;  // valid until the next Read()
 };
 
 class WalReader {
  public:
-  explicit WalReader(std::string path) : path_(std::move(path)) {}
+  // `page_size`: of the database; frames have that size, whatever the file says.
+  WalReader(std::string path, uint32_t page_size) : path_(std::move(path)), page_size_(page_size) {}
 
   // Opens the file, again if the path names another one by now, and reads its header. False: no
   // file, or no valid header yet.
   Result<bool> Refresh();
   // Of the header that Refresh() found.
-  uint32_t page_size() const { return page_size_; }
   WalMark Start() const { return start_; }
+  // Frames that the file had room for at that time.
+  uint32_t frames() const { return frames_; }
 
   // Goes to the place after `mark`. False when the WAL does not have that frame with that checksum.
   Result<bool> Seek(const WalMark& mark);
@@ -53,19 +67,22 @@ class WalReader {
   // Calls `each` for frames first..last without reading images or checking checksums (salts are
   // checked).
   Status Headers(uint32_t first, uint32_t last, const std::function<void(const WalFrame&)>& each);
-  // One image, if the frame still belongs to this WAL and this page; false when it does not.
-  Result<bool> Image(uint32_t frame, uint32_t pgno, uint8_t* out);
+  // One image, if the frame still belongs to this WAL and this page; false when it does not. `out`
+  // has the size of a page.
+  Result<bool> Image(uint32_t frame, uint32_t pgno, PageBuffer out);
   // For fdatasync; null when the WAL was never opened.
   std::shared_ptr<Fd> SyncHandle() const { return fd_; }
 
  private:
+  int64_t FrameBytes() const;
   int64_t Offset(uint32_t frame) const;
   bool HeadBelongs(const uint8_t* head) const;
 
   const std::string path_;
+  const uint32_t page_size_;
   std::shared_ptr<Fd> fd_;
   uint64_t inode_ = 0;
-  uint32_t page_size_ = 0;
+  uint32_t frames_ = 0;
   bool big_endian_checksums_ = false;
   WalMark start_;
   WalMark mark_;

@@ -41,7 +41,7 @@ class CaptureLoop {
   // The committed end, last, and before it what was noted in other WALs.
   std::vector<WalTarget> FreshTargets();
   bool OpenLocked(const WalTarget& to);
-  uint32_t PageSize();
+  uint32_t PageSize(const WalTarget& to);
   bool LoadLocked(uint32_t page_size);
   // The file that is there now is not the one whose replica `id` is.
   bool IsReplaced(const DatabaseId& id) const;

@@ -1,7 +1,10 @@
 // CaptureLoop, the part that starts: reads the state folder and finds its place in the database's
 // files.
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -14,25 +17,34 @@ namespace {
 
 constexpr size_t kMaxIndexBytes = 4ULL << 30;
 
-bool IsPageSize(uint32_t n) { return n >= 512 && n <= 65536 && (n & (n - 1)) == 0; }
+// The header of the WAL of this database, if it has one.
+std::optional<WalHeader> WalHeaderOf(const std::string& database_path) {
+  Result<Fd> wal = OpenFile(database_path + "-wal", O_RDONLY);
+  if (!wal.ok()) return std::nullopt;
+  Result<std::optional<WalHeader>> header = ReadWalHeader(*wal);
+  return header.ok() ? *header : std::nullopt;
+}
 
 }  // namespace
 
-// From the database header (sqlite.org/fileformat2.html, 1.3.2), else, of a new database, from the
-// WAL's; 0: not known.
-uint32_t CaptureLoop::PageSize() {
+// Of the WAL that holds the committed end, else from the database header
+// (sqlite.org/fileformat2.html, 1.3.2), else, of a new database, from any WAL's; 0: not known. A
+// WAL that another database left behind is part of this one once SQLite has recovered it, and then
+// the database has the WAL's page size.
+uint32_t CaptureLoop::PageSize(const WalTarget& to) {
+  const std::optional<WalHeader> wal = WalHeaderOf(core_->options.settings.path);
+  const bool holds =
+      wal && to.max_frame > 0 && wal->start.salt1 == to.salt1 && wal->start.salt2 == to.salt2;
+  if (holds) return wal->page_size;
   uint8_t head[100] = {};
   int64_t got = core_->options.host->Read(head, sizeof head, 0);
-  uint32_t size = got == sizeof head ? static_cast<uint32_t>(head[16] << 8 | head[17]) : 0;
-  if (size == 1) size = 65536;
-  if (IsPageSize(size)) return size;
-  WalReader wal(core_->options.settings.path + "-wal");
-  Result<bool> found = wal.Refresh();
-  return found.ok() && *found ? wal.page_size() : 0;
+  const uint32_t size = got == sizeof head ? PageSizeOfHeader(Bytes(head, sizeof head)) : 0;
+  if (size != 0) return size;
+  return wal ? wal->page_size : 0;
 }
 
 bool CaptureLoop::OpenLocked(const WalTarget& to) {
-  uint32_t page_size = PageSize();
+  uint32_t page_size = PageSize(to);
   if (page_size == 0) return false;
   // What was noted of the files and not encoded may be lost: only a place in this very WAL counts.
   if (loaded_) open_stamp_ = {};
@@ -161,12 +173,16 @@ void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {
   Encoder* encoder = core_->capture->encoder();
   if (encoded.head.segment_number <= encoder->head().segment_number) return;
   redo_trusted_ = encoded.head.segment_number == encoder->head().segment_number + 1;
-  index->GrowZeroed(encoded.pages, core_->identity.page_size);
-  for (const auto& [pgno, hash] : encoded.hashes) {
-    if (pgno <= index->pages() || hash != 0) index->Set(pgno, hash);
+  // A record names every page by which the database grew: else its size justifies no memory.
+  const bool justified = encoded.pages <= index->pages() + encoded.hashes.size();
+  if (justified) {
+    index->GrowZeroed(encoded.pages, core_->identity.page_size);
+    for (const auto& [pgno, hash] : encoded.hashes) {
+      if (pgno <= index->pages()) index->Set(pgno, hash);
+    }
+    index->Resize(encoded.pages);
   }
-  index->Resize(encoded.pages);
-  redo_trusted_ = redo_trusted_ && index->checksum() == encoded.checksum;
+  redo_trusted_ = redo_trusted_ && justified && index->checksum() == encoded.checksum;
   // With frames of a WAL in it, the file alone is not what is encoded.
   const bool in_wal = (encoded.wal.salt1 | encoded.wal.salt2) != 0;
   core_->capture->SetState(encoded.head, encoded.wal,

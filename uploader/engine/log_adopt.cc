@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -160,9 +161,8 @@ bool LogWriter::HoldsPages(const std::vector<uint64_t>& hashes) {
     const uint32_t count = std::min(kPagesPerHold, pages - first + 1);
     if (!HasPages(pages)) return false;
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (!core_->ReadyLocked() || !core_->capture->CopyPages(first, count, images.data()).ok()) {
-      return false;
-    }
+    const std::span<uint8_t> out(images.data(), static_cast<size_t>(count) * page_size);
+    if (!core_->ReadyLocked() || !core_->capture->CopyPages(first, count, out).ok()) return false;
     for (uint32_t i = 0; i < count; ++i) {
       Bytes image(images.data() + static_cast<size_t>(i) * page_size, page_size);
       if (first + i != lock_page && PageHash(first + i, image) != hashes[first + i - 1]) {

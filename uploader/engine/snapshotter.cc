@@ -73,10 +73,11 @@ Status Jobs::CopyFrame(Copy* copy, uint32_t frame) {
   for (uint32_t done = 0; done < count; done += kPagesPerHold) {
     std::lock_guard<std::mutex> lock(core_->mutex);
     if (core_->snapshot_run != copy->run || core_->stopping) return Aborted();
+    const uint32_t pages = std::min(kPagesPerHold, count - done);
     auto* out =
         reinterpret_cast<uint8_t*>(images.data()) + static_cast<size_t>(done) * copy->page_size;
-    BACKSTAY_TRY(
-        core_->capture->CopyPages(first + done, std::min(kPagesPerHold, count - done), out));
+    BACKSTAY_TRY(core_->capture->CopyPages(first + done, pages,
+                                           {out, static_cast<size_t>(pages) * copy->page_size}));
   }
   std::vector<uint64_t> hashes;
   Result<std::string> object =

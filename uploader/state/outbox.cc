@@ -52,6 +52,11 @@ Result<EncodedSegment> ParseOutboxSegment(Bytes payload, size_t* consumed) {
   for (uint32_t i = 0; i < count; ++i) {
     uint32_t pgno = in.U32();
     encoded.hashes.emplace_back(pgno, in.U64());
+    // Only a page of the database has a hash.
+    const auto& [page, hash] = encoded.hashes.back();
+    if (page == 0 || (hash != 0 && page > encoded.pages)) {
+      return Status(Code::kCorrupt, "outbox record is damaged");
+    }
   }
   *consumed = in.position();
   return encoded;
