@@ -29,7 +29,10 @@ needs_libc_only() {  # LIBRARY
 }
 
 exports_only backstay.so sqlite3_backstay_init
-exports_only libbackstay_engine.so backstay_engine
+# Nothing of these is seen by the host, which has loaded the engine for itself alone; they stand before libc's for
+# what the engine brings.
+exports_only libbackstay_engine.so backstay_engine malloc free calloc realloc reallocarray posix_memalign \
+  aligned_alloc memalign valloc pvalloc malloc_usable_size
 needs_libc_only backstay.so
 ! needed "$build/libbackstay_engine.so" | grep -q sqlite || complain 'the engine links SQLite'
 # Its interposers carry the names of what they stand in front of; nothing else goes out.

@@ -12,18 +12,16 @@ namespace {
 
 constexpr const char* kLibrary = "/libbackstay_engine.so";
 
-#ifdef BACKSTAY_SANITIZED
-constexpr int kMode = RTLD_NOW | RTLD_LOCAL;  // sanitizers refuse RTLD_DEEPBIND
-#else
-constexpr int kMode = RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND;
-#endif
+// A sanitizer, ours or the host's, ends a process that uses RTLD_DEEPBIND.
+int Mode() {
+  void* program = dlopen(nullptr, RTLD_LAZY);
+  const bool sanitized = program == nullptr || dlsym(program, "__sanitizer_print_stack_trace");
+  return RTLD_NOW | RTLD_LOCAL | (sanitized ? 0 : RTLD_DEEPBIND);
+}
 
 std::string Real(const std::string& path) {
-  char* real = realpath(path.c_str(), nullptr);
-  if (real == nullptr) return path;
-  std::string result(real);
-  free(real);
-  return result;
+  char real[PATH_MAX];  // memory that libc allocates may be another malloc's
+  return realpath(path.c_str(), real) != nullptr ? real : path;
 }
 
 // The linker's message does not tell a program why.
@@ -59,7 +57,7 @@ const BackstayEngine* EngineLoader::Load(std::string* error) {
 bool EngineLoader::Open() {
   const std::string path = folder_ + kLibrary;
   if (NoDescriptors(path)) return false;
-  void* library = dlopen(path.c_str(), kMode);
+  void* library = dlopen(path.c_str(), Mode());
   if (library == nullptr) {
     const char* why = dlerror();
     error_ = std::string("cannot load the engine: ") + (why != nullptr ? why : path) +

@@ -2,8 +2,8 @@
 //
 // Owned by Process; any thread. The library is looked for in the shim's own folder, stays loaded
 // for good, and keeps its symbols to itself: RTLD_LOCAL, and RTLD_DEEPBIND so that it runs the
-// OpenSSL it was built against even in a program that exports its own. Fails with a message for
-// people.
+// OpenSSL it was built against even in a program that exports its own (what it allocates with is
+// the program's all the same: uploader/engine/host_malloc.cc). Fails with a message for people.
 
 #ifndef BACKSTAY_VFS_ENGINE_LOADER_H_
 #define BACKSTAY_VFS_ENGINE_LOADER_H_

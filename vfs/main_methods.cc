@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <string>
 
 #include "vfs/query.h"
@@ -45,7 +46,11 @@ void CommitPhaseTwo(ShimFile* shim, sqlite3_file* pFile) {
 int AnswerQuery(ShimFile* shim, Query* query) {
   if (query->version != kQueryVersion) return SQLITE_NOTFOUND;
   if (query->kind == QueryKind::kStatus) {
-    query->text = strdup(shim->database->Status().c_str());
+    const std::string status = shim->database->Status();
+    auto text = std::make_unique<char[]>(status.size() + 1);
+    std::memcpy(text.get(), status.c_str(), status.size() + 1);
+    query->text = text.release();
+    query->free_text = [](char* p) { delete[] p; };
   } else if (query->kind == QueryKind::kSync) {
     query->done = shim->database->Sync(query->timeout_ms) ? 1 : 0;
   }

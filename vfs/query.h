@@ -10,7 +10,7 @@
 namespace backstay {
 
 constexpr int kQueryControl = 0x62737461;  // "bsta"; above all numbers that SQLite uses
-constexpr int kQueryVersion = 1;
+constexpr int kQueryVersion = 2;
 
 enum class QueryKind : int { kPresent, kStatus, kSync };
 
@@ -19,7 +19,8 @@ struct Query {
   QueryKind kind = QueryKind::kPresent;
   int timeout_ms = -1;   // kSync; negative: the configured timeout
   int done = 0;          // kSync: 1 when all is in the bucket
-  char* text = nullptr;  // kStatus: JSON, to be freed with free(); NULL when out of memory
+  char* text = nullptr;  // kStatus: JSON, to be freed with free_text; NULL when out of memory
+  void (*free_text)(char*) = nullptr;  // of the library that answers: it may have another malloc
 };
 
 }  // namespace backstay

@@ -23,11 +23,8 @@ std::string Environment(const char* name) {
 bool IsGlob(const std::string& path) { return path.find_first_of("*?[") != std::string::npos; }
 
 std::string RealPath(const std::string& path) {
-  char* real = realpath(path.c_str(), nullptr);
-  if (real == nullptr) return {};
-  std::string result(real);
-  std::free(real);
-  return result;
+  char real[PATH_MAX];  // memory that libc allocates may be another malloc's
+  return realpath(path.c_str(), real) != nullptr ? real : std::string();
 }
 
 std::string Absolute(const std::string& path) {

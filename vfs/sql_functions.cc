@@ -1,7 +1,6 @@
 #include "vfs/sql_functions.h"
 
 #include <array>
-#include <cstdlib>
 #include <mutex>
 #include <type_traits>
 
@@ -55,7 +54,7 @@ void Status(Api sqlite3_api, sqlite3_context* context) {
   }
   if (query.text == nullptr) return sqlite3_result_error_nomem(context);
   sqlite3_result_text(context, query.text, -1, SQLITE_TRANSIENT);
-  std::free(query.text);
+  query.free_text(query.text);
 }
 
 void Sync(Api sqlite3_api, sqlite3_context* context, int argc, sqlite3_value** argv) {

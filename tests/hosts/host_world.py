@@ -1,6 +1,7 @@
 """What the tests of foreign programs share: a run of one with Backstay, and what must come of it."""
 
 import os
+import shutil
 import subprocess
 import sys
 import unittest
@@ -32,6 +33,14 @@ class HostCase(EngineCase):
         self.stderr = done.stderr
         self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
         return done.stdout
+
+    def run_node(self, **more):
+        """Node.js with an addon that writes; it has an OpenSSL of its own."""
+        if not shutil.which("node"):
+            self.skipTest("Node.js is not installed")
+        addon = os.path.join(BUILD, "tests/writer_addon.node")
+        load = "process.dlopen({exports: {}}, process.argv[1])"
+        return self.run_host("node", "-e", load, addon, WRITER_DB=self.db, **more)
 
     def assert_replicated(self):
         self.assertIn("replication started", self.stderr)

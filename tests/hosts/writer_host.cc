@@ -1,9 +1,10 @@
 // A plain program that writes to a database, linked to SQLite and to nothing of ours.
 //
 // usage: writer_host DB [EXTENSION]
-// Loads the extension, if one is named, opens the database twice and writes with both connections.
-// Exit 1, and a line on stderr, if anything fails. CLEAR_ENVIRONMENT=1: its environment is empty
-// before it opens anything but the extension.
+// Loads the extension, if one is named, opens the database twice, writes with both connections, and
+// ends with them open. Exit 1, and a line on stderr, if anything fails. CLEAR_ENVIRONMENT=1: its
+// environment is empty before it opens anything but the extension. With -DADDON: an addon of
+// Node.js that does the same to WRITER_DB when it is loaded.
 
 #include <sqlite3.h>
 
@@ -35,19 +36,32 @@ void Load(const char* extension) {
   sqlite3_close(db);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc < 2) return 2;
+int Main(const char* path, const char* extension) {
   const bool clear = getenv("CLEAR_ENVIRONMENT") != nullptr;
-  if (argc > 2) Load(argv[2]);
+  if (extension != nullptr) Load(extension);
   if (clear) clearenv();
-  sqlite3* first = Open(argv[1]);
+  sqlite3* first = Open(path);
   Run(first, "PRAGMA journal_mode=wal; CREATE TABLE IF NOT EXISTS t(x); INSERT INTO t VALUES(1)");
-  sqlite3* second = Open(argv[1]);
+  sqlite3* second = Open(path);
   Run(second, "INSERT INTO t VALUES(2)");
   Run(first, "INSERT INTO t SELECT hex(randomblob(1000)) FROM t");
-  sqlite3_close(second);
-  sqlite3_close(first);
   return 0;
 }
+
+}  // namespace
+
+#ifdef ADDON
+
+extern "C" __attribute__((visibility("default"))) void* napi_register_module_v1(void*,
+                                                                                void* exports) {
+  Main(getenv("WRITER_DB"), getenv("WRITER_EXTENSION"));
+  return exports;
+}
+
+#else
+
+int main(int argc, char** argv) {
+  return argc < 2 ? 2 : Main(argv[1], argc > 2 ? argv[2] : nullptr);
+}
+
+#endif
