@@ -14,6 +14,7 @@
 #include "tools/source.h"
 #include "tools/target_file.h"
 #include "uploader/base/clock.h"
+#include "uploader/replica/absence.h"
 #include "uploader/state/restored.h"
 
 namespace backstay {
@@ -193,13 +194,22 @@ Status RestoreCommand::Fetch(const ReplicaReader& reader, const RestoreOptions& 
 // Tells a replica that does not exist from one that cannot be read, and both from one without a
 // fitting restore point.
 Status RestoreCommand::Check(const ReplicaReader& reader) {
-  Result<Catalogue> catalogue = LoadCatalogue(reader, options_.parallelism);
+  Result<Catalogue> catalogue =
+      LookAtReplica(reader, options_.parallelism,
+                    [](Catalogue&& seen) -> Result<Catalogue> { return std::move(seen); });
   missing_ = catalogue.status().code() == Code::kNotFound;
   if (!catalogue.ok()) return catalogue.status();
-  missing_ = catalogue->NothingToRestoreYet();
-  if (!missing_) return Status::Ok();
-  return {Code::kNotFound,
-          reader.Describe() + ": nothing to restore yet: its first snapshot was never finished"};
+  if (!catalogue->NothingToRestoreYet()) return Status::Ok();
+  Result<bool> unfinished = FirstSnapshotUnfinished(reader, *catalogue);
+  if (!unfinished.ok()) return unfinished.status();
+  missing_ = *unfinished;
+  if (missing_) {
+    return {Code::kNotFound,
+            reader.Describe() + ": nothing to restore yet: its first snapshot was never finished"};
+  }
+  return {Code::kCorrupt, reader.Describe() +
+                              ": the log is there, but no snapshot to start from; undelete the "
+                              "objects under snapshot/ (bucket versions), or use another replica"};
 }
 
 Status RestoreCommand::FromReplica(ReplicaClient* client) {

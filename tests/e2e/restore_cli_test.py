@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The tool as a user runs it: restore, list, status, version, on replicas of real databases."""
+import glob
 import json
 import os
 import random
@@ -162,9 +163,26 @@ class RestoreTest(unittest.TestCase):
         self.assert_nothing_left()
 
     def test_first_snapshot_never_finished(self):
-        shutil.rmtree(os.path.join(self.replica, "snapshot"))
+        os.remove(glob.glob(os.path.join(self.replica, "snapshot", "*", "manifest"))[0])
         self.run_tool("restore", self.db, code=3)
         self.run_tool("restore", "-if-replica-exists", self.db)
+        self.assert_nothing_left()
+
+    def test_deleted_snapshots_are_damage_not_nothing(self):
+        shutil.rmtree(os.path.join(self.replica, "snapshot"))
+        done = self.run_tool("restore", "-if-replica-exists", self.db, code=4)
+        self.assertIn("snapshot/", done.stderr)
+        os.remove(os.path.join(self.replica, "log", "%016x" % 1))
+        self.run_tool("restore", "-if-replica-exists", self.db, code=4)
+        self.assert_nothing_left()
+
+    def test_objects_of_another_program_are_not_nothing(self):
+        shutil.rmtree(self.replica)
+        os.mkdir(self.replica)
+        self.run_tool("restore", "-if-replica-exists", self.db)
+        write(os.path.join(self.replica, "photo.jpg"), b"")
+        done = self.run_tool("restore", "-if-replica-exists", self.db, code=1)
+        self.assertIn("photo.jpg", done.stderr)
         self.assert_nothing_left()
 
     # Refusals leave everything as it was.

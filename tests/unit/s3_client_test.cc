@@ -87,16 +87,17 @@ TEST_CASE("a server's list is not trusted") {
     CHECK(s.client->List({}).status().code() == Code::kUnavailable);
     CHECK(s.transport->asked.size() == 2);
   }
-  SECTION("out of order, before start_after, outside the prefix") {
-    s.Answer(200, ListXml("4321", ""));
+  SECTION("out of order, before start_after, twice") {
+    s.Answer(200, ListXml("43321", ""));
     Result<std::vector<ObjectInfo>> list = s.client->List({.start_after = "log/2"});
     REQUIRE(list.ok());
     REQUIRE(list->size() == 2);
     CHECK(list->at(0).key == "log/3");
-    s.Answer(200, ListXml("1", ""));
-    list = s.client->List({.prefix = "pack/"});
-    REQUIRE(list.ok());
-    CHECK(list->empty());
+  }
+  SECTION("pages without anything, for ever") {
+    for (int i = 0; i < 200; i++) s.Answer(200, ListXml("", "t" + std::to_string(i)));
+    CHECK(s.client->List({}).status().code() == Code::kUnavailable);
+    CHECK(s.transport->asked.size() < 200);
   }
   SECTION("no XML at all") {
     s.Answer(200, "<html>Log in to the hotel's network");
@@ -104,6 +105,75 @@ TEST_CASE("a server's list is not trusted") {
     CHECK(list.code() == Code::kUnavailable);
     CHECK_THAT(list.message(), Catch::Contains("http://127.0.0.1:9000"));
   }
+}
+
+TEST_CASE("a list that does not fit its question is an error, not a shorter list") {
+  const auto object = [](const std::string& key) {
+    return "<Contents><Key>" + key + "</Key><Size>7</Size></Contents>";
+  };
+  const auto folder = [](const std::string& name) {
+    return "<CommonPrefixes><Prefix>" + name + "</Prefix></CommonPrefixes>";
+  };
+  const std::string end = "<IsTruncated>false</IsTruncated>";
+  const std::string url = "<EncodingType>url</EncodingType>";
+  struct Misfit {
+    const char* what;
+    bool folders;
+    std::string list;
+  };
+  const std::vector<Misfit> misfits = {
+      {"outside the prefix", false, object("app/log/1") + end},
+      {"outside the replica", false, object("other/snapshot/1") + end},
+      {"encoded without saying so", false, object("app%2Fsnapshot%2F1") + end},
+      {"not encoded, though it says so", false, url + object("ap%70/snap+shot/1") + end},
+      {"no key", false, "<Contents><Size>7</Size></Contents>" + end},
+      {"no size", false, "<Contents><Key>app/snapshot/1</Key></Contents>" + end},
+      {"folders unasked", false, folder("app/snapshot/1/") + end},
+      {"a folder without its slash", true, folder("app/snapshot/1") + end},
+      {"a folder below the folder", true, folder("app/snapshot/1/2/") + end},
+      {"the prefix itself as a folder", true, folder("app/snapshot/") + end},
+      {"the delimiter ignored", true, object("app/snapshot/1/manifest") + end},
+      {"empty, of another prefix", true, "<Prefix>app/log/</Prefix>" + end},
+      {"no word about its end", true, ""},
+  };
+  for (const Misfit& misfit : misfits) {
+    INFO(misfit.what);
+    Scripted s;
+    s.Answer(200, "<ListBucketResult>" + misfit.list + "</ListBucketResult>");
+    Status listed = s.client->List({.prefix = "snapshot/", .folders = misfit.folders}).status();
+    CHECK(listed.code() == Code::kUnavailable);
+    CHECK_THAT(listed.message(), Catch::Contains("at http://127.0.0.1:9000"));
+  }
+}
+
+TEST_CASE("lists that fit their question") {
+  Scripted s;
+  s.Answer(200,
+           "<ListBucketResult><Prefix>app%2Fsnapshot%2F</Prefix><EncodingType>url</EncodingType>"
+           "<CommonPrefixes><Prefix>app%2Fsnapshot%2F1%2F</Prefix></CommonPrefixes><Contents><Key>"
+           "app/snapshot/</Key><Size>0</Size></Contents><IsTruncated>false</IsTruncated>"
+           "</ListBucketResult>");
+  auto list = s.client->List({.prefix = "snapshot/", .folders = true});
+  REQUIRE(list.ok());
+  REQUIRE(list->size() == 1);
+  CHECK(list->at(0).key == "snapshot/1/");
+  // An object with the prefix for its name is how a console shows an empty folder.
+  s.Answer(200,
+           "<ListBucketResult><Prefix>app/</Prefix><Contents><Key>app/</Key><Size>0</Size>"
+           "</Contents><IsTruncated>false</IsTruncated></ListBucketResult>");
+  list = s.client->List({});
+  REQUIRE(list.ok());
+  CHECK(list->empty());
+}
+
+TEST_CASE("a list is never `not found`") {
+  Scripted s;
+  s.Error(404, "NoSuchKey");
+  Status listed = s.client->List({}).status();
+  CHECK(listed.code() == Code::kInvalid);
+  CHECK_THAT(listed.message(), Catch::Contains("endpoint"));
+  s.Error(404, "NoSuchBucket");
+  CHECK(s.client->List({}).status().code() == Code::kInvalid);
 }
 
 TEST_CASE("parts, and giving them up when one fails") {

@@ -5,6 +5,7 @@
 
 #include "uploader/engine/log_writer.h"
 #include "uploader/format/keys.h"
+#include "uploader/replica/absence.h"
 #include "uploader/state/database_mark.h"
 
 namespace backstay {
@@ -109,12 +110,13 @@ Status LogWriter::CheckIdentity(const Identity& found) {
 }
 
 Status LogWriter::CreateReplica() {
-  Result<std::vector<ObjectInfo>> objects = core_->options.client->List({});
-  if (!objects.ok()) return objects.status();
-  if (!objects->empty()) {
-    return {Code::kForeign, core_->options.replica + " holds other objects (" +
-                                objects->front().key + ") but no " + kIdentityKey +
-                                ": choose an empty prefix"};
+  RetryOptions once;
+  once.attempts = 1;
+  Result<WithoutIdentity> there = LookWithoutIdentity(ReplicaReader(core_->options.client, once));
+  if (!there.ok()) return there.status();
+  if (there->found != WithoutIdentity::kNothing) {
+    return {Code::kForeign, core_->options.replica + " holds other objects (" + there->key +
+                                ") but no " + kIdentityKey + ": choose an empty prefix"};
   }
   BACKSTAY_TRY(ForgetVanishedReplica());
   std::string identity;

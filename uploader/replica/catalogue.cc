@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "uploader/replica/absence.h"
 #include "uploader/replica/parallel.h"
 
 namespace backstay {
@@ -13,17 +14,6 @@ namespace {
 constexpr uint64_t kMaxIdentityBytes = 64 << 10;
 constexpr uint64_t kMaxManifestBytes = 256 << 20;
 constexpr std::string_view kSnapshots = "snapshot/";
-
-// Objects that only a replica of ours would hold, where there is no identity.
-Result<bool> HoldsObjects(const ReplicaReader& reader) {
-  ListOptions options;
-  options.folders = true;
-  Result<std::vector<ObjectInfo>> list = reader.List(options);
-  if (!list.ok()) return list.status();
-  return std::any_of(list->begin(), list->end(), [](const ObjectInfo& info) {
-    return info.key == "log/" || info.key == "pack/" || info.key == kSnapshots;
-  });
-}
 
 Result<Identity> LoadIdentity(const ReplicaReader& reader) {
   GetOptions options;
@@ -35,11 +25,20 @@ Result<Identity> LoadIdentity(const ReplicaReader& reader) {
     return identity.status().Wrap(reader.Describe() + "/" + kIdentityKey);
   }
   if (text.status().code() != Code::kNotFound) return text.status();
-  Result<bool> holds = HoldsObjects(reader);
-  if (!holds.ok()) return holds.status();
-  if (!*holds) return Status(Code::kNotFound, "no replica at " + reader.Describe());
-  return Status(Code::kCorrupt, reader.Describe() + ": " + kIdentityKey +
-                                    " is missing, though the replica's objects are there");
+  Result<WithoutIdentity> there = LookWithoutIdentity(reader);
+  if (!there.ok()) return there.status();
+  switch (there->found) {
+    case WithoutIdentity::kNothing: break;
+    case WithoutIdentity::kRemains:
+      return Status(Code::kCorrupt, reader.Describe() + ": " + kIdentityKey +
+                                        " is missing, though the replica's objects are there (" +
+                                        there->key + ")");
+    case WithoutIdentity::kForeign:
+      return Status(Code::kForeign, reader.Describe() + " holds objects that are no replica's (" +
+                                        there->key + "), and no " + kIdentityKey +
+                                        ": correct the prefix");
+  }
+  return Status(Code::kNotFound, "no replica at " + reader.Describe());
 }
 
 Status ListLog(const ReplicaReader& reader, Catalogue* catalogue) {
@@ -128,20 +127,52 @@ Status LoadSnapshots(const ReplicaReader& reader, const std::vector<uint64_t>& n
       });
 }
 
+// What a late list leaves out of a log that is whole as far as it was listed.
+Status FindLogByName(const ReplicaReader& reader, uint64_t* end, Catalogue* catalogue) {
+  for (;; ++*end) {
+    Result<std::string> object = reader.Get(LogKey(*end + 1));
+    if (object.status().code() == Code::kNotFound) return Status::Ok();
+    if (!object.ok()) return object.status();
+    catalogue->singles[*end + 1] = object->size();
+  }
+}
+
+// No snapshot was listed. The number of one is that of the log object which comes next when it
+// begins.
+Status FindByName(const ReplicaReader& reader, const std::vector<uint64_t>& listed, size_t threads,
+                  Catalogue* catalogue) {
+  std::optional<uint64_t> end = catalogue->WholeFromBeginning();
+  if (!end) return Status::Ok();
+  BACKSTAY_TRY(FindLogByName(reader, &*end, catalogue));
+  std::vector<uint64_t> numbers;
+  for (uint64_t number = 1; number <= *end + 1; ++number) {
+    if (!std::binary_search(listed.begin(), listed.end(), number)) numbers.push_back(number);
+  }
+  Catalogue named;
+  named.identity = catalogue->identity;
+  BACKSTAY_TRY(LoadSnapshots(reader, numbers, threads, &named));
+  catalogue->snapshots = std::move(named.snapshots);
+  catalogue->damaged_snapshots = std::move(named.damaged_snapshots);
+  return Status::Ok();
+}
+
 }  // namespace
 
 bool Catalogue::NothingToRestoreYet() const {
-  if (!snapshots.empty() || !damaged_snapshots.empty()) return false;
+  return snapshots.empty() && damaged_snapshots.empty() && WholeFromBeginning();
+}
+
+std::optional<uint64_t> Catalogue::WholeFromBeginning() const {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
   for (const PackName& pack : packs) ranges.emplace_back(pack.first, pack.last);
   for (const auto& [number, size] : singles) ranges.emplace_back(number, number);
   std::sort(ranges.begin(), ranges.end());
-  uint64_t end = 0;  // the log is whole from 1 to here
+  uint64_t end = 0;
   for (const auto& [first, last] : ranges) {
-    if (first > end + 1) return false;
+    if (first > end + 1) return std::nullopt;
     end = std::max(end, last);
   }
-  return true;
+  return end;
 }
 
 Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads) {
@@ -154,6 +185,9 @@ Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads) {
   if (!numbers.ok()) return numbers.status();
   BACKSTAY_TRY(LoadSnapshots(reader, *numbers, threads, &catalogue));
   BACKSTAY_TRY(ListLog(reader, &catalogue));
+  if (catalogue.NothingToRestoreYet()) {
+    BACKSTAY_TRY(FindByName(reader, *numbers, threads, &catalogue));
+  }
   return catalogue;
 }
 

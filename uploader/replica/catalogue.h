@@ -1,14 +1,17 @@
 // Catalogue: what a replica holds, from LIST and its small objects.
 //
 // Read by the tool's commands and by engine/, one thread; a value afterwards. LoadCatalogue fails
-// with kNotFound when there is no replica at all, kCorrupt when there are objects but no readable
-// identity, and with the client's error when anything could not be read: that is never "missing".
+// with kNotFound when it is proven that there is nothing (absence.h), kCorrupt when the replica's
+// objects are there but no readable identity, kForeign when only others are, and with the client's
+// error when anything could not be read: that is never "missing". Where the list shows no snapshot,
+// what may be there is asked for by name: a list may be late.
 
 #ifndef BACKSTAY_UPLOADER_REPLICA_CATALOGUE_H_
 #define BACKSTAY_UPLOADER_REPLICA_CATALOGUE_H_
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -41,9 +44,11 @@ struct Catalogue {
   std::vector<DamagedSnapshot> damaged_snapshots;  // a manifest that cannot be used
   std::vector<uint64_t> unfinished_snapshots;      // numbers of folders without a manifest
 
-  // The writer's first snapshot is still to be finished: the log goes back to its beginning, and
-  // there is nothing to restore yet.
+  // The writer's first snapshot may still be to be finished: the log goes back to its beginning,
+  // and there is nothing to restore yet. FirstSnapshotUnfinished() (absence.h) tells for certain.
   bool NothingToRestoreYet() const;
+  // The last number of a log that is whole from 1 on, 0 for an empty one; nullopt behind a gap.
+  std::optional<uint64_t> WholeFromBeginning() const;
 };
 
 // `threads`: manifests read at a time.

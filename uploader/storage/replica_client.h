@@ -41,6 +41,7 @@ struct ListOptions {
   std::string prefix = {};       // keys that start with it
   std::string start_after = {};  // only keys greater than it; empty for all
   bool folders = false;  // names up to the next '/' after the prefix, each once, '/' included
+  size_t most = 0;       // enough to be told of so many, whichever; 0: all
 };
 
 // Counted by the client, read by status; per process.
@@ -62,7 +63,8 @@ class ReplicaClient {
   virtual Status PutIfAbsent(const std::string& key, Bytes body) = 0;
   virtual Result<std::string> Get(const std::string& key, const GetOptions& options = {}) = 0;
   // Keys in ascending byte order. A replica that does not exist (a folder likewise) is an empty
-  // list; a bucket that does not exist, or what cannot be read, is an error.
+  // list; a bucket that does not exist, what cannot be read, and an answer that does not fit the
+  // question are errors, never kNotFound.
   virtual Result<std::vector<ObjectInfo>> List(const ListOptions& options) = 0;
   // Deleting what does not exist is Ok. Stops at the first error.
   virtual Status Delete(const std::vector<std::string>& keys) = 0;

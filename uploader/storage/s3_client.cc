@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
+
+#include "uploader/storage/s3_list.h"
 
 namespace backstay {
 namespace {
 
 constexpr size_t kDeleteBatch = 1000;  // S3's limit
 constexpr uint64_t kMaxParts = 10000;  // likewise
-constexpr int kMaxPages = 100000;      // against a server whose list never ends
+constexpr int kMaxEmptyPages = 100;    // in a row: a list that does not get on
 
 // Base64 of the MD5, as Content-MD5 wants it; nullopt where a security policy forbids MD5.
 std::optional<std::string> ContentMd5(Bytes body) {
@@ -221,44 +224,47 @@ Result<S3ListPage> S3ReplicaClient::ListPage(const ListOptions& options, const s
     request.query.emplace_back("start-after", FullKey(options.start_after));
   }
   Result<HttpResponse> response = Call(request);
+  if (response.status().code() == Code::kNotFound) return ListNotFound(response.status());
   if (!response.ok()) return response.status();
   Result<S3ListPage> page = ParseS3List(response->body);
   if (!page.ok()) return page.status().Wrap(Describe(request).what);
-  bool stuck = page->truncated && (page->next_token.empty() || page->next_token == token);
-  if (stuck) {
-    return Status(Code::kUnavailable,
-                  Describe(request).what + ": the list is cut off, without a way to go on", true);
-  }
   return page;
 }
 
-void S3ReplicaClient::AddPage(const ListOptions& options, const S3ListPage& page,
-                              std::vector<ObjectInfo>* out) const {
-  std::string prefix = FullKey(options.prefix);
-  auto add = [&](const std::string& full_key, uint64_t size) {
-    if (full_key.compare(0, prefix.size(), prefix) != 0) return;
-    std::string key = full_key.substr(prefix_.size());
-    if (key > options.start_after) out->push_back({std::move(key), size});
-  };
-  for (const std::string& folder : page.folders) add(folder, 0);
-  if (options.folders) return;
-  for (const ObjectInfo& object : page.objects) add(object.key, object.size);
+std::vector<ObjectInfo> S3ReplicaClient::Relative(const ListOptions& options,
+                                                  std::vector<ObjectInfo> listed) const {
+  std::vector<ObjectInfo> out;
+  for (ObjectInfo& object : listed) {
+    std::string key = object.key.substr(prefix_.size());
+    // An object with the prefix for its name is how a console shows an empty folder.
+    if (!key.empty() && key > options.start_after) out.push_back({std::move(key), object.size});
+  }
+  // Directory buckets, and some other servers, list in an order of their own.
+  std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.key < b.key; });
+  auto same = [](auto& a, auto& b) { return a.key == b.key; };
+  out.erase(std::unique(out.begin(), out.end(), same), out.end());
+  return out;
 }
 
 Result<std::vector<ObjectInfo>> S3ReplicaClient::List(const ListOptions& options) {
-  std::vector<ObjectInfo> out;
+  const S3ListQuestion question{FullKey(options.prefix), options.folders};
+  const std::string what =
+      "list s3://" + options_.replica.bucket + "/" + question.prefix + " at " + endpoint_.display;
+  std::vector<ObjectInfo> listed;
+  std::set<std::string> tokens;
   std::string token;
-  for (int n = 0; n < kMaxPages; n++) {
+  for (int empty = 0; empty < kMaxEmptyPages;) {
     Result<S3ListPage> page = ListPage(options, token);
     if (!page.ok()) return page.status();
-    AddPage(options, *page, &out);
+    const size_t before = listed.size();
+    BACKSTAY_TRY(TakeListPage(question, *page, &listed).Wrap(what));
+    const bool enough = options.most > 0 && listed.size() >= options.most;
+    if (!page->truncated || enough) return Relative(options, std::move(listed));
+    empty = listed.size() == before ? empty + 1 : 0;
     token = page->next_token;
-    if (page->truncated) continue;
-    // Directory buckets, and some other servers, list in an order of their own.
-    std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.key < b.key; });
-    return out;
+    if (token.empty() || !tokens.insert(token).second) break;
   }
-  return Status(Code::kInvalid, Describe() + ": the server's list does not end");
+  return Status(Code::kUnavailable, what + ": the list is cut off, without a way to go on", true);
 }
 
 Status S3ReplicaClient::DeleteOne(const std::string& full_key) {

@@ -79,9 +79,9 @@ class S3ReplicaClient : public ReplicaClient {
                         const std::vector<std::string>& etags);
 
   Result<S3ListPage> ListPage(const ListOptions& options, const std::string& token);
-  // Takes those of the page that belong to the list, with keys relative to the replica.
-  void AddPage(const ListOptions& options, const S3ListPage& page,
-               std::vector<ObjectInfo>* out) const;
+  // What belongs to the list, with keys relative to the replica, in order.
+  std::vector<ObjectInfo> Relative(const ListOptions& options,
+                                   std::vector<ObjectInfo> listed) const;
 
   Status DeleteOne(const std::string& full_key);
   // REQUIRES: at most 1000 keys, all of which fit in XML.

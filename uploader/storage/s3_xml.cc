@@ -97,14 +97,18 @@ Result<S3ListPage> ParseS3List(std::string_view xml) {
   auto decode = [&](const char* text) { return encoded ? UrlDecode(text) : std::string(text); };
   S3ListPage page;
   for (pugi::xml_node node : root.children("Contents")) {
-    page.objects.push_back(
-        {decode(node.child_value("Key")), node.child("Size").text().as_ullong()});
+    const pugi::xml_text size = node.child("Size").text();
+    page.objects.push_back({{decode(node.child_value("Key")), size.as_ullong()}, !size.empty()});
   }
   for (pugi::xml_node node : root.children("CommonPrefixes")) {
     page.folders.push_back(decode(node.child_value("Prefix")));
   }
-  page.truncated = std::string_view(root.child_value("IsTruncated")) == "true";
+  page.prefix_as_sent = root.child_value("Prefix");
+  page.prefix = decode(root.child_value("Prefix"));
   page.next_token = root.child_value("NextContinuationToken");
+  const pugi::xml_text truncated = root.child("IsTruncated").text();
+  page.says_end = !truncated.empty();
+  page.truncated = truncated.as_bool() || !page.next_token.empty();
   return page;
 }
 

@@ -25,10 +25,17 @@ struct S3ErrorBody {
   std::string region;  // the right one, when the wrong one was used
 };
 
+struct S3ListedObject : ObjectInfo {  // full key, decoded
+  bool sized = false;                 // the server gave a size
+};
+
 struct S3ListPage {
-  std::vector<ObjectInfo> objects;   // full keys, decoded
+  std::vector<S3ListedObject> objects;
   std::vector<std::string> folders;  // common prefixes, decoded
-  bool truncated = false;
+  std::string prefix;                // what the server says it was asked for, decoded; or empty
+  std::string prefix_as_sent;        // the same, not decoded
+  bool says_end = false;             // the server said whether more follows
+  bool truncated = false;            // more follows
   std::string next_token;
 };
 
