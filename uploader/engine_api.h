@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define BACKSTAY_ENGINE_API_VERSION 2
+#define BACKSTAY_ENGINE_API_VERSION 3
 #define BACKSTAY_SYNC_COMMIT (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
 
@@ -70,6 +70,7 @@ typedef struct BackstayHost {
 
 typedef struct BackstayOpen {
   const char *path;        /* absolute path of the main database */
+  uint64_t device, inode;  /* of the file that host.read() reads; 0, 0: whatever lies at path */
   const char *replica_url; /* the URI parameter `replica`, or NULL */
   /* Further URI parameters: nparam pairs name, value; unknown names that start with
   ** "backstay_" are errors. */
@@ -85,7 +86,8 @@ enum BackstayLevel { BACKSTAY_DEBUG, BACKSTAY_INFO, BACKSTAY_WARN, BACKSTAY_ERRO
 
 typedef struct BackstayEngine {
   uint32_t version;
-  /* Starts replication of one database. 0: *db is set and host belongs to the engine until
+  /* Starts replication of one database; a file that took the place of one that was open before
+  ** is another database. 0: *db is set and host belongs to the engine until
   ** release(). Otherwise `error` (capacity n) says why, and is empty if memory or file
   ** descriptors ran out: then it may be asked again; host stays the caller's. */
   int (*open)(const BackstayOpen *options, BackstayDb **db, char *error, size_t n);

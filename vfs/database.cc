@@ -1,6 +1,7 @@
 #include "vfs/database.h"
 
 #include <strings.h>
+#include <sys/stat.h>
 
 #include <exception>
 #include <memory>
@@ -86,6 +87,9 @@ void Database::OpenEngine() {
     starved_ = true;
     return Failed("cannot open the database a second time to read it (tried again at each commit)");
   }
+  if (!IsOpen(context->file.get())) {
+    return Failed("the database file was replaced while it was being opened");
+  }
 
   std::vector<const char*> params;
   for (const auto& [name, value] : options_.parameters) {
@@ -95,6 +99,8 @@ void Database::OpenEngine() {
   const std::string* url = FindParameter(options_.parameters, "replica");
   BackstayOpen open = {};
   open.path = path().c_str();
+  open.device = id().first;
+  open.inode = id().second;
   open.replica_url = url != nullptr ? url->c_str() : nullptr;
   open.params = params.data();
   open.nparam = static_cast<int>(params.size() / 2);
@@ -112,6 +118,13 @@ void Database::OpenEngine() {
   static_cast<void>(context.release());
   engine_.store(engine, std::memory_order_release);
   db_.store(opened, std::memory_order_release);
+}
+
+// The handle, opened by path, reads the file that the application has open.
+bool Database::IsOpen(HostFile* file) const {
+  struct stat info;
+  const bool there = stat(path().c_str(), &info) == 0;
+  return there && id() == FileId(info.st_dev, info.st_ino) && file->InPlace();
 }
 
 void Database::Failed(const std::string& message) {

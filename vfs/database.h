@@ -108,6 +108,7 @@ class Database {
   friend class Process;
 
   void OpenEngine();
+  bool IsOpen(HostFile* file) const;
   void Failed(const std::string& message);
   void WarnJournalOff() noexcept;
   BackstayDb* db() const noexcept { return db_.load(std::memory_order_acquire); }

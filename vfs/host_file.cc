@@ -13,6 +13,12 @@ constexpr size_t kZeros = 8;
 
 }  // namespace
 
+bool HasMoved(sqlite3_file* file, const sqlite3_io_methods* methods) noexcept {
+  int moved = 0;
+  const int rc = methods->xFileControl(file, SQLITE_FCNTL_HAS_MOVED, &moved);
+  return rc == SQLITE_OK && moved != 0;
+}
+
 HostFile::HostFile(const InnerVfs& inner, const std::string& path)
     : inner_(inner),
       name_(std::make_unique<char[]>(path.size() + 2 * kZeros)),
@@ -74,6 +80,11 @@ int HostFile::ReadLocked(char* out, int64_t n, int64_t offset) noexcept {
 int64_t HostFile::Size() noexcept {
   std::lock_guard lock(mutex_);
   return SizeLocked();
+}
+
+bool HostFile::InPlace() noexcept {
+  std::lock_guard lock(mutex_);
+  return !HasMoved(file_, file_->pMethods);
 }
 
 int64_t HostFile::SizeLocked() noexcept {

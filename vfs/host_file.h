@@ -27,6 +27,10 @@ struct InnerVfs {
   const SqliteCopy* copy = nullptr;
 };
 
+// The path that a main database was opened by names another file, or none, by now. False where the
+// VFS cannot tell.
+bool HasMoved(sqlite3_file* file, const sqlite3_io_methods* methods) noexcept;
+
 class HostFile {
  public:
   // NULL when the VFS refuses.
@@ -39,6 +43,8 @@ class HostFile {
   int64_t Read(void* buffer, int64_t n, int64_t offset) noexcept;
   // Bytes, or -1.
   int64_t Size() noexcept;
+  // The path still names the file that this handle reads, as far as the VFS can tell.
+  bool InPlace() noexcept;
 
  private:
   HostFile(const InnerVfs& inner, const std::string& path);

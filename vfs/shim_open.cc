@@ -23,7 +23,8 @@ void OpenedMain(Process* process, const InnerVfs& inner, const char* zName, sqli
       FindParameter(parameters, "replica") != nullptr || process->selection().Selects(zName);
   if (!selected || Excluded(all, parameters) || IsShimmed(file)) return;
   struct stat info;
-  if (stat(zName, &info) != 0) return;
+  // The file that was opened, not one that has its name by now.
+  if (stat(zName, &info) != 0 || HasMoved(file, file->pMethods)) return;
   Database* database =
       process->Attach({zName, std::move(parameters), {info.st_dev, info.st_ino}, inner});
   if (database == nullptr) return;

@@ -181,6 +181,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   std::unique_lock<std::mutex> lock(core_->mutex);
   try {
     if (core_->stopped.ok()) PassLocked(ticket, &lock);
+    EndIfReplacedLocked();
     // What a repair has seen since is not answered by this pass.
     seen_ticket_ = ticket;
     // Outside the lock, which whoever wakes would wait for first.
@@ -195,6 +196,17 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   }
 }
 
+// What is written to a file that lost its path is lost with it, and what took the path is another
+// database.
+void CaptureLoop::EndIfReplacedLocked() {
+  if (!core_->stopped.ok() || !core_->IsReplaced()) return;
+  if (!core_->options.host->InUse()) return core_->RetireLocked();
+  core_->StopLocked({Code::kForeign,
+                     "the database file was replaced by another one while it is open; what is "
+                     "committed here goes into a file without a name: close the database, and open "
+                     "it again"});
+}
+
 void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock) {
   guessed_ = false;
   std::optional<NoteBoard::Gone> gone = core_->board.TakeGone();
@@ -207,6 +219,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
     if (to) retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
     return;
   }
+  if (!PageSizeHoldsLocked()) return core_->board.DoneFinish(ticket);
   if (gone) WalGoneLocked(*gone);
   if (relocate_ && !to) return core_->board.DoneFinish(ticket);
   if (relocate_) RelocateLocked(*to);

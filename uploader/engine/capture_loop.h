@@ -34,6 +34,8 @@ class CaptureLoop {
   bool WaitForWork(NoteBoard::Work* work);
   int64_t DueAtMs() const;
   void Pass(const NoteBoard::Work& work);
+  void EndIfReplacedLocked();
+  bool PageSizeHoldsLocked();
   void PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock);
   std::optional<WalTarget> Fresh();
   // The same, or the database file without a WAL.
@@ -60,6 +62,7 @@ class CaptureLoop {
   void EncodeLocked(const std::vector<TransactionPtr>& transactions);
   void MissedLocked();
   bool OtherPageSizeLocked(const Handover::Batch& batch);
+  bool OtherPageSizeLocked(const std::vector<uint32_t>& sizes);
   Status RepairByLocked(bool all, std::unique_lock<std::mutex>* lock);
   FileFollower Follower(std::unique_lock<std::mutex>* lock);
   Result<FileFollower::Changes> TakeChanges();

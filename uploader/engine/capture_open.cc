@@ -92,11 +92,12 @@ bool CaptureLoop::ReadIndexLocked(uint32_t page_size, IndexFile* file) {
   if (!bytes.ok()) return false;
   Result<IndexFile> parsed = ParseIndexFile(AsBytes(*bytes));
   if (!parsed.ok()) return say(parsed.status().message()), false;
+  if (!loaded_ && parsed->ship.marked && IsReplaced(parsed->identity.id)) {
+    core_->succeeds = true;
+    return say("is that of another file than " + core_->options.settings.path), false;
+  }
   if (parsed->identity.page_size != page_size || parsed->replica != core_->options.replica) {
     return say("belongs to another replica or page size"), false;
-  }
-  if (!loaded_ && parsed->ship.marked && IsReplaced(parsed->identity.id)) {
-    return say("is that of another file than " + core_->options.settings.path), false;
   }
   *file = std::move(*parsed);
   return true;

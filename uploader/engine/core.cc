@@ -103,7 +103,7 @@ void Core::Stop(const Status& why) {
   StopLocked(why);
 }
 
-void Core::StopLocked(const Status& why) {
+void Core::StopLocked(const Status& why, Level level) {
   if (!stopped.ok() || stopping) return;
   stopped = why;
   last_error = why;
@@ -114,7 +114,19 @@ void Core::StopLocked(const Status& why) {
   handover.Deactivate();
   board.Deactivate();
   ship_work.notify_all();
-  Log(Level::kError, "replication stopped: " + why.message());
+  Log(level, "replication stopped: " + why.message());
+}
+
+bool Core::IsReplaced() const {
+  const FileId there = FileIdOf(options.settings.path);
+  return options.file.known() && there.known() && !(there == options.file);
+}
+
+void Core::RetireLocked() {
+  const bool waits =
+      ReadyLocked() && ship.restorable && !UnhealthyLocked() && !outbox->pending().empty();
+  if (waits) return;
+  StopLocked({Code::kForeign, "another file has taken the database's place"}, Level::kInfo);
 }
 
 std::string Core::ForeignRemedy() const {
@@ -136,7 +148,8 @@ Neighbours::Options Core::NeighboursOptions() {
   Neighbours::Options neighbours;
   neighbours.folder = options.folder;
   // A file that was moved away is still written to by those who have it open.
-  const std::string file = std::to_string(StampOf(options.settings.path).inode);
+  const FileId id = options.file.known() ? options.file : FileIdOf(options.settings.path);
+  const std::string file = std::to_string(id.inode);
   neighbours.replica = static_cast<uint32_t>(Hash(AsBytes(options.replica + '\n' + file)));
   neighbours.patience_ms = options.settings.sync_timeout_ms;
   neighbours.board = &board;

@@ -35,6 +35,7 @@ struct CoreOptions {
   DatabaseSettings settings;
   std::string replica;  // for people, without secrets
   std::string folder;   // state folder of this pipeline
+  FileId file;          // which the host reads; not known: whatever lies at the path
   ReplicaClient* client = nullptr;
   Host* host = nullptr;
   Clock* clock = nullptr;
@@ -90,10 +91,11 @@ class Core {
   bool distrusted = false;    // capture failed halfway: index, outbox and place are read again
   bool unsaved = false;       // index and outbox file lack what was decided since
   bool stopping = false;
-  Status stopped;       // why this pipeline gave up; sticky
-  Status last_error;    // of the last try to reach the replica; Ok when it worked
-  Status local_error;   // of the state folder or the files; Ok when they work
-  Status thread_error;  // of a thread that had to start over; Ok when both work again
+  Status stopped;         // why this pipeline gave up; sticky
+  bool succeeds = false;  // the state folder was left by another file that lay at the path
+  Status last_error;      // of the last try to reach the replica; Ok when it worked
+  Status local_error;     // of the state folder or the files; Ok when they work
+  Status thread_error;    // of a thread that had to start over; Ok when both work again
   uint64_t thread_failures = 0;
   int64_t last_ack_ms = 0;         // wall clock; 0: never in this process
   int64_t first_unshipped_ms = 0;  // wall clock: commit time of the oldest pending segment; 0: none
@@ -121,7 +123,12 @@ class Core {
   bool UnhealthyLocked() const { return !connected || !last_error.ok(); }
   // The pipeline gives up for good: logged, shown in status, waiters released.
   void Stop(const Status& why);
-  void StopLocked(const Status& why);
+  void StopLocked(const Status& why, Level level = Level::kError);
+  // Another file lies at the path by now.
+  bool IsReplaced() const;
+  // The database was closed and another file opened at its path: ends once nothing waits that can
+  // be shipped, and at once where nothing could be restored anyway.
+  void RetireLocked();
   // What to do about a replica that is another database's.
   std::string ForeignRemedy() const;
   // The fields of every log line.

@@ -65,6 +65,7 @@ Status Database::AddPipelines() {
     core.settings = options_.settings;
     core.replica = replicas[i].Describe();
     core.folder = StateFolderOf(path(), core.replica, i);
+    core.file = options_.file;
     core.host = &host_;
     core.clock = options_.clock;
     core.logger = options_.logger;
@@ -89,6 +90,16 @@ void Database::Reopen(const BackstayHost& host) {
 }
 
 void Database::Close() { closed_ = true; }
+
+void Database::Retire() {
+  closed_ = true;
+  retired_ = true;
+  for (auto& pipeline : pipelines_) pipeline->Retire();
+}
+
+void Database::Poke() {
+  for (auto& pipeline : pipelines_) pipeline->board()->Poke();
+}
 
 void Database::Committed(const WalTarget& target) {
   for (auto& pipeline : pipelines_) {
@@ -270,6 +281,7 @@ void Database::Tick() {
 }
 
 void Database::WriteStatusFile() {
+  if (retired_) return;
   std::string status = StatusJson();
   std::lock_guard<std::mutex> lock(status_mutex_);
   if (status == status_written_) return;

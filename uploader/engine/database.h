@@ -29,6 +29,7 @@ struct DatabaseOptions {
   DatabaseSettings settings;
   Clock* clock = nullptr;
   Logger* logger = nullptr;
+  FileId file;  // which the host reads; not known: whatever lies at the path
   std::function<uint64_t()> random;
   LockRegister* locks = nullptr;  // null: forked children are of no concern
   // Called when a closed database has nothing left to do; any thread, perhaps more than once.
@@ -43,10 +44,15 @@ class Database {
   ~Database() { Stop(); }  // NOLINT(bugprone-exception-escape)
 
   const std::string& path() const { return options_.settings.path; }
+  const FileId& file() const { return options_.file; }
   bool sync_commits() const { return options_.settings.durability == Durability::kSync; }
 
   void Reopen(const BackstayHost& host);
   void Close();
+  // Another file was opened at the path: ends soon, and leaves the status file to that one.
+  void Retire();
+  // The capture threads look at once.
+  void Poke();
   void Committed(const WalTarget& target);
   bool Finish(int64_t timeout_ms);
   void BeforeCheckpoint();
@@ -86,6 +92,7 @@ class Database {
   Host host_;
   std::vector<std::unique_ptr<Pipeline>> pipelines_;
   std::atomic<bool> closed_{false};
+  std::atomic<bool> retired_{false};
   std::atomic<bool> started_{false};  // all threads of all pipelines were
   std::mutex start_mutex_;
   int64_t start_at_ms_ = 0;                // guarded by start_mutex_; monotonic; the next try

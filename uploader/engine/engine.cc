@@ -80,13 +80,16 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   if (drained_) return Status(Code::kCancelled, "the process is exiting");
   // Before the host is taken, and all that may fail with it.
   WarnOfSqliteLocked(options.sqlite_version);
+  const FileId file{options.device, options.inode};
   std::unique_ptr<Database>& place = databases_[settings->path];
-  if (place != nullptr) {
+  if (place != nullptr && place->file() == file) {
     place->Reopen(options.host);
     return place.get();
   }
+  if (place != nullptr) RetireLocked(&place);
   DatabaseOptions database;
   database.settings = *settings;
+  database.file = file;
   database.clock = RealClock();
   database.logger = &logger_;
   database.random = RandomBits;
@@ -96,6 +99,15 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   if (!opened.ok()) return opened.status();
   place = std::move(*opened);
   return place.get();
+}
+
+// What was read of one file says nothing of another: that one starts as in a new process.
+void Engine::RetireLocked(std::unique_ptr<Database>* database) {
+  retired_.reserve(retired_.size() + 1);
+  (*database)->Retire();
+  retired_.push_back(std::move(*database));
+  StartReaperLocked();
+  reap_.notify_all();
 }
 
 void Engine::WarnOfSqliteLocked(int version) {
@@ -110,10 +122,13 @@ void Engine::WarnOfSqliteLocked(int version) {
 void Engine::Close(Database* database) {
   database->Close();
   std::lock_guard<std::mutex> lock(mutex_);
-  if (!reaper_.joinable() && !drained_) {
-    StartThread(
-        "backstay-reap", [this] { Reap(); }, &reaper_);
-  }
+  StartReaperLocked();
+}
+
+void Engine::StartReaperLocked() {
+  if (reaper_.joinable() || drained_) return;
+  StartThread(
+      "backstay-reap", [this] { Reap(); }, &reaper_);
 }
 
 void Engine::Reap() {
@@ -129,17 +144,34 @@ void Engine::Reap() {
 
 void Engine::ReapOnce() {
   std::vector<std::unique_ptr<Database>> done;
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (drained_) return;
-  for (auto it = databases_.begin(); it != databases_.end();) {
-    if (it->second != nullptr) it->second->StartThreads();
-    if (it->second != nullptr && !it->second->Quiet()) {
-      ++it;
-      continue;
+  std::vector<std::unique_ptr<Database>> retired;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (drained_) return;
+    for (std::unique_ptr<Database>& database : retired_) {
+      if (database->Quiet()) retired.push_back(std::move(database));
     }
-    done.push_back(std::move(it->second));
-    it = databases_.erase(it);
+    std::erase(retired_, nullptr);
+    for (auto it = databases_.begin(); it != databases_.end();) {
+      if (it->second != nullptr) it->second->StartThreads();
+      if (it->second != nullptr && !it->second->Quiet()) {
+        ++it;
+        continue;
+      }
+      done.push_back(std::move(it->second));
+      it = databases_.erase(it);
+    }
   }
+  while (!retired.empty()) EndRetired(&retired);
+}
+
+// What took its place has waited for the state folder.
+void Engine::EndRetired(std::vector<std::unique_ptr<Database>>* retired) {
+  const std::string path = retired->back()->path();
+  retired->pop_back();
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto successor = databases_.find(path);
+  if (successor != databases_.end() && successor->second != nullptr) successor->second->Poke();
 }
 
 void Engine::Log(Level level, const char* path, const char* message) {
@@ -166,9 +198,20 @@ void Engine::Drain() {
       if (database != nullptr) (void)Caught([&] { return does(database), Status::Ok(); });
     }
   };
+  DrainRetired(deadline);
   each([&](Database* database) { DrainOne(database, deadline); });
   each([](Database* database) { database->RequestStop(); });
   each([](Database* database) { database->Stop(); });
+}
+
+// First: they have the state folders that others wait for.
+void Engine::DrainRetired(int64_t deadline) {
+  for (std::unique_ptr<Database>& database : retired_) {
+    const int64_t left = std::max<int64_t>(0, deadline - RealClock()->MonotonicMs());
+    (void)Caught([&] { return (void)database->Sync(left), Status::Ok(); });
+    (void)Caught([&] { return database->Stop(), Status::Ok(); });
+    (void)Caught([&] { return database.reset(), Status::Ok(); });
+  }
 }
 
 void Engine::DrainOne(Database* database, int64_t deadline) {

@@ -39,8 +39,12 @@ class Engine {
   Result<DatabaseSettings> SettingsOf(const BackstayOpen& options);
   // Says once in this process that the host's SQLite has a bug that loses commits.
   void WarnOfSqliteLocked(int version);
+  void StartReaperLocked();
   void Reap();
   void ReapOnce();
+  void RetireLocked(std::unique_ptr<Database>* database);
+  void EndRetired(std::vector<std::unique_ptr<Database>>* retired);
+  void DrainRetired(int64_t deadline);
   void DrainOne(Database* database, int64_t deadline);
 
   const SettingsSources sources_;
@@ -50,9 +54,11 @@ class Engine {
   std::mutex mutex_;
   std::condition_variable reap_;
   std::map<std::string, std::unique_ptr<Database>> databases_;  // by path; guarded by mutex_
-  std::thread reaper_;                                          // guarded by mutex_
-  bool drained_ = false;                                        // guarded by mutex_
-  bool warned_of_sqlite_ = false;                               // guarded by mutex_
+  // Whose place at its path another file has taken; guarded by mutex_.
+  std::vector<std::unique_ptr<Database>> retired_;
+  std::thread reaper_;             // guarded by mutex_
+  bool drained_ = false;           // guarded by mutex_
+  bool warned_of_sqlite_ = false;  // guarded by mutex_
 };
 
 }  // namespace backstay

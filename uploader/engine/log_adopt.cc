@@ -56,6 +56,7 @@ uint64_t LogWriter::StateEpoch(const DatabaseId& id) const {
 void LogWriter::Mark() {
   const std::string& path = core_->options.settings.path;
   std::lock_guard<std::mutex> lock(core_->mutex);
+  if (core_->IsReplaced()) return;
   if (MarkedEpoch(core_->identity.id) > core_->ship.epoch) return;
   if (!core_->ReadyLocked()) return;
   FileStamp before = StampOf(path);
@@ -73,9 +74,11 @@ void LogWriter::Mark() {
 }
 
 Status LogWriter::Foreign(const DatabaseId& id) const {
-  return {Code::kForeign, "the replica " + core_->options.replica +
-                              " belongs to another database (id " + FormatDatabaseId(id) +
-                              "): " + core_->ForeignRemedy()};
+  const std::string whose =
+      core_->succeeds ? "the database file was replaced by another one, and the replica " +
+                            core_->options.replica + " belongs to the one before"
+                      : "the replica " + core_->options.replica + " belongs to another database";
+  return {Code::kForeign, whose + " (id " + FormatDatabaseId(id) + "): " + core_->ForeignRemedy()};
 }
 
 // The pages differ, or could not be compared just now.

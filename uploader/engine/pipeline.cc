@@ -93,6 +93,14 @@ const Status& Pipeline::ErrorLocked() const {
   return core_.local_error.ok() ? core_.last_error : core_.local_error;
 }
 
+void Pipeline::Retire() {
+  {
+    std::lock_guard<std::mutex> lock(core_.mutex);
+    core_.RetireLocked();
+  }
+  core_.board.Poke();
+}
+
 void Pipeline::RequestStop() {
   {
     std::lock_guard<std::mutex> lock(core_.mutex);

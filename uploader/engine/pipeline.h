@@ -41,6 +41,8 @@ class Pipeline {
   bool Quiet();
   // Why the replica lags; empty when nothing is known to be wrong.
   std::string Problem();
+  // Another file was opened at the database's path: this one has an end.
+  void Retire();
   // Asks the threads to end, without waiting.
   void RequestStop();
   void Stop();

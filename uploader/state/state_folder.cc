@@ -128,6 +128,12 @@ Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string
   return Status::Errno("lock " + folder + "/lock", errno);
 }
 
+FileId FileIdOf(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return {};
+  return {info.st_dev, info.st_ino};
+}
+
 FileStamp StampOf(const std::string& database_path) {
   struct stat info {};
   timespec ticked{};

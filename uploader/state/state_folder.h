@@ -55,6 +55,19 @@ class FolderLock {
   Fd fd_;
 };
 
+// Which file it is: while one is open no other has its numbers. 0, 0: not known, or none.
+struct FileId {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+
+  bool known() const { return (device | inode) != 0; }
+  bool operator==(const FileId& other) const {
+    return device == other.device && inode == other.inode;
+  }
+};
+// Of the file at this path.
+FileId FileIdOf(const std::string& path);
+
 // Makes `folder` with mode 0700 and the owner of `database_path` (when root makes it); existing is
 // fine.
 Status MakeStateFolder(const std::string& folder, const std::string& database_path);
