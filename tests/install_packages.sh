@@ -9,7 +9,7 @@ declare -A groups=(
     libzstd-dev libxxhash-dev libpugixml-dev nlohmann-json3-dev libexpected-dev libcli11-dev sqlite3
     python3 ca-certificates"
   [test]="catch2 ccache curl openssl procps file binutils
-    php-cli php-sqlite3 libjemalloc-dev libmimalloc-dev libgoogle-perftools-dev"
+    php-cli php-fpm php-sqlite3 libjemalloc-dev libmimalloc-dev libgoogle-perftools-dev"
   [s3]="ceph-mon ceph-osd radosgw"
   [check]="clang libclang-rt-dev clang-format clang-tidy"
   [arm64]="g++-aarch64-linux-gnu qemu-user-static"

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define BACKSTAY_ENGINE_API_VERSION 3
+#define BACKSTAY_ENGINE_API_VERSION 4
 #define BACKSTAY_SYNC_COMMIT (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
 
@@ -86,6 +86,9 @@ enum BackstayLevel { BACKSTAY_DEBUG, BACKSTAY_INFO, BACKSTAY_WARN, BACKSTAY_ERRO
 
 typedef struct BackstayEngine {
   uint32_t version;
+  /* The environment to read settings from: texts NAME=value and NULL behind them, as the host's
+  ** was when the shim came in. Copied; the first call counts, and comes before any other. */
+  void (*start)(const char *const *environment);
   /* Starts replication of one database; a file that took the place of one that was open before
   ** is another database. 0: *db is set and host belongs to the engine until
   ** release(). Otherwise `error` (capacity n) says why, and is empty if memory or file

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "vfs/environment.h"
+
 namespace backstay {
 namespace {
 
@@ -70,6 +72,7 @@ bool EngineLoader::Open() {
     error_ = path + " is of another version; install all files of one release";
     return true;
   }
+  engine->start(Environment::AtStart().entries());
   engine_.store(engine, std::memory_order_release);
   return true;
 }

@@ -10,13 +10,15 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "vfs/environment.h"
+
 namespace backstay {
 namespace {
 
 constexpr const char* kDefaultConfig = "/etc/backstay.json";
 
-std::string Environment(const char* name) {
-  const char* value = std::getenv(name);
+std::string Variable(const char* name) {
+  const char* value = Environment::AtStart().Get(name);
   return value != nullptr ? value : "";
 }
 
@@ -111,7 +113,7 @@ bool Expand(const std::string& text, std::string* out) {
     }
     const size_t end = text.find('}', at);
     if (end == std::string::npos) return false;
-    const char* value = std::getenv(text.substr(at + 2, end - at - 2).c_str());
+    const char* value = Environment::AtStart().Get(text.substr(at + 2, end - at - 2));
     if (value == nullptr) return false;
     *out += value;
     from = end + 1;
@@ -140,10 +142,10 @@ bool ReadPaths(std::ifstream* file, std::vector<std::string>* paths) {
 
 SelectionOptions SelectionFromEnvironment(bool every_database) {
   SelectionOptions options;
-  options.pattern = Absolute(Environment("BACKSTAY_DB"));
+  options.pattern = Absolute(Variable("BACKSTAY_DB"));
   options.every_database =
-      every_database && options.pattern.empty() && !Environment("BACKSTAY_REPLICA_URL").empty();
-  options.config = Absolute(Environment("BACKSTAY_CONFIG"));
+      every_database && options.pattern.empty() && !Variable("BACKSTAY_REPLICA_URL").empty();
+  options.config = Absolute(Variable("BACKSTAY_CONFIG"));
   options.config_required = !options.config.empty();
   if (options.config.empty()) options.config = kDefaultConfig;
   return options;

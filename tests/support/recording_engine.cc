@@ -90,6 +90,8 @@ Json Position(const BackstayWalPosition& pos) {
           {"exclusive", pos.exclusive}};
 }
 
+void Start(const char* const*) {}
+
 int Open(const BackstayOpen* options, BackstayDb** db, char* error, size_t n) {
   Json line = {{"call", "open"},
                {"db", options->path},
@@ -217,6 +219,7 @@ void Forked() { Record({{"call", "forked"}}); }
 
 const BackstayEngine kEngine = {
     BACKSTAY_ENGINE_API_VERSION,
+    Start,
     Open,
     Close,
     Committed,

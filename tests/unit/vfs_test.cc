@@ -12,6 +12,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/temp_folder.h"
+#include "vfs/environment.h"
 #include "vfs/file_name.h"
 #include "vfs/json_line.h"
 #include "vfs/selection.h"
@@ -221,14 +222,17 @@ TEST_CASE("Selection by a JSON file") {
     for (const char* path : {"/r", "/x.db", "/y.db"}) CHECK_FALSE(Selects(options, path));
   }
   SECTION("variables") {
+    // As it was at the start: what the program makes of it later does not count.
+    const char* path = Environment::AtStart().Get("PATH");
+    REQUIRE(path != nullptr);
     setenv("BACKSTAY_TEST_FOLDER", "/srv", 1);
-    std::ofstream(config)
-        << R"({"dbs":[{"path":"${BACKSTAY_TEST_FOLDER}/a.db"},{"path":"/$${x}/b.db"}]})";
-    CHECK(Selects(options, "/srv/a.db"));
+    std::ofstream(config) << R"({"dbs":[{"path":"/${PATH}/a.db"},{"path":"/$${x}/b.db"}]})";
+    CHECK(Selects(options, "/" + std::string(path) + "/a.db"));
     CHECK(Selects(options, "/${x}/b.db"));
     CHECK_FALSE(Selects(options, "/c.db"));
-    unsetenv("BACKSTAY_TEST_FOLDER");
+    std::ofstream(config) << R"({"dbs":[{"path":"${BACKSTAY_TEST_FOLDER}/a.db"}]})";
     CHECK(Selection(options).broken());
+    unsetenv("BACKSTAY_TEST_FOLDER");
   }
   SECTION("what the engine has to report") {
     for (const char* text : {"", "{", "[]", "{\"dbs\":", R"({"dbs":[{"paht":"/a.db"}]})",

@@ -6,6 +6,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "uploader/base/caught.h"
 #include "uploader/engine/engine.h"
@@ -21,10 +24,18 @@ std::atomic<Engine*>& Slot() {
   return slot;
 }
 
+// What start() was told, also for the engines of forked children. Leaked likewise.
+std::atomic<const std::vector<std::string>*> environment{nullptr};
+
+SettingsSources Sources() {
+  const std::vector<std::string>* told = environment.load();
+  return told != nullptr ? SourcesOf(*told) : ProcessSources();
+}
+
 Engine* TheEngine() {
   Engine* engine = Slot().load();
   if (engine != nullptr) return engine;
-  auto* made = new Engine(ProcessSources());
+  auto* made = new Engine(Sources());
   if (Slot().compare_exchange_strong(engine, made)) return made;
   delete made;  // another thread was first
   return engine;
@@ -41,6 +52,16 @@ T Guard(T failed, Body body) noexcept {
   } catch (const std::exception&) {
     return failed;
   }
+}
+
+void Start(const char* const* entries) noexcept {
+  Guard(0, [&] {
+    auto told = std::make_unique<std::vector<std::string>>();
+    for (; *entries != nullptr; ++entries) told->emplace_back(*entries);
+    const std::vector<std::string>* none = nullptr;
+    if (environment.compare_exchange_strong(none, told.get())) static_cast<void>(told.release());
+    return 0;
+  });
 }
 
 int Open(const BackstayOpen* options, BackstayDb** db, char* error, size_t n) noexcept {
@@ -114,6 +135,7 @@ void Forked() noexcept {
 }
 
 constexpr BackstayEngine kTable = {BACKSTAY_ENGINE_API_VERSION,
+                                   Start,
                                    Open,
                                    Close,
                                    Committed,

@@ -75,6 +75,7 @@ void* Allocate(HostFunction<void*(Arguments...)>& host, Arguments... arguments) 
 
 }  // namespace
 
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 #pragma GCC visibility push(default)
 extern "C" {
 
@@ -116,3 +117,4 @@ size_t malloc_usable_size(void* p) noexcept {
 
 }  // extern "C"
 #pragma GCC visibility pop
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)

@@ -3,8 +3,10 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "uploader/settings/replica_url.h"
 #include "uploader/settings/table.h"
@@ -24,14 +26,24 @@ char** Environment() {
   return found != nullptr ? *static_cast<char***>(found) : environ;
 }
 
-std::vector<std::string> OwnNames() {
+std::vector<std::string> OwnNames(const std::vector<std::string>& environment) {
   std::vector<std::string> names;
-  for (char** entry = Environment(); entry != nullptr && *entry != nullptr; ++entry) {
-    const char* equals = std::strchr(*entry, '=');
-    if (equals == nullptr || std::strncmp(*entry, kPrefix, sizeof(kPrefix) - 1) != 0) continue;
-    names.emplace_back(*entry, equals - *entry);
+  for (const std::string& entry : environment) {
+    const size_t equals = entry.find('=');
+    if (entry.starts_with(kPrefix) && equals != std::string::npos) {
+      names.push_back(entry.substr(0, equals));
+    }
   }
   return names;
+}
+
+std::optional<std::string> ValueIn(const std::vector<std::string>& environment,
+                                   const std::string& name) {
+  const std::string start = name + "=";
+  for (const std::string& entry : environment) {
+    if (entry.starts_with(start)) return entry.substr(start.size());
+  }
+  return std::nullopt;
 }
 
 struct Credentials {
@@ -85,15 +97,20 @@ Status ApplyVariables(const SettingsSources& sources, Scope scope, const Setting
 
 }  // namespace
 
-SettingsSources ProcessSources() {
+SettingsSources SourcesOf(std::vector<std::string> environment) {
+  const auto kept = std::make_shared<const std::vector<std::string>>(std::move(environment));
   SettingsSources sources;
-  sources.getenv = [](const std::string& name) -> std::optional<std::string> {
-    const char* value = std::getenv(name.c_str());
-    if (value == nullptr) return std::nullopt;
-    return std::string(value);
-  };
-  sources.names = OwnNames;
+  sources.getenv = [kept](const std::string& name) { return ValueIn(*kept, name); };
+  sources.names = [kept] { return OwnNames(*kept); };
   return sources;
+}
+
+SettingsSources ProcessSources() {
+  std::vector<std::string> environment;
+  for (char** entry = Environment(); entry != nullptr && *entry != nullptr; ++entry) {
+    environment.emplace_back(*entry);
+  }
+  return SourcesOf(std::move(environment));
 }
 
 std::optional<std::string> Variable(const SettingsSources& sources, const char* name) {

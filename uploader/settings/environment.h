@@ -1,7 +1,9 @@
 // The environment's share of the settings.
 //
 // Called by the parsers of this folder (FillCredentials and ProcessSources, declared in settings.h,
-// by everyone). Any thread, as far as getenv(3) allows. Errors are kInvalid and name the variable.
+// by everyone). ProcessSources() reads the
+// process's variables as unguarded as getenv(3); the rest is for any thread. Errors are kInvalid
+// and name the variable.
 
 #ifndef BACKSTAY_UPLOADER_SETTINGS_ENVIRONMENT_H_
 #define BACKSTAY_UPLOADER_SETTINGS_ENVIRONMENT_H_

@@ -81,6 +81,9 @@ struct SettingsSources {
   std::string config_file;
   std::string default_config_file = "/etc/backstay.json";
 };
+// An environment of texts NAME=value.
+SettingsSources SourcesOf(std::vector<std::string> environment);
+// The environment as it is at the call.
 SettingsSources ProcessSources();
 
 Result<Settings> LoadSettings(const SettingsSources& sources);
