@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 
+#include "vfs/headroom.h"
 #include "vfs/json_line.h"
 #include "vfs/process.h"
 #include "vfs/wal_index.h"
@@ -73,6 +74,12 @@ void Database::RetryEngine() noexcept {
 }
 
 void Database::OpenEngine() {
+  const std::string lack = Lack();
+  if (!lack.empty()) {
+    starved_ = true;
+    error_ = lack + "; this database is not replicated until there is room (asked at each commit)";
+    return process_->SayOnce(BACKSTAY_WARN, path(), error_);
+  }
   const BackstayEngine* engine = process_->Engine(&error_);
   if (engine == nullptr) {
     if (error_.empty()) throw std::bad_alloc();

@@ -1,0 +1,67 @@
+#include "vfs/headroom.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+
+namespace backstay {
+namespace {
+
+// Of one database while it is replicated; libraries and the stacks of threads included.
+constexpr int kOwnDescriptors = 24;
+constexpr rlim_t kOwnMemory = 128 << 20;
+constexpr int kReservedDescriptors = 16;
+constexpr rlim_t kReservedMemory = 64 << 20;
+
+// The soft limit, RLIM_INFINITY if it is not known.
+rlim_t Limit(__rlimit_resource resource) {
+  rlimit limit{};
+  return getrlimit(resource, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
+}
+
+// Counted from above, where they are mostly free: usually as many looks as `wanted`.
+bool HasDescriptors(rlim_t limit, int wanted) {
+  int fd = static_cast<int>(std::min<rlim_t>(limit, INT_MAX));
+  while (wanted > 0 && --fd >= 0) wanted -= fcntl(fd, F_GETFD) < 0 ? 1 : 0;
+  return wanted == 0;
+}
+
+// Bytes; 0 if they cannot be read.
+rlim_t AddressSpaceInUse() {
+  char text[64] = "";
+  const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  const ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  return n > 0 ? strtoull(text, nullptr, 10) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) : 0;
+}
+
+bool HasMemory(rlim_t limit, rlim_t wanted) {
+  return limit == RLIM_INFINITY || AddressSpaceInUse() + wanted <= limit;
+}
+
+}  // namespace
+
+std::string Lack() {
+  const rlim_t files = Limit(RLIMIT_NOFILE);
+  constexpr int kDescriptors = kOwnDescriptors + kReservedDescriptors;
+  if (!HasDescriptors(files, kDescriptors)) {
+    return "of " + std::to_string(files) + " file descriptors too few are free: Backstay takes " +
+           std::to_string(kOwnDescriptors) + " and leaves the application " +
+           std::to_string(kReservedDescriptors) + "; raise the limit (ulimit -n, LimitNOFILE=)";
+  }
+  const rlim_t memory = Limit(RLIMIT_AS);
+  if (!HasMemory(memory, kOwnMemory + kReservedMemory)) {
+    return "of " + std::to_string(memory >> 20) +
+           " MiB of address space too little is free: " + "Backstay takes " +
+           std::to_string(kOwnMemory >> 20) + " and leaves the application " +
+           std::to_string(kReservedMemory >> 20) + "; raise the limit (ulimit -v, LimitAS=)";
+  }
+  return {};
+}
+
+}  // namespace backstay
