@@ -179,6 +179,16 @@ void ReplicaBuilder::ShipUnfinished() {
   PutSegment(&writer, kSegmentMore, transaction.txid);
 }
 
+void ReplicaBuilder::ShipSize(uint32_t pages, uint32_t pgno) {
+  SegmentWriter writer;
+  writer.Begin(page_size_);
+  writer.BeginStep(1, time_ms_);
+  const std::vector<uint8_t> image(page_size_, 1);
+  if (pgno != 0) REQUIRE(writer.Add(pgno, {image.data(), PageHash(pgno, image)}, {}).ok());
+  writer.EndStep(pages);
+  PutSegment(&writer, 0, ++txid_);
+}
+
 void ReplicaBuilder::ShipSplit() {
   const Transaction last = pending_.back();
   pending_.pop_back();

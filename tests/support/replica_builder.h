@@ -59,6 +59,9 @@ class ReplicaBuilder {
   // As Ship, only the first half of the last transaction; the rest never comes.
   void ShipUnfinished();
 
+  // A transaction that says how large the database is, and writes nothing, or page `pgno`.
+  void ShipSize(uint32_t pages, uint32_t pgno = 0);
+
   void StartSnapshot();   // copies the first half of the pages
   void FinishSnapshot();  // ships, copies the rest, writes the manifest
   void Snapshot() { Ship(), StartSnapshot(), FinishSnapshot(); }

@@ -341,4 +341,34 @@ TEST_CASE("an unknown object of our epoch is another writer's", "[log_writer]") 
   REQUIRE(bench.log.Append().code() == Code::kFenced);
 }
 
+// What a restored state goes on behind may say anything about the size of the database.
+TEST_CASE("a log object of four billion pages costs no memory", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  SegmentWriter writer;
+  writer.Begin(kPageSize);
+  writer.BeginStep(1, 5000);
+  const uint32_t far = GENERATE(0, 3'999'999'999);
+  const std::vector<uint8_t> image(kPageSize, 7);
+  if (far != 0) REQUIRE(writer.Add(far, {image.data(), PageHash(far, image)}, {}).ok());
+  writer.EndStep(4'000'000'000);
+  const LogHead& end = bench.core.ship.shipped;
+  Result<std::string> segment = writer.Finish({.page_size = kPageSize,
+                                               .number = end.segment_number + 1,
+                                               .first_txid = end.txid + 1,
+                                               .previous_hash = end.segment_hash});
+  REQUIRE(segment.ok());
+  const std::string object = EncodeLogHeader({LogKind::kSegments, 1, 2, 1}) + *segment;
+  REQUIRE(bench.client.Put(LogKey(2), AsBytes(object)).ok());
+  bench.core.ship.writer_id = 0;
+  LogWriter heir(&bench.core);
+  REQUIRE(heir.Connect().ToString() == "OK");
+  REQUIRE(bench.core.ship.next_log_number == 4);
+  REQUIRE(bench.core.repair != RepairNeed::kNone);
+  // More than before, so that the repair sees that the replica is longer.
+  REQUIRE(bench.core.index->pages() > 1);
+  REQUIRE(bench.core.index->pages() < 10);
+}
+
 }  // namespace backstay

@@ -166,4 +166,27 @@ TEST_CASE("the database checksum finds what every other hash lets pass", "[repli
   REQUIRE(restored.status.message().find("checksum") != std::string::npos);
 }
 
+TEST_CASE("a size that the objects do not justify is damage, not memory", "[replica]") {
+  Folder folder;
+  ReplicaBuilder builder(folder.client.get(), 512, 4, 3);
+  builder.Commit(1);
+  builder.Snapshot();
+  const uint64_t whole = builder.txid();
+  SECTION("a few pages of zeros are believed") {
+    builder.ShipSize(1000);
+    REQUIRE(RestoreFrom(folder.client.get(), Latest()).database.size() == 1000 * 512);
+    return;
+  }
+  SECTION("four billion pages") { builder.ShipSize(4'000'000'000); }
+  SECTION("a page behind four billion others") { builder.ShipSize(4, 4'000'000'000); }
+  SECTION("a little in each of many objects") {
+    for (uint32_t i = 1; i < 20; ++i) builder.ShipSize(i * 1'000'000);
+  }
+  Restored restored = RestoreFrom(folder.client.get(), Latest());
+  REQUIRE(restored.status.code() == Code::kCorrupt);
+  REQUIRE(restored.status.message().find("-txid") != std::string::npos);
+  REQUIRE(restored.database.size() <= (size_t{2} << 20) * 512);
+  CheckModel(builder, RestoreFrom(folder.client.get(), AtTxid(whole)));
+}
+
 }  // namespace backstay

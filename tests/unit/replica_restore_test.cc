@@ -244,7 +244,7 @@ TEST_CASE("the lock-byte page is neither expected nor summed", "[replica]") {
   constexpr uint32_t kPageSize = 65536;
   const uint32_t lock_page = LockBytePage(kPageSize);
   MemoryPageStore store;
-  DatabaseImage image(&store, kPageSize);
+  DatabaseImage image(&store, kPageSize, UINT32_MAX);
   const std::string page(kPageSize, 'x');
   REQUIRE(image.WritePage(lock_page, AsBytes(page), 1).code() == Code::kCorrupt);
   REQUIRE(image.WritePage(lock_page - 1, AsBytes(page), 1).ok());

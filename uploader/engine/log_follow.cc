@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "uploader/engine/log_writer.h"
+#include "uploader/format/checks.h"
 #include "uploader/format/keys.h"
 #include "uploader/format/pack.h"
 #include "uploader/replica/log_plan.h"
@@ -176,6 +177,18 @@ void LogWriter::SayForeign() {
                                "-txid, and the replica goes on from this database");
 }
 
+// The pages of a step become unknown. A size that its entries do not explain is believed by one
+// page more: enough for the repair to see that the replica is longer, and the repair states the
+// size.
+void LogWriter::FollowStep(const SegmentStep& step, PageIndex* index) {
+  const uint64_t explained = uint64_t{index->pages()} + step.entries.size() + 1;
+  const auto most = static_cast<uint32_t>(std::min<uint64_t>(explained, kMaxPageNumber));
+  for (const SegmentEntry& entry : step.entries) {
+    if (entry.pgno <= most) index->Set(entry.pgno, 0);
+  }
+  index->Resize(std::min(step.pages, most));
+}
+
 // Goes on behind an object of the log whose segments the outbox does not hold: a repair makes the
 // difference good.
 Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
@@ -193,10 +206,7 @@ Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
       return {Code::kCorrupt,
               LogKey(number) + " does not continue the log as this database knows it"};
     }
-    for (const SegmentStep& step : segment.steps()) {
-      for (const SegmentEntry& entry : step.entries) core_->index->Set(entry.pgno, 0);
-      core_->index->Resize(step.pages);
-    }
+    for (const SegmentStep& step : segment.steps()) FollowStep(step, core_->index.get());
     head = {segment.header().number, segment.hash(), segment.last_txid(),
             segment.steps().back().time_ms, segment.more()};
   }

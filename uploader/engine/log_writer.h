@@ -75,6 +75,7 @@ class LogWriter {
   Status FollowOne(const LogObject& object, uint64_t number);
   // `save`: write the state back at once.
   Status Follow(const LogObject& object, uint64_t number, bool save);
+  static void FollowStep(const SegmentStep& step, PageIndex* index);
   void SayForeign();
 
   // Without a usable state folder (log_adopt.cc).

@@ -26,6 +26,8 @@ enum SegmentFlag : uint8_t { kSegmentMore = 1, kSegmentChecksum = 2, kSegmentRep
 inline constexpr uint32_t kMaxSegmentFrames = 16;
 inline constexpr uint64_t kMaxSegmentBytes = 64 << 20;
 inline constexpr uint32_t kMaxSegmentSteps = 1 << 16;
+// By which a database may have grown without any entry for them, since a snapshot.
+inline constexpr uint32_t kMaxUnwrittenPages = 1 << 20;
 
 // Entries per zstd frame at this page size: clamp(1 MiB / page size, 1, 256).
 uint32_t FramePages(uint32_t page_size);

@@ -29,8 +29,11 @@ Status FilePageStore::Truncate(uint64_t size) {
   return Status::Errno("resize " + path_, errno);
 }
 
-DatabaseImage::DatabaseImage(PageStore* store, uint32_t page_size)
-    : store_(store), page_size_(page_size), lock_page_(LockBytePage(page_size)) {}
+DatabaseImage::DatabaseImage(PageStore* store, uint32_t page_size, uint64_t max_pages)
+    : store_(store),
+      page_size_(page_size),
+      max_pages_(max_pages),
+      lock_page_(LockBytePage(page_size)) {}
 
 void DatabaseImage::SetHash(uint32_t pgno, uint64_t hash) {
   uint64_t& old = hashes_[pgno - 1];
@@ -40,6 +43,10 @@ void DatabaseImage::SetHash(uint32_t pgno, uint64_t hash) {
 }
 
 Status DatabaseImage::ResizeHashes(uint32_t pages) {
+  if (pages > max_pages_) {
+    return {Code::kCorrupt, "a database of " + std::to_string(pages) +
+                                " pages is more than the replica's objects can hold"};
+  }
   for (size_t i = hashes_.size(); i > pages; --i) {
     if (hashes_[i - 1] == 0) --unwritten_;
     sum_ -= hashes_[i - 1];

@@ -1,7 +1,8 @@
 // Where a database is rebuilt: PageStore (a file), and DatabaseImage, which keeps the page hashes
 // and their sum as pages are written.
 //
-// Both belong to one replay, one thread. Errors are kIo with the path (disk full among them).
+// Both belong to one replay, one thread. Errors are kIo with the path (disk full among them), and
+// kCorrupt for a size that the replica's objects do not justify.
 
 #ifndef BACKSTAY_UPLOADER_REPLICA_PAGE_STORE_H_
 #define BACKSTAY_UPLOADER_REPLICA_PAGE_STORE_H_
@@ -43,7 +44,8 @@ class FilePageStore : public PageStore {
 
 class DatabaseImage {
  public:
-  DatabaseImage(PageStore* store, uint32_t page_size);
+  // `max_pages`: no database that is being rebuilt can be larger.
+  DatabaseImage(PageStore* store, uint32_t page_size, uint64_t max_pages);
 
   uint32_t pages() const { return static_cast<uint32_t>(hashes_.size()); }
   // Consecutive pages from `first` with their known hashes; the lock-byte page is left out.
@@ -63,6 +65,7 @@ class DatabaseImage {
 
   PageStore* const store_;
   const uint32_t page_size_;
+  const uint64_t max_pages_;
   const uint32_t lock_page_;
   std::vector<uint64_t> hashes_;  // 0: never written, or the lock-byte page
   uint64_t sum_ = 0;

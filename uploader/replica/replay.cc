@@ -39,6 +39,12 @@ std::vector<Batch> MakeBatches(const std::vector<LogEntry>& entries, uint64_t ba
   return batches;
 }
 
+// A page that is written costs its segment a byte at least. Pages of zeros come for nothing, where
+// a database has grown by pages that SQLite then freed unwritten: never more than fit in its cache.
+uint64_t MaxPages(const RestorePlan& plan) {
+  return plan.snapshot.pages + plan.LogBytes() + kMaxUnwrittenPages;
+}
+
 class Replayer {
  public:
   Replayer(const ReplicaReader& reader, const RestorePlan& plan, PageStore* store,
@@ -46,7 +52,7 @@ class Replayer {
       : reader_(reader),
         plan_(plan),
         options_(options),
-        image_(store, plan.snapshot.page_size),
+        image_(store, plan.snapshot.page_size, MaxPages(plan)),
         apply_(plan, &image_) {}
 
   Status LoadSnapshot();

@@ -77,7 +77,13 @@ Status SegmentApply::ApplySegment(const Segment& segment) {
   const size_t steps = segment.steps().size();
   const size_t stop = last && plan_.stop_step ? *plan_.stop_step : steps - 1;
   if (stop >= steps) return Corrupt(segment, "has fewer steps than planned");
-  BACKSTAY_TRY(ApplyPages(segment, stop));
+  Status applied = ApplyPages(segment, stop);
+  if (applied.code() == Code::kCorrupt) {
+    return applied.Wrap("segment " + std::to_string(segment.header().number) +
+                        " (what lies before it can be asked for with -txid " +
+                        std::to_string(segment.header().first_txid - 1) + ")");
+  }
+  BACKSTAY_TRY(applied);
   number_ = segment.header().number;
   hash_ = segment.hash();
   stopped_ = stop + 1 < steps;

@@ -232,9 +232,9 @@ Result<S3ListPage> S3ReplicaClient::ListPage(const ListOptions& options, const s
 }
 
 std::vector<ObjectInfo> S3ReplicaClient::Relative(const ListOptions& options,
-                                                  std::vector<ObjectInfo> listed) const {
+                                                  const std::vector<ObjectInfo>& listed) const {
   std::vector<ObjectInfo> out;
-  for (ObjectInfo& object : listed) {
+  for (const ObjectInfo& object : listed) {
     std::string key = object.key.substr(prefix_.size());
     // An object with the prefix for its name is how a console shows an empty folder.
     if (!key.empty() && key > options.start_after) out.push_back({std::move(key), object.size});
@@ -259,7 +259,7 @@ Result<std::vector<ObjectInfo>> S3ReplicaClient::List(const ListOptions& options
     const size_t before = listed.size();
     BACKSTAY_TRY(TakeListPage(question, *page, &listed).Wrap(what));
     const bool enough = options.most > 0 && listed.size() >= options.most;
-    if (!page->truncated || enough) return Relative(options, std::move(listed));
+    if (!page->truncated || enough) return Relative(options, listed);
     empty = listed.size() == before ? empty + 1 : 0;
     token = page->next_token;
     if (token.empty() || !tokens.insert(token).second) break;

@@ -81,7 +81,7 @@ class S3ReplicaClient : public ReplicaClient {
   Result<S3ListPage> ListPage(const ListOptions& options, const std::string& token);
   // What belongs to the list, with keys relative to the replica, in order.
   std::vector<ObjectInfo> Relative(const ListOptions& options,
-                                   std::vector<ObjectInfo> listed) const;
+                                   const std::vector<ObjectInfo>& listed) const;
 
   Status DeleteOne(const std::string& full_key);
   // REQUIRES: at most 1000 keys, all of which fit in XML.

@@ -16,7 +16,8 @@ std::string Shown(const std::string& key) {
 }
 
 Status Misfit(const std::string& what) {
-  return {Code::kUnavailable, "the list does not answer what was asked: " + what, true};
+  // Not tried again at once: the server says the same then.
+  return {Code::kUnavailable, "the list does not answer what was asked: " + what};
 }
 
 bool Below(const S3ListQuestion& question, const std::string& key) {

@@ -1,7 +1,7 @@
 // Whether a page of a server's list answers the question that was put to it.
 //
 // Pure functions, any thread; called by the S3 client for every page. A list that does not fit its
-// question is kUnavailable (retryable), never a shorter list: what it leaves out would look as if
+// question is kUnavailable, never a shorter list: what it leaves out would look as if
 // it did not exist.
 
 #ifndef BACKSTAY_UPLOADER_STORAGE_S3_LIST_H_
