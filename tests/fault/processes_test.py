@@ -7,6 +7,7 @@ ships is killed or stopped while others commit.
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -257,5 +258,37 @@ class OtherReplicaTest(ProcessesCase):
         one.close()
 
 
+class ChangedFilesTest(ProcessesCase):
+    """Files of the state folder are cut off, written over or removed (but for the lock) while the processes use them:
+    nobody dies of it, and those that do not ship are still answered."""
+
+    def change(self, path):
+        actions = [lambda: os.truncate(path, 0), lambda: shutil.copyfile(sys.executable, path)]
+        if os.path.basename(path) != "lock":
+            actions.append(lambda: os.remove(path))
+        for action in actions:
+            try:
+                action()
+            except OSError:
+                pass  # a socket cannot be cut off or written over
+            yield
+
+    def test_every_file(self):
+        apps = self.start(2)
+        for name in sorted(os.listdir(self.state)):
+            for _ in self.change(os.path.join(self.state, name)):
+                for app in apps:
+                    app.sql("INSERT INTO t(text) VALUES('x')")
+        for app in apps:
+            self.assertTrue(app.sync(), app.stderr())
+            app.close()
+        self.assert_replica_is_the_database()
+
+    def assert_replica_is_the_database(self):
+        out = os.path.join(self.folder, "out.db")
+        self.tool("restore", "-o", out, self.url)
+        self.assertEqual(self.dump(out), self.dump(self.db))
+
+
 if __name__ == "__main__":
-    main("processes", SyncTest, KillTest, StopTest, OtherReplicaTest)
+    main("processes", SyncTest, KillTest, StopTest, OtherReplicaTest, ChangedFilesTest)

@@ -1,5 +1,7 @@
 // Processes that share a database, as two ends of one page in this process: who waits for whom.
 
+#include <unistd.h>
+
 #include <atomic>
 #include <mutex>
 #include <string>
@@ -247,6 +249,19 @@ TEST_CASE("more waits than there is room for lose no answer", "[neighbours]") {
   board.Shipped(2, true);
   REQUIRE(last.sync == 100);
   REQUIRE(board.AllShipped());
+}
+
+TEST_CASE("a page whose name was removed is made anew, and neighbours find it", "[neighbours]") {
+  World world;
+  unlink((world.folder / "shared").c_str());
+  world.ships.neighbours.Attend();
+  world.waits.neighbours.Follow();
+  Waiter waiter(&world.waits);
+  world.ships.Pass(true, 1);
+  world.ships.board.Shipped(1, true);
+  REQUIRE(waiter.acknowledged());
+  REQUIRE(world.ships.log.empty());
+  REQUIRE(world.waits.log.empty());
 }
 
 TEST_CASE("without a page waits are in vain, and the log says why once", "[neighbours]") {

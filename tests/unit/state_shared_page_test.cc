@@ -1,7 +1,10 @@
-// The page that processes share: tickets, holders, and files that are not what they should be.
+// The page that processes share: tickets, holders, who hands it out, and names that are not what
+// they should be.
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -23,26 +26,49 @@ using PagePtr = std::shared_ptr<SharedPage>;
 constexpr int64_t kLong = 20000;  // ms; reached only when a wake-up is lost
 constexpr uint32_t kReplica = 77;
 
-PagePtr OpenIn(const TempFolder& folder, bool holder = false) {
-  Result<PagePtr> page = SharedPage::Open(folder.path(), holder);
+PagePtr OpenIn(const std::string& folder, bool holder = false) {
+  Result<PagePtr> page = SharedPage::Open(folder, holder);
   INFO(page.status().ToString());
   REQUIRE(page.ok());
   return *page;
 }
 
+// One that ships: makes the page, and hands it out from a thread of its own.
+class Holder {
+ public:
+  explicit Holder(const std::string& folder)
+      : page(OpenIn(folder, true)), listener_([this] { Listen(); }) {
+    page->Take(kReplica);
+  }
+  ~Holder() {
+    stop_ = true;
+    page->Ring();
+    listener_.join();
+  }
+
+  const PagePtr page;
+
+ private:
+  void Listen() {
+    while (!stop_) {
+      const uint32_t bell = page->bell();
+      if (!stop_) page->Sleep(bell);
+    }
+  }
+
+  std::atomic<bool> stop_{false};
+  std::thread listener_;
+};
+
 void WriteFile(const std::string& path, const std::string& bytes) {
   REQUIRE(WriteFileAtomic(path, bytes, false).ok());
-}
-
-std::string FileOf(const TempFolder& folder) {
-  return ReadFile(folder / "shared", 1 << 20).value();
 }
 
 }  // namespace
 
 TEST_CASE("tickets are answered across mappings, and no wake-up is lost", "[shared_page]") {
   TempFolder folder;
-  PagePtr holder = OpenIn(folder, true);
+  PagePtr holder = OpenIn(folder.path(), true);
   holder->Take(kReplica);
   constexpr uint64_t kAsks = 2000;
   constexpr uint64_t kAskers = 3;
@@ -79,34 +105,46 @@ TEST_CASE("tickets are answered across mappings, and no wake-up is lost", "[shar
 
 TEST_CASE("an answer counts only from the holder that was asked", "[shared_page]") {
   TempFolder folder;
-  PagePtr page = OpenIn(folder);
-  SharedPage::Ticket nobody = page->Ask(SharedPage::kSync);
-  REQUIRE(nobody.holder == 0);
-  PagePtr first = OpenIn(folder, true);
-  first->Take(kReplica);
+  Holder first(folder.path());
+  PagePtr page = OpenIn(folder.path());
   SharedPage::Ticket ticket = page->Ask(SharedPage::kSync);
   REQUIRE(SharedPage::ReplicaOf(ticket.holder) == kReplica);
   REQUIRE_FALSE(page->Answered(SharedPage::kSync, ticket));
-  PagePtr second = OpenIn(folder, true);
-  second->Take(kReplica);
-  second->Answer(SharedPage::kSync, second->asked(SharedPage::kSync));
-  REQUIRE_FALSE(page->Answered(SharedPage::kSync, nobody));
+  first.page->Take(kReplica);
+  first.page->Answer(SharedPage::kSync, first.page->asked(SharedPage::kSync));
   REQUIRE_FALSE(page->Wait(SharedPage::kSync, ticket, kLong));  // at once: it must ask again
   ticket = page->Ask(SharedPage::kSync);
   REQUIRE_FALSE(page->Answered(SharedPage::kSync, ticket));
-  second->Answer(SharedPage::kSync, ticket.number);
+  first.page->Answer(SharedPage::kSync, ticket.number);
   REQUIRE(page->Answered(SharedPage::kSync, ticket));
   REQUIRE_FALSE(SharedPage::GaveUp(page->holder()));
-  second->GiveUp();
+  first.page->GiveUp();
   REQUIRE(SharedPage::GaveUp(page->holder()));
   REQUIRE_FALSE(page->Answered(SharedPage::kSync, ticket));
-  second->Take(kReplica);
+  first.page->Take(kReplica);
   REQUIRE_FALSE(SharedPage::GaveUp(page->holder()));
+}
+
+TEST_CASE("a new holder has a page of its own, and the old one leads nowhere", "[shared_page]") {
+  TempFolder folder;
+  Holder first(folder.path());
+  PagePtr page = OpenIn(folder.path());
+  SharedPage::Ticket ticket = page->Ask(SharedPage::kSync);
+  REQUIRE(page->IsIn(folder.path()));
+  Holder second(folder.path());
+  REQUIRE_FALSE(page->IsIn(folder.path()));
+  REQUIRE_FALSE(first.page->IsIn(folder.path()));
+  second.page->Answer(SharedPage::kSync, 100);
+  REQUIRE_FALSE(page->Answered(SharedPage::kSync, ticket));
+  page = OpenIn(folder.path());
+  REQUIRE(page->IsIn(folder.path()));
+  REQUIRE(page->Ask(SharedPage::kSync).number == 101);
+  REQUIRE(second.page->asked(SharedPage::kSync) == 101);
 }
 
 TEST_CASE("an answer never goes back", "[shared_page]") {
   TempFolder folder;
-  PagePtr page = OpenIn(folder, true);
+  PagePtr page = OpenIn(folder.path(), true);
   page->Take(kReplica);
   SharedPage::Ticket ticket;
   for (int i = 0; i < 3; ++i) ticket = page->Ask(SharedPage::kSync);
@@ -115,39 +153,25 @@ TEST_CASE("an answer never goes back", "[shared_page]") {
   REQUIRE(page->Answered(SharedPage::kSync, ticket));
 }
 
-TEST_CASE("a page that a power cut has torn says of nothing that it is done", "[shared_page]") {
+TEST_CASE("answers ahead of what was asked for answer nothing", "[shared_page]") {
   TempFolder folder;
-  PagePtr page = OpenIn(folder, true);
+  PagePtr page = OpenIn(folder.path(), true);
   page->Take(kReplica);
-  page->Note(0);  // so that no other counter has the same value
   for (int i = 0; i < 3; ++i) page->Ask(SharedPage::kSync);
-  const std::string before = FileOf(folder);
-  for (int i = 0; i < 9; ++i) page->Ask(SharedPage::kSync);
   page->Answer(SharedPage::kSync, 12);
-  std::string torn = FileOf(folder);
-  // The count of what was asked for is as old as `before`, that of the answers is not.
-  size_t different = 0;
-  for (size_t at = 0; at < torn.size() && different == 0; at += 8) {
-    uint64_t now = 0;
-    memcpy(&now, torn.data() + at, 8);
-    if (now == 12) different = at;
-  }
-  torn.replace(different, 8, before, different, 8);
-  WriteFile(folder / "shared", torn);
-  PagePtr again = OpenIn(folder);
-  REQUIRE(again->asked(SharedPage::kSync) == 3);
-  SharedPage::Ticket ticket = again->Ask(SharedPage::kSync);
-  REQUIRE_FALSE(again->Answered(SharedPage::kSync, ticket));
+  SharedPage::Ticket ticket = page->Ask(SharedPage::kSync);
+  REQUIRE_FALSE(page->Answered(SharedPage::kSync, ticket));
   REQUIRE(ticket.number == 13);
 }
 
 TEST_CASE("notes of the same commit ring once", "[shared_page]") {
   TempFolder folder;
-  PagePtr page = OpenIn(folder);
+  Holder holder(folder.path());
+  PagePtr page = OpenIn(folder.path());
   uint32_t bell = page->bell();
   page->Note(5);
   REQUIRE(page->bell() == bell + 1);
-  OpenIn(folder)->Note(5);
+  OpenIn(folder.path())->Note(5);
   REQUIRE(page->bell() == bell + 1);
   page->Know(6);
   page->Note(6);
@@ -157,51 +181,69 @@ TEST_CASE("notes of the same commit ring once", "[shared_page]") {
   REQUIRE(page->bell() == bell + 3);
 }
 
-TEST_CASE("a file that is no page is refused, and replaced by the holder alone", "[shared_page]") {
-  for (const std::string& bytes :
-       {std::string(4096, 'x'), std::string(10, 'x'), std::string(8192, '\0')}) {
-    TempFolder folder;
-    WriteFile(folder / "shared", bytes);
-    Result<PagePtr> refused = SharedPage::Open(folder.path(), false);
-    REQUIRE(refused.status().code() == Code::kInvalid);
-    PagePtr page = OpenIn(folder, true);
-    REQUIRE(OpenIn(folder)->asked(SharedPage::kSync) == 0);
-    REQUIRE(page->Ask(SharedPage::kSync).number == 1);
+TEST_CASE("nobody can make the page smaller, whatever is done to its name", "[shared_page]") {
+  TempFolder folder;
+  Holder holder(folder.path());
+  PagePtr page = OpenIn(folder.path());
+  const std::string name = folder / "shared";
+  REQUIRE(truncate(name.c_str(), 0) != 0);
+  REQUIRE_FALSE(OpenFile(name, O_WRONLY | O_TRUNC).ok());
+  // Nor through the descriptor that its maker keeps.
+  for (int fd = 0; fd < 64; ++fd) {
+    char target[64] = {};
+    const std::string path = "/proc/self/fd/" + std::to_string(fd);
+    const bool link = readlink(path.c_str(), target, sizeof target - 1) > 0;
+    if (link && std::strstr(target, "memfd:backstay") != nullptr) REQUIRE(ftruncate(fd, 0) != 0);
   }
+  page->Note(1);
+  REQUIRE(holder.page->bell() == page->bell());
 }
 
-TEST_CASE("an empty or short file becomes a page of its full size", "[shared_page]") {
+TEST_CASE("what is no page is refused, and replaced by the holder alone", "[shared_page]") {
   TempFolder folder;
-  WriteFile(folder / "shared", "");
-  PagePtr page = OpenIn(folder);
-  page->Ask(SharedPage::kSync);
-  struct stat info {};
-  REQUIRE(stat((folder / "shared").c_str(), &info) == 0);
-  REQUIRE(info.st_size == 4096);
-  REQUIRE(info.st_blocks > 0);
-  // Cut off while nobody has it open.
-  std::string cut = FileOf(folder).substr(0, 24);
-  page.reset();
-  WriteFile(folder / "shared", cut);
-  page = OpenIn(folder);
-  SharedPage::Ticket ticket = page->Ask(SharedPage::kSync);
-  REQUIRE_FALSE(page->Answered(SharedPage::kSync, ticket));
-}
-
-TEST_CASE("a page is for its owner alone, and gone with its file", "[shared_page]") {
-  TempFolder folder;
-  PagePtr page = OpenIn(folder);
-  struct stat info {};
-  REQUIRE(stat((folder / "shared").c_str(), &info) == 0);
-  REQUIRE((info.st_mode & 0777) == 0600);
-  REQUIRE(page->IsIn(folder.path()));
+  WriteFile(folder / "shared", std::string(4096, 'x'));
+  REQUIRE_FALSE(SharedPage::Open(folder.path(), false).ok());
+  Holder holder(folder.path());
+  REQUIRE(OpenIn(folder.path())->Ask(SharedPage::kSync).number == 1);
+  // A socket of somebody else, who answers with something that could be cut off.
   unlink((folder / "shared").c_str());
-  REQUIRE_FALSE(page->IsIn(folder.path()));
-  PagePtr other = OpenIn(folder);
-  REQUIRE_FALSE(page->IsIn(folder.path()));
-  REQUIRE(other->IsIn(folder.path()));
-  REQUIRE_FALSE(SharedPage::Open(folder / "missing", true).ok());
+  Result<PageDoor> door =
+      PageDoor::Open(folder / "shared", OpenFile(folder / "file", O_RDWR | O_CREAT).value());
+  REQUIRE(door.ok());
+  std::thread answers([&door] { door->Wait(); });
+  Result<PagePtr> refused = SharedPage::Open(folder.path(), false);
+  answers.join();
+  REQUIRE(refused.status().code() == Code::kInvalid);
+}
+
+TEST_CASE("without its maker there is no page", "[shared_page]") {
+  TempFolder folder;
+  REQUIRE(SharedPage::Open(folder.path(), false).status().code() == Code::kNotFound);
+  PagePtr page;
+  {
+    Holder holder(folder.path());
+    page = OpenIn(folder.path());
+  }
   page->Ask(SharedPage::kSync);  // what is gone still works, for nobody
+  REQUIRE(SharedPage::Open(folder.path(), false).status().code() == Code::kNotFound);
+  REQUIRE_FALSE(SharedPage::Open(folder / "missing", true).ok());
+  PagePtr other = OpenIn(folder.path(), true);
+  REQUIRE_FALSE(page->IsIn(folder.path()));
+  page->Leave(folder.path());
+  REQUIRE(other->IsIn(folder.path()));
+  other->Leave(folder.path());
+  REQUIRE(access((folder / "shared").c_str(), F_OK) != 0);
+}
+
+TEST_CASE("a page is for its owner alone, and needs no short path", "[shared_page]") {
+  TempFolder folder;
+  const std::string far = folder / std::string(150, 'f');
+  REQUIRE(mkdir(far.c_str(), 0700) == 0);
+  Holder holder(far);
+  struct stat info {};
+  REQUIRE(stat((far + "/shared").c_str(), &info) == 0);
+  REQUIRE((info.st_mode & 0777) == 0600);
+  REQUIRE(OpenIn(far)->holder() == holder.page->holder());
 }
 
 }  // namespace backstay

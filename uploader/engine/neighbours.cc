@@ -14,6 +14,10 @@ constexpr int64_t kSliceMs = 200;
 // A commit that begins the WAL anew waits for a neighbour no longer than this, ms: reading a WAL
 // takes less, and a neighbour that does not answer only costs a comparison.
 constexpr int64_t kMaxReadMs = 500;
+// So often, and with such pauses, a process that starts looks for the page of the one that ships,
+// which may just have got the lock.
+constexpr int kJoinTries = 20;
+constexpr auto kJoinPause = std::chrono::milliseconds(5);
 
 // Names a commit; never 0.
 uint64_t NameOf(const WalTarget& target) { return uint64_t{target.salt1} << 32 | target.max_frame; }
@@ -143,8 +147,12 @@ Neighbours::PagePtr Neighbours::OpenPage(bool holder) {
   Result<PagePtr> opened = SharedPage::Open(options_.folder, holder);
   if (opened.ok()) {
     failure_.clear();
+    missing_ = false;
     return *opened;
   }
+  // Its maker may be about to make it, or have gone.
+  const bool gone = opened.status().code() == Code::kNotFound;
+  if (gone && !std::exchange(missing_, true)) return nullptr;
   if (failure_ != opened.status().message()) {
     failure_ = opened.status().message();
     options_.log(Level::kWarn,
@@ -169,6 +177,11 @@ void Neighbours::Follow() {
   PagePtr page = Page();
   if (page == nullptr || !page->IsIn(options_.folder)) {
     page = OpenPage(/*holder=*/false);
+    for (int i = 0; page == nullptr && role_ == Role::kUnknown && i < kJoinTries && !stop_; ++i) {
+      missing_ = false;
+      std::this_thread::sleep_for(kJoinPause);
+      page = OpenPage(/*holder=*/false);
+    }
     // What was committed before.
     if (page != nullptr) page->Note(0);
   }
@@ -177,28 +190,45 @@ void Neighbours::Follow() {
 
 void Neighbours::Lead() {
   if (role_ == Role::kLeads) return;
-  PagePtr page = Page();
-  if (page == nullptr || !page->IsIn(options_.folder)) page = OpenPage(/*holder=*/true);
-  if (page != nullptr) {
-    // Whoever asked another holder asks again.
-    for (auto lane : {SharedPage::kSync, SharedPage::kRead}) heard_[lane] = page->asked(lane);
-    page->Take(options_.replica);
-    options_.board->Serve([page](const NoteBoard::Answers& answers) {
-      page->Answer(SharedPage::kSync, answers.sync);
-      page->Answer(SharedPage::kRead, answers.finish);
-      if (!answers.active) page->GiveUp();
-    });
-  }
+  PagePtr page = MakePage();
   // What was waited for in vain is shipped once a pass from now on is.
   options_.board->SyncFor(0, 0, 0);
-  Become(Role::kLeads, page);
+  Become(Role::kLeads, std::move(page));
   Attend();
 }
 
+// A page of this process, whose neighbours ask anew.
+Neighbours::PagePtr Neighbours::MakePage() {
+  PagePtr page = OpenPage(/*holder=*/true);
+  if (page == nullptr) return page;
+  for (auto lane : {SharedPage::kSync, SharedPage::kRead}) heard_[lane] = 0;
+  page->Take(options_.replica);
+  options_.board->Serve([page](const NoteBoard::Answers& answers) {
+    page->Answer(SharedPage::kSync, answers.sync);
+    page->Answer(SharedPage::kRead, answers.finish);
+    if (!answers.active) page->GiveUp();
+  });
+  return page;
+}
+
+// Makes the page anew where its name is gone from the folder: new neighbours would not find it, and
+// those that know it look for another.
+void Neighbours::RenewPage() {
+  PagePtr page = Page();
+  if (page != nullptr && page->IsIn(options_.folder)) return;
+  Become(Role::kLeads, nullptr);
+  if (page != nullptr) page->Ring();
+  if (listener_.joinable()) listener_.join();
+  Become(Role::kLeads, MakePage());
+}
+
 void Neighbours::Attend() {
-  if (listener_.joinable() || role_ != Role::kLeads || Page() == nullptr) return;
+  if (role_ != Role::kLeads) return;
+  RenewPage();
+  PagePtr page = Page();
+  if (listener_.joinable() || page == nullptr) return;
   const bool started = StartThread(
-      "backstay-near", [this] { Listen(Page()); }, &listener_);
+      "backstay-near", [this, page] { Listen(page); }, &listener_);
   if (started == attended_) return;
   attended_ = started;
   started ? options_.log(Level::kInfo, "other processes are answered again")
@@ -208,7 +238,7 @@ void Neighbours::Attend() {
 void Neighbours::Listen(const PagePtr& page) {
   for (;;) {
     const uint32_t bell = page->bell();
-    if (stop_) return;
+    if (stop_ || page != Page()) return;
     Heed(page.get());
     page->Sleep(bell);
   }
@@ -242,6 +272,9 @@ void Neighbours::Stop() {
   RequestStop();
   if (listener_.joinable()) listener_.join();
   options_.board->Serve(nullptr);
+  // The lock is still held: nobody else has put one there.
+  PagePtr page = Page();
+  if (page != nullptr && role_ == Role::kLeads) page->Leave(options_.folder);
 }
 
 }  // namespace backstay

@@ -53,7 +53,8 @@ class Neighbours {
 
   // Capture thread. This process ships from now on.
   void Lead();
-  // While it does: makes up for a thread that could not be started.
+  // While it does: makes up for a page that somebody has removed, or a thread that could not be
+  // started.
   void Attend();
   // Another one does; again whenever the lock was tried in vain.
   void Follow();
@@ -74,6 +75,8 @@ class Neighbours {
   };
 
   PagePtr OpenPage(bool holder);
+  PagePtr MakePage();
+  void RenewPage();
   void Become(Role role, PagePtr page);
   PagePtr Page();
   Role RoleBy(int64_t deadline_ms);
@@ -91,6 +94,7 @@ class Neighbours {
   PagePtr page_;                             // guarded by mutex_
   Question last_;                            // guarded by mutex_; the last one of a Sync()
   std::string failure_;                      // why there is no page; capture thread
+  bool missing_ = false;                     // nobody had one at the last look; capture thread
   std::atomic<uint64_t> unread_{0};          // the ticket of the last Finish() in vain; 0: none
   bool attended_ = true;                     // as far as was said; capture thread
   uint64_t heard_[SharedPage::kLanes] = {};  // tickets passed to the board; listener

@@ -1,6 +1,5 @@
 #include "uploader/state/shared_page.h"
 
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,16 +18,17 @@ namespace backstay {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
-constexpr uint64_t kMagic = 0x0001657261685342;  // "BShare", version 1
+constexpr uint64_t kMagic = 0x0002657261685342;  // "BShare", version 2
+constexpr int64_t kNsPerS = 1000000000;
 
 using Word = std::atomic<uint32_t>;
 using Long = std::atomic<uint64_t>;
 static_assert(Word::is_always_lock_free && Long::is_always_lock_free && sizeof(Word) == 4);
 
-// Not FUTEX_PRIVATE_FLAG: the sleepers are in other processes. `ms` < 0: no limit.
+// Not FUTEX_PRIVATE_FLAG: the sleepers are in other processes.
 void FutexWait(Word* word, uint32_t seen, int64_t ms) {
   timespec time{ms / 1000, ms % 1000 * 1000000};
-  syscall(SYS_futex, word, FUTEX_WAIT, seen, ms < 0 ? nullptr : &time, nullptr, 0);
+  syscall(SYS_futex, word, FUTEX_WAIT, seen, &time, nullptr, 0);
 }
 
 void FutexWake(Word* word, int count) {
@@ -43,8 +43,8 @@ struct SharedPage::Layout {
   Long magic;
   Long holder;     // replica << 32 | count << 1 | gave up
   Long commit;     // the last one that is known
-  Word bell;       // the listening holder sleeps on it
-  Word listening;  // it does, or is about to
+  Word bell;       // rung so often
+  Word listening;  // the holder sleeps, or is about to, and nobody has rung since
   Word chime;      // those that wait sleep on it
   Word unused;
   struct {
@@ -53,39 +53,69 @@ struct SharedPage::Layout {
   } lanes[kLanes];
 };
 
-Result<std::shared_ptr<SharedPage>> SharedPage::Open(const std::string& folder, bool holder) {
+Result<SharedPage::Layout*> SharedPage::Map(const Fd& page) {
   static_assert(sizeof(Layout) <= kPageBytes);
+  void* at = mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, page.get(), 0);
+  if (at == MAP_FAILED) return Status::Errno("map", errno);
+  return static_cast<Layout*>(at);
+}
+
+Result<std::shared_ptr<SharedPage>> SharedPage::Make(const std::string& folder) {
   const std::string path = PathIn(folder);
-  Result<Fd> fd = OpenFile(path, O_RDWR | O_CREAT | O_NONBLOCK | O_NOFOLLOW);
-  if (!fd.ok()) return fd.status();
-  struct stat info {};
-  if (fstat(fd->get(), &info) != 0) return Status::Errno("stat " + path, errno);
-  bool ours = S_ISREG(info.st_mode) && info.st_size <= static_cast<off_t>(kPageBytes);
-  if (ours) {
-    // A page without a block of the disk would end the host by SIGBUS when there is none left.
-    if (int failed = posix_fallocate(fd->get(), 0, kPageBytes); failed != 0) {
-      return Status::Errno("allocate " + path, failed);
-    }
-    void* at = mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0);
-    if (at == MAP_FAILED) return Status::Errno("map " + path, errno);
-    auto* layout = static_cast<Layout*>(at);
-    uint64_t found = 0;
-    // Zeros are a new page, which whoever comes first names.
-    ours = layout->magic.compare_exchange_strong(found, kMagic) || found == kMagic;
-    if (ours) return std::shared_ptr<SharedPage>(new SharedPage(layout, info.st_dev, info.st_ino));
-    munmap(at, kPageBytes);
+  Result<Fd> page = MakeSealedPage(kPageBytes);
+  if (!page.ok()) return page.status();
+  Result<Layout*> layout = Map(*page);
+  if (!layout.ok()) return layout.status();
+  // From here on it is unmapped whatever fails.
+  const auto made = [&]() -> Result<std::shared_ptr<SharedPage>> {
+    (*layout)->magic = kMagic;
+    Result<PageDoor> door = PageDoor::Open(path, std::move(*page));
+    if (!door.ok()) return door.status();
+    Result<PageBell> bell = PageBell::At(path);
+    if (!bell.ok()) return bell.status();
+    return std::shared_ptr<SharedPage>(
+        new SharedPage(*layout, NameIn(folder), std::move(*bell), std::move(*door)));
+  }();
+  if (!made.ok()) munmap(*layout, kPageBytes);
+  return made;
+}
+
+Result<std::shared_ptr<SharedPage>> SharedPage::Join(const std::string& folder) {
+  const std::string path = PathIn(folder);
+  // Should it be another socket by the time it answers, the page is soon found not to be in there.
+  const Name name = NameIn(folder);
+  Result<PageBell> bell = PageBell::At(path);
+  if (!bell.ok()) return bell.status();
+  Result<Fd> page = bell->Knock(kPageBytes);
+  if (!page.ok()) return page.status().Wrap(path);
+  Result<Layout*> layout = Map(*page);
+  if (!layout.ok()) return layout.status();
+  if ((*layout)->magic.load() == kMagic) {
+    return std::shared_ptr<SharedPage>(
+        new SharedPage(*layout, name, std::move(*bell), std::nullopt));
   }
-  if (!holder) return Status(Code::kInvalid, path + " is not a page of this version of Backstay");
-  if (unlink(path.c_str()) != 0) return Status::Errno("remove " + path, errno);
-  return Open(folder, /*holder=*/false);
+  munmap(*layout, kPageBytes);
+  return Status(Code::kInvalid, path + " is not a page of this version of Backstay");
+}
+
+Result<std::shared_ptr<SharedPage>> SharedPage::Open(const std::string& folder, bool holder) {
+  return holder ? Make(folder) : Join(folder);
 }
 
 SharedPage::~SharedPage() { munmap(at_, kPageBytes); }
 
-bool SharedPage::IsIn(const std::string& folder) const {
+SharedPage::Name SharedPage::NameIn(const std::string& folder) {
   struct stat info {};
-  return stat(PathIn(folder).c_str(), &info) == 0 && info.st_dev == device_ &&
-         info.st_ino == inode_;
+  if (lstat(PathIn(folder).c_str(), &info) != 0) return {};
+  return {info.st_dev, info.st_ino, info.st_ctim.tv_sec * kNsPerS + info.st_ctim.tv_nsec};
+}
+
+bool SharedPage::IsIn(const std::string& folder) const {
+  return name_.inode != 0 && NameIn(folder) == name_;
+}
+
+void SharedPage::Leave(const std::string& folder) const {
+  if (door_ && IsIn(folder)) (void)unlink(PathIn(folder).c_str());
 }
 
 uint64_t SharedPage::holder() const { return at_->holder.load(); }
@@ -102,7 +132,7 @@ SharedPage::Ticket SharedPage::Ask(Lane lane) {
   for (;;) {
     uint64_t answered = at.answered.load();
     ticket.number = at.asked.fetch_add(1) + 1;
-    // Nothing is answered before it is asked for: else the page is one that a power cut has torn.
+    // Nothing is answered before it is asked for: else somebody has written over the page.
     if (answered < ticket.number) break;
     uint64_t asked = ticket.number;
     while (asked < answered && !at.asked.compare_exchange_weak(asked, answered)) {
@@ -150,13 +180,14 @@ uint32_t SharedPage::bell() const { return at_->bell.load(); }
 
 void SharedPage::Sleep(uint32_t bell) {
   at_->listening = 1;
-  if (at_->bell.load() == bell) FutexWait(&at_->bell, bell, -1);
+  at_->bell.load() == bell ? door_->Wait() : door_->Answer();
   at_->listening = 0;
 }
 
 void SharedPage::Ring() {
   at_->bell.fetch_add(1);
-  if (at_->listening.load() != 0) FutexWake(&at_->bell, INT_MAX);
+  // One datagram is enough for one sleep.
+  if (at_->listening.load() != 0 && at_->listening.exchange(0) != 0) bell_.Ring();
 }
 
 void SharedPage::Chime() {

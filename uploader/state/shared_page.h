@@ -1,22 +1,24 @@
-// SharedPage: one page of memory that all processes which use a database share, the file `shared`
-// of its state folder. Through it those that do not ship wake and ask the one that does.
+// SharedPage: one page of memory that all processes which use a database share. Through it those
+// that do not ship wake and ask the one that does, which made it and hands it out at the socket
+// `shared` of the state folder (page_door.h).
 //
 // Owned by Neighbours (engine/). Any thread. Note() and Ask() are called inside the host's commit:
 // a few atomic operations, and a system call only when somebody sleeps. The process that holds the
-// folder's lock answers; an answer counts only while the holder that was asked is the holder, so
-// neither a page that outlived its processes nor one torn by a power cut can say that something is
-// done. Fails like open(2): without a page nobody is asked.
-//
-// The bytes are local to one machine: native byte order, nothing in them outlives a holder.
+// folder's lock answers; an answer counts only while the holder that was asked is the holder, so a
+// page that outlived its maker says of nothing that it is done. Fails like socket(2): without a
+// page nobody is asked.
 
 #ifndef BACKSTAY_UPLOADER_STATE_SHARED_PAGE_H_
 #define BACKSTAY_UPLOADER_STATE_SHARED_PAGE_H_
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "uploader/base/status.h"
+#include "uploader/state/page_door.h"
 
 namespace backstay {
 
@@ -26,15 +28,18 @@ class SharedPage {
   // that all which the WAL holds was read from it.
   enum Lane { kSync, kRead, kLanes };
 
-  // Maps `folder`/shared, which is made if need be. `holder`: a file that is none of ours is
-  // replaced, which only the holder of the folder's lock may do. kInvalid: it is none of ours.
+  // `holder`: makes a page for `folder`, in place of the one that is there, which only the holder
+  // of the folder's lock may do. Else asks for it, a second at most. kNotFound: nobody has made one
+  // (yet), or its maker is gone. kInvalid: what is there is none of ours.
   static Result<std::shared_ptr<SharedPage>> Open(const std::string& folder, bool holder);
   ~SharedPage();
   SharedPage(const SharedPage&) = delete;
   SharedPage& operator=(const SharedPage&) = delete;
 
-  // The folder (still, or again) has this page under its name.
+  // This page is (still) the one that the folder leads to.
   bool IsIn(const std::string& folder) const;
+  // Its maker, while it holds the lock: takes the name out of the folder, if it is its own.
+  void Leave(const std::string& folder) const;
 
   // Who ships: 32 bits that name its replica, and a count of holders. 0: nobody ever did.
   uint64_t holder() const;
@@ -67,21 +72,36 @@ class SharedPage {
   void Answer(Lane lane, uint64_t number);
   // Changes with every note and ticket.
   uint32_t bell() const;
-  // Sleeps until the bell has changed from `bell`.
+  // Its maker: hands the page to those who ask for it until the bell has changed from `bell`.
   void Sleep(uint32_t bell);
   // Wakes who sleeps.
   void Ring();
 
  private:
   struct Layout;
-  SharedPage(Layout* layout, uint64_t device, uint64_t inode)
-      : at_(layout), device_(device), inode_(inode) {}
+  // Which socket it is: an inode's number alone is soon that of another one.
+  struct Name {
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    int64_t ctime_ns = 0;
 
+    bool operator==(const Name& other) const {
+      return device == other.device && inode == other.inode && ctime_ns == other.ctime_ns;
+    }
+  };
+  SharedPage(Layout* layout, const Name& name, PageBell bell, std::optional<PageDoor> door)
+      : at_(layout), name_(name), bell_(std::move(bell)), door_(std::move(door)) {}
+
+  static Name NameIn(const std::string& folder);
+  static Result<std::shared_ptr<SharedPage>> Make(const std::string& folder);
+  static Result<std::shared_ptr<SharedPage>> Join(const std::string& folder);
+  static Result<Layout*> Map(const Fd& page);
   void Chime();
 
   Layout* const at_;
-  const uint64_t device_;
-  const uint64_t inode_;
+  const Name name_;
+  const PageBell bell_;
+  const std::optional<PageDoor> door_;  // of its maker
 };
 
 }  // namespace backstay
