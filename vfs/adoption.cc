@@ -1,11 +1,13 @@
 #include "vfs/adoption.h"
 
 #include <cstring>
+#include <exception>
 #include <new>
 #include <string>
 #include <vector>
 
 #include "vfs/process.h"
+#include "vfs/query.h"
 #include "vfs/shim_vfs.h"
 
 namespace backstay {
@@ -41,7 +43,7 @@ class Statement {
   int rc_;
 };
 
-std::vector<std::string> Query(Api sqlite3_api, sqlite3* db, const char* sql, int column) {
+std::vector<std::string> Rows(Api sqlite3_api, sqlite3* db, const char* sql, int column) {
   std::vector<std::string> values;
   Statement statement(sqlite3_api, db, sql);
   while (statement.Step()) values.push_back(statement.Text(column));
@@ -72,7 +74,7 @@ std::string Quoted(const std::string& name) {
 sqlite3_file* OpenWal(Api sqlite3_api, sqlite3* db, const std::string& schema) {
   if (FileOf(sqlite3_api, db, schema, SQLITE_FCNTL_JOURNAL_POINTER) == nullptr) return nullptr;
   const std::string sql = "PRAGMA " + Quoted(schema) + ".journal_mode";
-  const std::vector<std::string> mode = Query(sqlite3_api, db, sql.c_str(), 0);
+  const std::vector<std::string> mode = Rows(sqlite3_api, db, sql.c_str(), 0);
   if (mode.size() != 1 || mode[0] != "wal") return nullptr;
   return FileOf(sqlite3_api, db, schema, SQLITE_FCNTL_JOURNAL_POINTER);
 }
@@ -95,10 +97,36 @@ void AdoptDatabase(Api sqlite3_api, sqlite3* db, const std::string& schema,
   if (wal != nullptr) ShimOpened(inner, wal_name.c_str(), wal, SQLITE_OPEN_WAL, 0);
 }
 
+void TellOfOtherVfs(Api sqlite3_api, sqlite3* db) {
+  const Process* process = Process::Current();
+  sqlite3_vfs* vfs = nullptr;
+  Query query;
+  if (sqlite3_file_control(db, "main", kQueryControl, &query) == SQLITE_OK) return;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_VFS_POINTER, &vfs);
+  const char* path = sqlite3_db_filename(db, "main");
+  if (process == nullptr || vfs == nullptr || path == nullptr || *path == '\0') return;
+  if (IsOurs(vfs) || sqlite3_db_readonly(db, "main") != 0) return;
+  if (!process->selection().Selects(path)) return;
+  // It may load the extension next, and is adopted then.
+  Process::Current()->SayOnce(
+      BACKSTAY_INFO, path,
+      std::string("a connection is opened with the VFS \"") + vfs->zName +
+          "\", past Backstay, and counts as a program without it unless it loads the extension; "
+          "remedy: do so, leave vfs= out of the URI, or use the preload library");
+}
+
 }  // namespace
 
+void TellOfConnection(sqlite3* db, const sqlite3_api_routines* api) noexcept {
+  try {
+    TellOfOtherVfs(api, db);
+  } catch (const std::exception&) {
+    // A log line is not worth more.
+  }
+}
+
 void AdoptConnection(sqlite3* db, const sqlite3_api_routines* api, const SqliteCopy* copy) {
-  for (const std::string& schema : Query(api, db, "PRAGMA database_list", 1)) {
+  for (const std::string& schema : Rows(api, db, "PRAGMA database_list", 1)) {
     AdoptDatabase(api, db, schema, copy);
   }
 }

@@ -15,6 +15,10 @@ namespace backstay {
 
 void AdoptConnection(sqlite3* db, const sqlite3_api_routines* api, const SqliteCopy* copy);
 
+// For each connection that is opened later: says once of each database if one passes the shim by
+// that is selected and to be written.
+void TellOfConnection(sqlite3* db, const sqlite3_api_routines* api) noexcept;
+
 }  // namespace backstay
 
 #endif  // BACKSTAY_VFS_ADOPTION_H_

@@ -42,8 +42,9 @@
 **
 ** LIMITS
 **
-** SQLite 3.20 or newer. Databases opened with mode=ro, immutable=1 or nolock=1, or in memory, are
-** left alone. Other connections that were open before the load are seen through the wal-index, or
+** SQLite 3.20 or newer. Databases opened with mode=ro, immutable=1 or nolock=1, in memory, or with
+** another VFS than the default one, are left alone; where that may surprise, a warning says so.
+** Other connections that were open before the load are seen through the wal-index, or
 ** the file change counter, only: load before the first open where you can. With journal_mode=OFF a
 ** crash of the application can lose the local database; one warning says so. An upload that fails
 ** never fails a statement; the log and backstay_status() report it.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "vfs/pinned.h"
+#include "vfs/quiet_checks.h"
 
 namespace backstay {
 namespace {
@@ -31,7 +32,10 @@ std::unique_ptr<HostFile> HostFile::Open(const InnerVfs& inner, const std::strin
   std::unique_ptr<HostFile> host(new HostFile(inner, path));
   int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB;
   const char* name = host->name_.get() + kZeros;
-  if (inner.xOpen(inner.vfs, name, host->file_, flags, &flags) != SQLITE_OK) return nullptr;
+  {
+    QuietChecks quiet(inner.vfs, QuietChecks::kOpen);
+    if (inner.xOpen(inner.vfs, name, host->file_, flags, &flags) != SQLITE_OK) return nullptr;
+  }
   // A VFS over another one returns that one's methods.
   PinModule(host->file_->pMethods);
   PinModule(reinterpret_cast<const void*>(host->file_->pMethods->xRead));
@@ -41,6 +45,7 @@ std::unique_ptr<HostFile> HostFile::Open(const InnerVfs& inner, const std::strin
 HostFile::~HostFile() {
   if (file_->pMethods == nullptr) return;
   if (inner_.copy->threadsafe) {
+    QuietChecks quiet(inner_.vfs, QuietChecks::kClose);
     file_->pMethods->xClose(file_);
   } else {
     // Without mutexes in SQLite, closing here would race with the application; the handle stays.

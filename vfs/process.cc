@@ -10,6 +10,7 @@
 #include <exception>
 
 #include "vfs/json_line.h"
+#include "vfs/quiet_checks.h"
 
 namespace backstay {
 namespace {
@@ -67,6 +68,7 @@ void Process::Start(const SelectionOptions& options, const std::string& folder) 
 void Process::AfterForkInChild() noexcept {
   Process* parent = Current();
   if (parent == nullptr) return;
+  QuietChecks::AfterForkInChild();
   const BackstayEngine* engine = parent->loader_.loaded();
   if (engine != nullptr) engine->forked();
   Process* child = nullptr;

@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 
 #include <exception>
+#include <string>
 
 #include "vfs/shim_file.h"
 #include "vfs/shim_vfs.h"
@@ -8,10 +9,20 @@
 namespace backstay {
 namespace {
 
-// What is not replicated: read-only, without locks, in memory.
-bool Excluded(int flags, const UriParameters& parameters) {
-  return (flags & (SQLITE_OPEN_READONLY | SQLITE_OPEN_MEMORY | SQLITE_OPEN_DELETEONCLOSE)) != 0 ||
-         IsTrue(parameters, "immutable") || IsTrue(parameters, "nolock");
+// What changes nothing is left alone, and so is what cannot be read safely; that is told.
+bool Excluded(Process* process, const char* zName, int flags, const UriParameters& parameters) {
+  if ((flags & (SQLITE_OPEN_READONLY | SQLITE_OPEN_MEMORY | SQLITE_OPEN_DELETEONCLOSE)) != 0) {
+    return true;
+  }
+  for (const char* key : {"immutable", "nolock"}) {
+    if (!IsTrue(parameters, key)) continue;
+    process->SayOnce(BACKSTAY_WARN, zName,
+                     std::string("a connection is not replicated: it was opened with ") + key +
+                         "=1, without the locks that tell when the file may be read; remedy: open "
+                         "it without");
+    return true;
+  }
+  return false;
 }
 
 void OpenedMain(Process* process, const InnerVfs& inner, const char* zName, sqlite3_file* file,
@@ -21,7 +32,7 @@ void OpenedMain(Process* process, const InnerVfs& inner, const char* zName, sqli
   const int all = flags | (out & SQLITE_OPEN_READONLY);
   const bool selected =
       FindParameter(parameters, "replica") != nullptr || process->selection().Selects(zName);
-  if (!selected || Excluded(all, parameters) || IsShimmed(file)) return;
+  if (!selected || IsShimmed(file) || Excluded(process, zName, all, parameters)) return;
   struct stat info;
   // The file that was opened, not one that has its name by now.
   if (stat(zName, &info) != 0 || HasMoved(file, file->pMethods)) return;

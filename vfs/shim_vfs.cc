@@ -193,6 +193,8 @@ void SetVersionOneMethods(sqlite3_vfs* vfs, const sqlite3_vfs* inner) {
 
 bool IsHooked(const sqlite3_vfs* vfs) noexcept { return vfs->xOpen == &HookedOpen; }
 
+bool IsOurs(const sqlite3_vfs* vfs) noexcept { return IsHooked(vfs) || vfs->xOpen == &VfsOpen; }
+
 InnerVfs Unhooked(sqlite3_vfs* vfs, const SqliteCopy* copy) noexcept {
   if (IsHooked(vfs)) return HookOf(vfs);
   return {vfs, vfs->xOpen, vfs->xDelete, copy};
@@ -201,7 +203,7 @@ InnerVfs Unhooked(sqlite3_vfs* vfs, const SqliteCopy* copy) noexcept {
 void HookVfs(sqlite3_vfs* vfs, const SqliteCopy* copy) {
   Hooks& hooks = TheHooks();
   std::lock_guard lock(hooks.mutex);
-  if (IsHooked(vfs) || vfs->xOpen == &VfsOpen) return;
+  if (IsOurs(vfs)) return;
   const size_t count = hooks.count.load();
   size_t slot = 0;
   while (slot < count && hooks.entries[slot].vfs != vfs) slot++;

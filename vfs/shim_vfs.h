@@ -27,6 +27,9 @@ void HookVfs(sqlite3_vfs* vfs, const SqliteCopy* copy);
 // True if HookVfs() has done this object.
 bool IsHooked(const sqlite3_vfs* vfs) noexcept;
 
+// True if what it opens passes through the shim.
+bool IsOurs(const sqlite3_vfs* vfs) noexcept;
+
 // A VFS `backstay` over `inner`, to be registered with the same copy of SQLite.
 sqlite3_vfs* MakeVfs(sqlite3_vfs* inner, const SqliteCopy* copy);
 

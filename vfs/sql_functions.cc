@@ -4,6 +4,7 @@
 #include <mutex>
 #include <type_traits>
 
+#include "vfs/adoption.h"
 #include "vfs/query.h"
 
 namespace backstay {
@@ -110,6 +111,7 @@ int RegisterFunctions(sqlite3* db, const sqlite3_api_routines* api) noexcept {
 int AutoRegister(sqlite3* db, char**, const sqlite3_api_routines* api) noexcept {
   // An error here would make the application's sqlite3_open() fail.
   static_cast<void>(RegisterFunctions(db, api));
+  TellOfConnection(db, api);
   return SQLITE_OK;
 }
 

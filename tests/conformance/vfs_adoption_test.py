@@ -266,6 +266,24 @@ class Selection(ShimCase):
         """, BACKSTAY_REPLICA_URL="file:///x"))
 
 
+    def test_what_is_selected_and_left_alone_is_told_once(self):
+        self.run_child(self.WRITE)
+        self.run_child("""
+            load(connect(":memory:"))
+            for parameter in ("immutable=1", "nolock=1", "vfs=unix-dotfile", "vfs=unix-excl", "mode=ro", "mode=memory"):
+                for i in range(2):
+                    c = connect("file:" + db + "?" + parameter, uri=True)
+                    c.close()
+            connect(os.path.join(folder, "other.db")).execute("SELECT 1")
+        """)
+        said = [json.loads(line) for line in self.stderr.splitlines()]
+        self.assertEqual({line["db"] for line in said}, {self.db})
+        self.assertEqual([line["level"] for line in said], ["WARN", "WARN", "INFO", "INFO"])
+        self.assertEqual([word in line["msg"] for word, line in
+                          zip(("immutable=1", "nolock=1", '"unix-dotfile"', '"unix-excl"'), said)], [True] * 4, self.stderr)
+        self.assertEqual(len(said), 4)
+
+
 class Troubles(ShimCase):
     def test_without_a_journal_one_warning(self):
         self.run_child("""
