@@ -11,6 +11,7 @@
 #include "tools/command.h"
 #include "tools/integrity.h"
 #include "tools/interrupt.h"
+#include "tools/replica_choice.h"
 #include "tools/source.h"
 #include "tools/target_file.h"
 #include "uploader/base/clock.h"
@@ -33,6 +34,7 @@ struct Options {
   bool force = false;
   bool dry_run = false;
   bool json = false;
+  std::string mode;
   std::string integrity = "none";
   size_t parallelism = 8;
 };
@@ -48,12 +50,23 @@ void Bind(Arguments* app, Options* options) {
             "the state at this time, like 2026-11-22T20:59:01Z");
   app->Number("--txid", &options->txid, "the state after this transaction");
   app->Flag("--force", &options->force, "replace an existing database, unless it is open");
+  app->Text("--mode", &options->mode,
+            "permissions of the file, like 660 (default: as the umask and a set-group-id folder "
+            "say)");
   app->Flag("--dry-run", &options->dry_run, "say what would be done");
   app->Flag("--json", &options->json, "the result as JSON on stdout");
   app->Choice("--integrity-check", &options->integrity, {"none", "quick", "full"},
               "none, quick or full (default none)");
   app->Number("--parallelism", &options->parallelism, 1, 64, "requests at a time (default 8)");
   app->Operand("from", &options->from, true, "DB|URL", "database path, or replica URL");
+}
+
+Result<mode_t> ParseMode(const std::string& text) {
+  const bool octal = text.size() <= 4 && text.find_first_not_of("01234567") == std::string::npos;
+  const mode_t mode = octal ? static_cast<mode_t>(std::stoul(text, nullptr, 8)) : 0;
+  if ((mode & 0600) == 0600 && (mode & ~mode_t{0666}) == 0) return mode;
+  return Status(Code::kInvalid,
+                "-mode " + text + ": write it in octal, with at least 600 and at most 666");
 }
 
 IntegrityCheck CheckNamed(const std::string& name) {
@@ -68,6 +81,7 @@ class RestoreCommand {
 
  private:
   Status ReadTarget();
+  Status Look(bool compared, Candidate* candidate);
   Status FromReplica(ReplicaClient* client);
   Status Fetch(const ReplicaReader& reader, const RestoreOptions& restore);
   Status Check(const ReplicaReader& reader);
@@ -75,15 +89,22 @@ class RestoreCommand {
   void PrintDone(const ReplicaReader& reader, const RestorePlan& plan);
   int NothingToDo(const std::string& why) const;
   int Fail(const Status& status) const;
+  std::vector<Candidate> LookAt(const Source& source);
+  void Choose(std::vector<Candidate>* candidates) const;
+  void NoteFailure(const Status& failed, bool more);
   int TryReplicas(const Source& source);
   RestoreOptions MakeOptions() const;
+  TargetFile::Options TargetOptions() const { return {options_.force, mode_}; }
 
   const Options options_;
   RestoreTarget target_;
   std::string output_;
+  std::optional<mode_t> mode_;
   Interrupt interrupt_;
   bool missing_ = false;  // the last replica that was tried does not exist
-  bool local_ = false;    // the last error is not the replica's: no other one helps
+  bool all_missing_ = true;
+  Status failed_;       // the one to report: the first that is more than "not there"
+  bool local_ = false;  // the last error is not the replica's: no other one helps
 };
 
 Status RestoreCommand::ReadTarget() {
@@ -94,6 +115,11 @@ Status RestoreCommand::ReadTarget() {
     Result<int64_t> time_ms = ParseRfc3339(options_.timestamp);
     if (!time_ms.ok()) return time_ms.status();
     target_ = {RestoreTarget::Kind::kTime, 0, *time_ms};
+  }
+  if (!options_.mode.empty()) {
+    Result<mode_t> mode = ParseMode(options_.mode);
+    if (!mode.ok()) return mode.status();
+    mode_ = *mode;
   }
   if (IsUrl(options_.from) && options_.output.empty()) {
     return {Code::kInvalid, "with a replica URL, -o must say where to restore to"};
@@ -177,7 +203,7 @@ void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcom
 // Everything that a replica must be asked for comes before anything local is changed.
 Status RestoreCommand::Fetch(const ReplicaReader& reader, const RestoreOptions& restore) {
   local_ = true;
-  Result<std::unique_ptr<TargetFile>> file = TargetFile::Create(output_, options_.force);
+  Result<std::unique_ptr<TargetFile>> file = TargetFile::Create(output_, TargetOptions());
   if (!file.ok()) return file.status();
   FilePageStore store((*file)->fd(), (*file)->temporary());
   Result<RestoreOutcome> outcome = RestoreInto(reader, restore, &store);
@@ -212,12 +238,26 @@ Status RestoreCommand::Check(const ReplicaReader& reader) {
                               "objects under snapshot/ (bucket versions), or use another replica"};
 }
 
+// What the replica would give. `compared`: there are others to compare it with.
+Status RestoreCommand::Look(bool compared, Candidate* candidate) {
+  interrupt_.Watch(candidate->client);
+  const ReplicaReader reader(candidate->client);
+  missing_ = false;
+  BACKSTAY_TRY(Check(reader));
+  if (!compared) return Status::Ok();
+  const RestoreOptions restore = MakeOptions();
+  Result<RestorePlan> plan = PlanFromReplica(reader, restore.target, restore.plan);
+  if (!plan.ok()) return plan.status();
+  candidate->txid = plan->txid;
+  candidate->time_ms = plan->time_ms;
+  return Status::Ok();
+}
+
 Status RestoreCommand::FromReplica(ReplicaClient* client) {
   interrupt_.Watch(client);
   ReplicaReader reader(client);
   missing_ = false;
   local_ = false;
-  BACKSTAY_TRY(Check(reader));
   RestoreOptions restore = MakeOptions();
   if (!options_.dry_run) return Fetch(reader, restore);
   Result<RestorePlan> plan = PlanFromReplica(reader, restore.target, restore.plan);
@@ -233,23 +273,51 @@ int RestoreCommand::Fail(const Status& status) const {
   return local_ ? kExitFailed : ExitCodeOf(status);
 }
 
-int RestoreCommand::TryReplicas(const Source& source) {
-  Status failed;
-  bool all_missing = true;
-  for (size_t i = 0; i < source.replicas.size(); ++i) {
-    Status done = FromReplica(source.replicas[i].get());
-    if (done.ok()) return kExitDone;
-    all_missing = all_missing && missing_;
-    // The failure to report is the first that is more than "not there".
-    const bool first = failed.ok() || (failed.code() == Code::kNotFound && !missing_);
-    if (first) failed = done;
-    if (local_) return Fail(done);
-    if (i + 1 < source.replicas.size()) {
-      PrintError("warning: " + done.message() + "; trying the next replica");
+void RestoreCommand::NoteFailure(const Status& failed, bool more) {
+  const bool first = failed_.ok() || (failed_.code() == Code::kNotFound && !missing_);
+  if (first) failed_ = failed;
+  all_missing_ = all_missing_ && missing_;
+  if (more) PrintError("warning: " + failed.message() + "; trying the next replica");
+}
+
+std::vector<Candidate> RestoreCommand::LookAt(const Source& source) {
+  const size_t count = source.replicas.size();
+  std::vector<Candidate> candidates;
+  for (size_t i = 0; i < count; ++i) {
+    Candidate candidate{source.replicas[i].get()};
+    Status looked = Look(count > 1, &candidate);
+    if (looked.ok()) {
+      candidates.push_back(candidate);
+    } else {
+      NoteFailure(looked, i + 1 < count || !candidates.empty());
     }
   }
-  if (all_missing && options_.if_replica_exists) return NothingToDo(failed.message());
-  return Fail(failed);
+  return candidates;
+}
+
+// A transaction number is one replica's own: then their order decides.
+void RestoreCommand::Choose(std::vector<Candidate>* candidates) const {
+  if (candidates->size() < 2) return;
+  if (target_.kind != RestoreTarget::Kind::kTxid) NewestFirst(candidates);
+  PrintError("from " + candidates->front().client->Describe());
+  for (size_t i = 1; i < candidates->size(); ++i) {
+    PrintError(Compare(candidates->front(), (*candidates)[i]));
+  }
+}
+
+int RestoreCommand::TryReplicas(const Source& source) {
+  std::vector<Candidate> candidates = LookAt(source);
+  if (candidates.empty() && all_missing_ && options_.if_replica_exists) {
+    return NothingToDo(failed_.message());
+  }
+  Choose(&candidates);
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    Status done = FromReplica(candidates[i].client);
+    if (done.ok()) return kExitDone;
+    if (local_) return Fail(done);
+    NoteFailure(done, i + 1 < candidates.size());
+  }
+  return Fail(failed_);
 }
 
 int RestoreCommand::Run() {
@@ -259,12 +327,12 @@ int RestoreCommand::Run() {
     return kExitUsage;
   }
   local_ = true;
-  Result<bool> exists = Exists(output_);
+  Result<bool> exists = DatabaseExists(output_);
   if (!exists.ok()) return Fail(exists.status());
   if (*exists && options_.if_db_not_exists) return NothingToDo(output_ + " exists");
   if (!options_.dry_run) {
     // What would stop it in the end stops it before the first request.
-    Result<std::unique_ptr<TargetFile>> file = TargetFile::Create(output_, options_.force);
+    Result<std::unique_ptr<TargetFile>> file = TargetFile::Create(output_, TargetOptions());
     if (!file.ok()) return Fail(file.status());
   }
   local_ = false;

@@ -4,10 +4,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 #include "tools/database_lock.h"
@@ -15,6 +17,7 @@
 namespace backstay {
 namespace {
 
+constexpr off_t kLeastPage = 512;  // of SQLite
 constexpr const char* kTemporary = ".backstay-restore";
 // Files beside the target that belong to its old content; kept aside until the rename is done.
 constexpr const char* kBeside[] = {"-wal", "-journal", "-backstay"};
@@ -31,6 +34,28 @@ void Remove(const std::string& path) {
   std::filesystem::remove_all(path, error);
 }
 
+bool HasContent(const std::string& path) {
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0 ? info.st_size > 0 : errno != ENOENT;
+}
+
+// Zeros, or the beginning of SQLite's magic.
+bool IsCutOffHeader(const std::string& path) {
+  static constexpr std::string_view kMagic("SQLite format 3\0", 16);
+  Result<std::string> content = ReadFile(path, kLeastPage - 1);
+  if (!content.ok()) return false;
+  if (content->find_first_not_of('\0') == std::string::npos) return true;
+  const size_t n = std::min(content->size(), kMagic.size());
+  return content->substr(0, n) == kMagic.substr(0, n);
+}
+
+// Of a file that is there. A crash leaves its content in the journal or the WAL.
+bool HoldsNothing(const std::string& path, const struct stat& info) {
+  if (!S_ISREG(info.st_mode) || info.st_size >= kLeastPage) return false;
+  if (info.st_size > 0 && !IsCutOffHeader(path)) return false;
+  return !HasContent(path + "-wal") && !HasContent(path + "-journal");
+}
+
 mode_t Umask() {
   const mode_t mask = umask(022);
   umask(mask);
@@ -39,22 +64,23 @@ mode_t Umask() {
 
 }  // namespace
 
-Result<bool> Exists(const std::string& path) {
+Result<bool> DatabaseExists(const std::string& path) {
   struct stat info {};
-  if (stat(path.c_str(), &info) == 0) return true;
+  if (stat(path.c_str(), &info) == 0) return !HoldsNothing(path, info);
   if (errno == ENOENT) return false;
   return Local("stat " + path, errno);
 }
 
-TargetFile::TargetFile(std::string target, bool force)
-    : target_(std::move(target)), temporary_(target_ + kTemporary), force_(force) {}
+TargetFile::TargetFile(std::string target, const Options& options)
+    : target_(std::move(target)), temporary_(target_ + kTemporary), options_(options) {}
 
 TargetFile::~TargetFile() {
   if (fd_.valid()) unlink(temporary_.c_str());
 }
 
-Result<std::unique_ptr<TargetFile>> TargetFile::Create(const std::string& target, bool force) {
-  std::unique_ptr<TargetFile> file(new TargetFile(target, force));
+Result<std::unique_ptr<TargetFile>> TargetFile::Create(const std::string& target,
+                                                       const Options& options) {
+  std::unique_ptr<TargetFile> file(new TargetFile(target, options));
   BACKSTAY_TRY(file->CheckTarget());
   BACKSTAY_TRY(file->OpenTemporary());
   BACKSTAY_TRY(file->SetOwner());
@@ -73,7 +99,7 @@ Status TargetFile::CheckTarget() {
     return errno == ENOENT ? Status::Ok() : Local("stat " + target_, errno);
   }
   if (!S_ISREG(info.st_mode)) return {Code::kExists, target_ + ": exists and is not a file"};
-  if (!force_) {
+  if (!options_.force && !HoldsNothing(target_, info)) {
     return {Code::kExists, target_ + ": exists; -force replaces it, -o restores to another file"};
   }
   old_ = info;
@@ -111,10 +137,19 @@ void TargetFile::FinishInterrupted(bool temporary_existed) {
   for (const char* suffix : kBeside) Remove(temporary_ + suffix);
 }
 
+// As of a file that any program makes, and in a folder that a group shares (set-group-id, as
+// Kubernetes makes it for an fsGroup) for all of the group.
+mode_t TargetFile::NewMode(const struct stat& folder) const {
+  constexpr mode_t kShared = S_ISGID | S_IWGRP;
+  if (options_.mode) return *options_.mode;
+  const mode_t mode = 0666 & ~Umask();
+  return (folder.st_mode & kShared) == kShared ? mode | S_IRGRP | S_IWGRP : mode;
+}
+
 Status TargetFile::SetOwner() {
   struct stat folder {};
   if (stat(FolderOf(target_).c_str(), &folder) != 0) return Local("stat " + target_, errno);
-  const mode_t mode = old_ ? old_->st_mode & 07777 : 0644 & ~Umask();
+  const mode_t mode = old_ && !options_.mode ? old_->st_mode & 07777 : NewMode(folder);
   const struct stat& owner = old_ ? *old_ : folder;
   // Root restores for the user whose folder it is; others cannot give files away.
   if (geteuid() == 0 && fchown(fd_.get(), owner.st_uid, owner.st_gid) != 0) {
@@ -145,7 +180,7 @@ void TargetFile::MoveBack() {
 }
 
 Status TargetFile::Rename() {
-  const unsigned flags = force_ ? 0 : RENAME_NOREPLACE;
+  const unsigned flags = options_.force || old_ ? 0 : RENAME_NOREPLACE;
   if (renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), flags) == 0) {
     return Status::Ok();
   }
@@ -163,6 +198,11 @@ Status TargetFile::Install() {
   if (fsync(fd_.get()) != 0) return Local("fsync " + temporary_, errno);
   Result<DatabaseLock> lock = DatabaseLock::Take(target_);
   if (!lock.ok()) return lock.status();
+  Result<bool> exists = DatabaseExists(target_);
+  if (!exists.ok()) return exists.status();
+  if (*exists && !options_.force) {
+    return {Code::kExists, target_ + ": appeared while it was being restored"};
+  }
   // A database beside the WAL of another is a broken one: what belongs to the old goes first.
   Status moved = MoveAside();
   if (moved.ok()) moved = Rename();

@@ -19,13 +19,19 @@
 
 namespace backstay {
 
-// Is there anything at `path`? Errors are those that leave it open.
-Result<bool> Exists(const std::string& path);
+// Is there anything at `path` but a file that holds nothing of a database (created and not written,
+// or cut off within SQLite's header), without a WAL or journal that does? Errors are those that
+// leave it open.
+Result<bool> DatabaseExists(const std::string& path);
 
 class TargetFile {
  public:
-  // `force`: an existing target may be replaced, unless it is open.
-  static Result<std::unique_ptr<TargetFile>> Create(const std::string& target, bool force);
+  struct Options {
+    bool force = false;          // an existing database may be replaced, unless it is open
+    std::optional<mode_t> mode;  // of a new file; else as the umask and the folder say
+  };
+  static Result<std::unique_ptr<TargetFile>> Create(const std::string& target,
+                                                    const Options& options);
   ~TargetFile();
   TargetFile(const TargetFile&) = delete;
   TargetFile& operator=(const TargetFile&) = delete;
@@ -38,10 +44,11 @@ class TargetFile {
   Status Install();
 
  private:
-  TargetFile(std::string target, bool force);
+  TargetFile(std::string target, const Options& options);
 
   Status CheckTarget();
   Status OpenTemporary();
+  mode_t NewMode(const struct stat& folder) const;
   Status SetOwner();
   void FinishInterrupted(bool temporary_existed);
   Status MoveAside();
@@ -50,7 +57,7 @@ class TargetFile {
 
   const std::string target_;
   const std::string temporary_;
-  const bool force_;
+  const Options options_;
   std::optional<struct stat> old_;  // the target's, if it exists
   Fd fd_;
 };

@@ -185,6 +185,57 @@ class RestoreTest(unittest.TestCase):
         self.assertIn("photo.jpg", done.stderr)
         self.assert_nothing_left()
 
+    def test_a_file_that_holds_nothing_is_no_database(self):
+        for content in b"", b"SQLite format 3", bytes(100):
+            write(self.db, content)
+            self.run_tool("restore", "-if-db-not-exists", "-if-replica-exists", self.db)
+            self.assert_restored(2)
+        self.assert_nothing_left("app.db", "app.db-backstay")
+        for suffix in "-wal", "-journal":
+            shutil.rmtree(self.data)
+            os.mkdir(self.data)
+            write(self.db, b"")
+            write(self.db + suffix, b"what a crash has left")
+            self.run_tool("restore", "-if-db-not-exists", self.db)
+            self.run_tool("restore", self.db, code=1)
+            self.assert_nothing_left("app.db", "app.db" + suffix)
+            self.assertEqual(read(self.db), b"")
+            write(self.db + suffix, b"")
+            self.run_tool("restore", self.db)
+            self.assert_restored(2)
+
+    def test_an_empty_file_that_is_open_is_left_alone(self):
+        with open(self.db, "w") as file:
+            done = self.run_tool("restore", "-if-db-not-exists", self.db, code=1)
+            self.assertIn("open in process", done.stderr)
+            self.assertEqual(os.fstat(file.fileno()).st_size, 0)
+
+    def mode_of(self, path=None):
+        return stat.S_IMODE(os.stat(path or self.db).st_mode)
+
+    def test_permissions(self):
+        for mask, mode in (0o022, 0o644), (0o002, 0o664), (0o077, 0o600):
+            self.run_tool("restore", "-force", "-o", self.db + oct(mask), self.url,
+                          before=lambda mask=mask: os.umask(mask))
+            self.assertEqual(self.mode_of(self.db + oct(mask)), mode)
+        self.run_tool("restore", "-mode", "660", self.db)
+        self.assertEqual(self.mode_of(), 0o660)
+        self.assertEqual(self.mode_of(self.db + "-backstay") & 0o770, 0o770)
+        for wrong in "888", "777", "044", "x":
+            self.run_tool("restore", "-force", "-mode", wrong, self.db, code=2)
+
+    def test_a_folder_that_a_group_shares(self):
+        os.chmod(self.data, 0o2775)
+        self.run_tool("restore", self.db, before=lambda: os.umask(0o022))
+        self.assertEqual(self.mode_of(), 0o664)
+        self.assertEqual(self.mode_of(self.db + "-backstay"), 0o2770)
+        self.assertEqual(self.mode_of(self.db + "-backstay/index"), 0o660)
+        if os.geteuid() == 0:
+            os.chown(self.data, 0, 54321)
+            self.run_tool("restore", "-o", self.db + "2", self.url)
+            for suffix in "2", "2-backstay", "2-backstay/index":
+                self.assertEqual(os.stat(self.db + suffix).st_gid, 54321)
+
     # Refusals leave everything as it was.
 
     def test_usage(self):
@@ -364,6 +415,47 @@ class RestoreTest(unittest.TestCase):
                 {"url": "file://" + broken}, {"url": self.url}]}]}, file)
         done = self.run_tool("restore", "-config", config, self.db, url=False)
         self.assertIn("trying the next replica", done.stderr)
+        self.assert_restored(2)
+
+    def two_replicas(self, first, second):
+        config = os.path.join(self.folder, "config.json")
+        with open(config, "w") as file:
+            json.dump({"dbs": [{"path": self.db, "replicas": [
+                {"url": first}, {"url": second}]}]}, file)
+        return config
+
+    def test_the_newest_of_several_replicas(self):
+        """The first was away for the last transaction."""
+        older = os.path.join(self.folder, "older")
+        self.make(older, self.states[:2])
+        config = self.two_replicas("file://" + older, self.url)
+        done = self.run_tool("restore", "-config", config, self.db, url=False)
+        self.assert_restored(2)
+        self.assertIn("from " + self.url, done.stderr)
+        self.assertIn("file://" + older + " ends with transaction 2", done.stderr)
+        # A time that both reach, and a transaction, which each counts for itself.
+        when = json.loads(self.run_tool("restore", "-o", self.db + "2", "-txid", "2", "-json",
+                                        self.url, url=False).stdout)["time"]
+        for target in ("-timestamp", when), ("-txid", "2"):
+            done = self.run_tool("restore", "-force", "-config", config, *target, self.db, url=False)
+            self.assert_restored(1)
+            self.assertIn("from file://" + older, done.stderr)
+
+    def test_the_next_one_when_the_newest_proves_damaged(self):
+        older = os.path.join(self.folder, "older")
+        self.make(older, self.states[:2])
+        self.damage(*["snapshot/" + os.path.relpath(path, self.replica + "/snapshot") for path in
+                      glob.glob(self.replica + "/snapshot/*/*-*")])
+        config = self.two_replicas("file://" + older, self.url)
+        done = self.run_tool("restore", "-config", config, self.db, url=False)
+        self.assert_restored(1)
+        self.assertIn("warning: ", done.stderr)
+
+    def test_one_that_does_not_answer_is_named(self):
+        config = self.two_replicas("s3://bucket/p?endpoint=http://127.0.0.1:1", self.url)
+        done = self.run_tool("restore", "-if-replica-exists", "-config", config, self.db, url=False,
+                             AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
+        self.assertRegex(done.stderr, "warning: .*s3://bucket/p.*127.0.0.1:1")
         self.assert_restored(2)
 
     def test_list(self):

@@ -30,11 +30,20 @@ constexpr int64_t kNsPerS = 1000000000;
 
 int64_t Nanoseconds(const timespec& time) { return time.tv_sec * kNsPerS + time.tv_nsec; }
 
-void OwnLike(const std::string& path, const std::string& model) {
+// Owner, when we may give it away, and whether a group may write: as of the database. Nothing is
+// followed that was put in its place. Not being able to is no reason to fail: it works for us as it
+// is.
+void FollowDatabase(const std::string& path, const std::string& database) {
+  struct stat model {};
   struct stat info {};
-  if (geteuid() != 0 || stat(model.c_str(), &info) != 0) return;
-  // Not being able to is no reason to fail: the folder works for us as it is.
-  [[maybe_unused]] int ignored = chown(path.c_str(), info.st_uid, info.st_gid);
+  if (stat(database.c_str(), &model) != 0) return;
+  const Fd fd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd.valid() || fstat(fd.get(), &info) != 0) return;
+  [[maybe_unused]] int ignored = 0;
+  if (geteuid() == 0) ignored = fchown(fd.get(), model.st_uid, model.st_gid);
+  if ((model.st_mode & S_IWGRP) == 0) return;
+  const mode_t shared = S_ISDIR(info.st_mode) ? S_ISGID | S_IRWXG : S_IRGRP | S_IWGRP;
+  ignored = fchmod(fd.get(), (info.st_mode & 07777) | shared);
 }
 
 // What a process that was killed has left of a file that it was writing. One that is being written
@@ -64,7 +73,7 @@ Status RemoveState(const std::string& database_path) {
 
 Status MakeStateFolder(const std::string& folder, const std::string& database_path) {
   if (mkdir(folder.c_str(), 0700) == 0) {
-    OwnLike(folder, database_path);
+    FollowDatabase(folder, database_path);
   } else if (errno != EEXIST) {
     return Status::Errno("state folder " + folder + " cannot be made", errno);
   }
@@ -183,7 +192,7 @@ Status WriteRestoredState(const std::string& database_path, const RestoredState&
   index.ship.restorable = true;
   index.hashes = state.page_hashes;
   BACKSTAY_TRY(WriteFileAtomic(folder + "/index", EncodeIndexFile(index), /*durable=*/true));
-  OwnLike(folder + "/index", database_path);
+  FollowDatabase(folder + "/index", database_path);
   return Status::Ok();
 }
 

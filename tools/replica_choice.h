@@ -1,0 +1,30 @@
+// Which of several replicas a restore reads first: the one that goes furthest.
+//
+// Pure functions over what a look at each replica has told; main thread.
+
+#ifndef BACKSTAY_TOOLS_REPLICA_CHOICE_H_
+#define BACKSTAY_TOOLS_REPLICA_CHOICE_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "uploader/storage/replica_client.h"
+
+namespace backstay {
+
+// A replica that answered, and the state that it would give.
+struct Candidate {
+  ReplicaClient* client = nullptr;
+  uint64_t txid = 0;  // each replica counts its own
+  int64_t time_ms = 0;
+};
+
+// By the time of the last transaction, which alone means the same in all; else in their order.
+void NewestFirst(std::vector<Candidate>* candidates);
+// One line on how `other` stands to `chosen`.
+std::string Compare(const Candidate& chosen, const Candidate& other);
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_TOOLS_REPLICA_CHOICE_H_
