@@ -57,6 +57,7 @@ class Core {
         local(this->options.logger, this->options.clock, Level::kError),
         threads(this->options.logger, this->options.clock, Level::kError),
         jobs(this->options.logger, this->options.clock, Level::kWarn),
+        missing(this->options.logger, this->options.clock, Level::kError),
         retention(this->options.logger, this->options.clock, Level::kWarn) {}
 
   const CoreOptions options;
@@ -67,6 +68,7 @@ class Core {
   LastingProblem local;     // of the state folder, the WAL or the database file
   LastingProblem threads;   // of our own threads: out of memory
   LastingProblem jobs;      // of snapshots and packs
+  LastingProblem missing;   // of objects that the bucket has lost
   LastingProblem retention;
   std::mutex mutex;
   std::condition_variable ship_work;  // the outbox, `stopping` or `jobs_due` changed

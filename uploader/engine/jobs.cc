@@ -48,10 +48,19 @@ Jobs::Job Jobs::Due() {
   return Job::kNone;
 }
 
+bool Jobs::Free() const {
+  return !running_.load() && core_->options.clock->MonotonicMs() >= not_before_ms_;
+}
+
+bool Jobs::BuildDue() {
+  if (!Free()) return false;
+  const Job job = Due();
+  return job == Job::kSnapshot || job == Job::kPack;
+}
+
 void Jobs::StartDue() {
-  if (running_.load()) return;
+  if (!Free()) return;
   Stop();
-  if (core_->options.clock->MonotonicMs() < not_before_ms_) return;
   Job job = Due();
   if (job == Job::kNone) return;
   running_ = true;

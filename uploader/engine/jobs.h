@@ -29,6 +29,8 @@ class Jobs {
 
   // Starts the job that is due, if any and none is running.
   void StartDue();
+  // That job is a snapshot or a pack: the caller looks at the replica first.
+  bool BuildDue();
   bool running() const { return running_.load(); }
   // Waits for a running job; its network calls must have been cancelled.
   void Stop();
@@ -37,6 +39,7 @@ class Jobs {
   enum class Job { kNone, kSnapshot, kPack, kPrune };
   static const char* NameOf(Job job);
   Job Due();
+  bool Free() const;
   void Run(Job job);
   void Ended(Job job, const Status& done);
 

@@ -10,23 +10,13 @@
 
 namespace backstay {
 
-Status LogWriter::Probe() {
-  Result<std::string> got = core_->options.client->Get(kIdentityKey);
-  if (!got.ok()) return got.status();
-  Result<Identity> found = ParseIdentity(*got);
-  // It was good when this process connected: something on the way answers in its place.
-  if (!found.ok()) {
-    return {Code::kUnavailable, std::string(kIdentityKey) + ": " + found.status().message(), true};
-  }
-  return CheckIdentity(*found);
-}
-
 // Ok: the replica is there and ours. kNotFound: there is none.
 Status LogWriter::FindReplica() {
-  Result<std::string> got = core_->options.client->Get(kIdentityKey);
-  if (!got.ok()) return got.status();
-  Result<Identity> found = ParseIdentity(*got);
-  if (!found.ok()) return found.status().Wrap(core_->options.replica + "/" + kIdentityKey);
+  Result<Identity> found = look_.FindIdentity();
+  if (found.status().code() == Code::kCorrupt || found.status().code() == Code::kNewer) {
+    return found.status().Wrap(core_->options.replica + "/" + kIdentityKey);
+  }
+  if (!found.ok()) return found.status();
   Status fits = CheckIdentity(*found);
   if (fits.ok() || found->page_size != PageSize()) return fits;
   return Adopt(*found);
@@ -41,6 +31,8 @@ uint32_t LogWriter::PageSize() {
 Status LogWriter::Connect() {
   BACKSTAY_TRY(OwnLog());
   BACKSTAY_TRY(FindManifest());
+  if (!created_) BACKSTAY_TRY(MakeGood(/*identity=*/false));
+  look_.Done();
   Mark();
   return Status::Ok();
 }
@@ -52,19 +44,13 @@ Status LogWriter::FindManifest() {
     std::lock_guard<std::mutex> lock(core_->mutex);
     if (core_->ship.restorable || created_) return Status::Ok();
   }
-  ListOptions list;
-  list.prefix = "snapshot/";
-  Result<std::vector<ObjectInfo>> objects = core_->options.client->List(list);
-  if (!objects.ok()) return objects.status();
-  uint64_t newest = 0;
-  for (const ObjectInfo& object : *objects) {
-    newest = std::max(newest, ParseSnapshotManifestKey(object.key).value_or(0));
-  }
-  if (newest == 0) return Status::Ok();
+  Result<uint64_t> newest = look_.NewestSnapshot();
+  if (!newest.ok()) return newest.status();
+  if (*newest == 0) return Status::Ok();
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   core_->ship.restorable = true;
-  core_->ship.snapshot_number = newest;
+  core_->ship.snapshot_number = *newest;
   core_->encoding = true;
   ++core_->snapshot_run;
   core_->NeedRepairLocked(RepairNeed::kAll);
@@ -110,6 +96,7 @@ Status LogWriter::CheckIdentity(const Identity& found) {
 }
 
 Status LogWriter::CreateReplica() {
+  if (Known()) return MakeGood(/*identity=*/true);
   RetryOptions once;
   once.attempts = 1;
   Result<WithoutIdentity> there = LookWithoutIdentity(ReplicaReader(core_->options.client, once));
@@ -118,7 +105,6 @@ Status LogWriter::CreateReplica() {
     return {Code::kForeign, core_->options.replica + " holds other objects (" + there->key +
                                 ") but no " + kIdentityKey + ": choose an empty prefix"};
   }
-  BACKSTAY_TRY(ForgetVanishedReplica());
   std::string identity;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
@@ -127,25 +113,6 @@ Status LogWriter::CreateReplica() {
   Status created = PutNew(kIdentityKey, AsBytes(identity));
   created_ = created.ok();
   return created;
-}
-
-// The state says there was a replica, the bucket is empty: begin a new one under the same id.
-Status LogWriter::ForgetVanishedReplica() {
-  std::lock_guard<std::mutex> lock(core_->mutex);
-  if (core_->ship.epoch == 0) return Status::Ok();
-  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
-  core_->Log(Level::kWarn, "the replica is gone from the bucket; starting a new one");
-  core_->AbortSnapshotLocked();
-  // The epochs begin anew.
-  (void)WriteMark({core_->options.settings.path, core_->options.folder}, core_->identity.id, 0);
-  LogHead head = core_->capture->encoder()->head();
-  head.open = false;
-  core_->ship = {};
-  core_->ship.shipped = head;
-  core_->CollapseLocked(head);
-  core_->NeedRepairLocked(RepairNeed::kAll);
-  core_->board.Shipped(head.segment_number, /*restorable=*/false);
-  return Status::Ok();
 }
 
 // A takeover that a crash interrupted goes on under its own writer id: its record may be in the

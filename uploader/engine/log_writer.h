@@ -13,13 +13,14 @@
 #include <vector>
 
 #include "uploader/engine/core.h"
+#include "uploader/engine/replica_look.h"
 #include "uploader/format/log_object.h"
 
 namespace backstay {
 
 class LogWriter {
  public:
-  explicit LogWriter(Core* core) : core_(core) {}
+  explicit LogWriter(Core* core) : core_(core), look_(core) {}
 
   // Identity and, if this state came from a restore, takeover. Once per process, before the first
   // Append().
@@ -27,8 +28,13 @@ class LogWriter {
   // The oldest waiting segments, at most ~4 MiB, as one log object. Ok when they are acknowledged
   // (or another object of the log was stepped over: call again).
   Status Append();
-  // A small request that tells whether the replica answers.
-  Status Probe();
+  // Whether what the log rests on is still in the bucket (log_look.cc). What is missing is told,
+  // and written anew unless another writer is there: the identity under its old id, the rest by a
+  // new first snapshot. Tells at the same time whether the replica answers.
+  Status Look();
+  bool LookDue() const { return look_.Due(); }
+  // Before a snapshot or a pack: they are made for what is there.
+  bool LookStale() const { return look_.Stale(); }
 
  private:
   struct Batch {
@@ -47,7 +53,6 @@ class LogWriter {
   Status CheckIdentity(const Identity& found);
   // kExists: it was created meanwhile.
   Status CreateReplica();
-  Status ForgetVanishedReplica();
   Status TakeOver();
   // One try at the next number; *done when the log is ours.
   Status TryTakeOver(bool* done);
@@ -61,6 +66,12 @@ class LogWriter {
   Result<Batch> NextBatch();
   Status Settle(const Batch& batch);
   bool Acknowledge(const Batch& batch, size_t segments);
+
+  // What is missing (log_look.cc).
+  bool Known();
+  Status MakeGood(bool identity);
+  Status RewriteIdentity();
+  Status BeginAnew(const MissingObjects& missing);
 
   // Behind objects of the log that this state does not know (log_follow.cc).
   // Whether a pack covers the next number: its key is free, and what is put there would be void.
@@ -95,6 +106,7 @@ class LogWriter {
   uint64_t StateEpoch(const DatabaseId& id) const;
 
   Core* const core_;
+  ReplicaLook look_;
   uint64_t writer_id_ = 0;  // of the takeover that is under way; 0: none
   bool acknowledged_ =
       false;  // a PUT of this process succeeded: the log cannot hold unknown segments of ours

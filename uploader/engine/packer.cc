@@ -91,7 +91,7 @@ Status Jobs::Pack() {
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     ShipState& ship = core_->ship;
-    ship.packed_through = last;
+    ship.packed_through = std::max(ship.packed_through, last);
     ship.unpacked_bytes -= std::min(ship.unpacked_bytes, segment_bytes);
     ship.unpacked_since_ms = last + 1 < ship.next_log_number ? core_->options.clock->WallMs() : 0;
     core_->SaveShipLocked();

@@ -54,6 +54,8 @@ bool Shipper::Connect() {
 // Returns when segments wait or the replica has to be probed; starts jobs meanwhile. False: stop.
 bool Shipper::WaitForSegments() {
   for (;;) {
+    // A snapshot or a pack of what has gone from the bucket would hide the loss.
+    if (jobs_->BuildDue() && log_.LookStale() && !Settled(log_.Look())) return false;
     jobs_->StartDue();
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;
@@ -92,21 +94,33 @@ void Shipper::Ship() {
   if (!WaitForInterval()) return;
   WaitForGroup();
   bool empty = false;
+  bool failing = false;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     empty = core_->outbox->pending().empty();
+    failing = !core_->last_error.ok();
   }
   const int64_t start = core_->options.clock->MonotonicMs();
   core_->last_put_start_ms = start;
   core_->board.Sending();
-  Status status = empty ? log_.Probe() : log_.Append();
+  // A replica that could not be reached may be another one by now.
+  if (empty || failing || log_.LookDue()) {
+    Status status = log_.Look();
+    if (!status.ok() || empty) return (void)Settled(status);
+  }
+  Status status = log_.Append();
   if (status.ok()) {
     acknowledged_ms_ = core_->options.clock->MonotonicMs();
     round_trip_ms_ = acknowledged_ms_ - start;
-    return Succeeded();
   }
-  if (IsFinal(status)) return core_->Stop(status);
-  PauseAfter(status);
+  (void)Settled(status);
+}
+
+// What a request to the replica means for the pipeline. False: it is over.
+bool Shipper::Settled(const Status& status) {
+  if (status.ok()) return Succeeded(), true;
+  if (IsFinal(status)) return core_->Stop(status), false;
+  return PauseAfter(status);
 }
 
 void Shipper::Succeeded() {

@@ -179,6 +179,8 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   }));
   std::lock_guard<std::mutex> lock(core_->mutex);
   ShipState& ship = core_->ship;
+  // What the log behind it needs was lost meanwhile.
+  if (copy.number <= ship.snapshot_above) return Aborted();
   ship.restorable = true;
   core_->encoding = true;
   ship.snapshot_number = copy.number;
@@ -194,6 +196,9 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   core_->board.Shipped(ship.shipped.segment_number, true);
   core_->Log(Level::kInfo, "snapshot complete: " + std::to_string(copy.frame_bytes.size()) +
                                " objects, " + std::to_string(copy.bytes) + " bytes");
+  core_->missing.Recovered(
+      "the replica is whole again: everything from here on can be restored",
+      {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   ReplicaGrew(manifest.consistent_time_ms);
   return Status::Ok();
 }

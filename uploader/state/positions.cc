@@ -66,8 +66,10 @@ void EncodeShipState(const ShipState& state, ByteWriter* out) {
   EncodeLogHead(state.shipped, out);
   out->U8(static_cast<uint8_t>((state.fenced ? 1 : 0) | (state.restorable ? 2 : 0) |
                                (state.taking_over ? 4 : 0) | (state.marked ? 8 : 0) |
-                               (state.void_below != state.epoch ? 16 : 0)));
+                               (state.void_below != state.epoch ? 16 : 0) |
+                               (state.snapshot_above != 0 ? 32 : 0)));
   if (state.void_below != state.epoch) out->Varint(state.void_below);
+  if (state.snapshot_above != 0) out->Varint(state.snapshot_above);
   for (uint64_t v :
        {state.snapshot_number, state.snapshot_bytes, state.log_bytes, state.packed_through,
         state.unpacked_bytes, static_cast<uint64_t>(state.unpacked_since_ms)}) {
@@ -87,6 +89,7 @@ ShipState DecodeShipState(ByteReader* in) {
   state.taking_over = (flags & 4) != 0;
   state.marked = (flags & 8) != 0;
   state.void_below = (flags & 16) != 0 ? in->Varint() : state.epoch;
+  state.snapshot_above = (flags & 32) != 0 ? in->Varint() : 0;
   for (uint64_t* v : {&state.snapshot_number, &state.snapshot_bytes, &state.log_bytes,
                       &state.packed_through, &state.unpacked_bytes}) {
     *v = in->Varint();

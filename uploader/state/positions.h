@@ -64,6 +64,7 @@ struct ShipState {
   bool restorable = false;        // a snapshot's manifest is in the bucket
   bool marked = false;            // the database file carries its mark
   uint64_t snapshot_number = 0;   // of the newest snapshot
+  uint64_t snapshot_above = 0;    // objects that snapshots up to this number need were lost
   uint64_t snapshot_bytes = 0;    // its objects, compressed
   uint64_t log_bytes = 0;         // shipped since it began
   uint64_t packed_through = 0;    // log numbers up to here are in packs

@@ -1,0 +1,155 @@
+// The log writer without threads, against a folder whose answers the test shapes.
+//
+// Used by the engine's unit tests, one thread. A failure fails the test that uses it.
+
+#ifndef BACKSTAY_TESTS_UNIT_LOG_WRITER_BENCH_H_
+#define BACKSTAY_TESTS_UNIT_LOG_WRITER_BENCH_H_
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+#include "uploader/base/hash.h"
+#include "uploader/engine/log_writer.h"
+#include "uploader/format/keys.h"
+#include "uploader/storage/file_client.h"
+
+namespace backstay {
+
+inline constexpr uint32_t kPageSize = 512;
+
+// Stands still unless it is told.
+class TestClock : public Clock {
+ public:
+  int64_t WallMs() override { return RealClock()->WallMs(); }
+  int64_t MonotonicMs() override { return now_ms; }
+  int64_t now_ms = 1000000;
+};
+
+// A folder; calls `after` when a new object has arrived, whose status is the answer.
+class LyingClient : public ReplicaClient {
+ public:
+  explicit LyingClient(const std::string& root) : inner_(FileReplicaClient::Make(root).value()) {}
+
+  std::string Describe() const override { return inner_->Describe(); }
+  Status Put(const std::string& key, Bytes body) override { return inner_->Put(key, body); }
+  Status PutIfAbsent(const std::string& key, Bytes body) override {
+    Status put = inner_->PutIfAbsent(key, body);
+    return put.ok() && after ? after() : put;
+  }
+  Result<std::string> Get(const std::string& key, const GetOptions& options = {}) override {
+    return inner_->Get(key, options);
+  }
+  Result<std::vector<ObjectInfo>> List(const ListOptions& options) override {
+    return inner_->List(options);
+  }
+  Status Delete(const std::vector<std::string>& keys) override { return inner_->Delete(keys); }
+  void Cancel() override { inner_->Cancel(); }
+  ClientCounters Counters() const override { return inner_->Counters(); }
+
+  std::function<Status()> after;
+
+ private:
+  const std::unique_ptr<ReplicaClient> inner_;
+};
+
+// A pipeline's core without threads: one database that the test writes to.
+class Bench {
+ public:
+  Bench()
+      : client(folder / "replica"),
+        logger(Quiet()),
+        core(Options(&client, &host, &logger, &clock, folder.path())) {
+    core.index = std::make_unique<PageIndex>(LockBytePage(kPageSize));
+    core.outbox = std::make_unique<Outbox>(folder / "outbox");
+    REQUIRE(core.outbox->Open({[](auto&) {}, [](auto&) {}, [](auto&) {}}).ok());
+    Capture::Options capture;
+    capture.database_path = folder / "db";
+    capture.page_size = kPageSize;
+    capture.index = core.index.get();
+    capture.outbox = core.outbox.get();
+    capture.clock = RealClock();
+    capture.file = [](void*, int64_t, int64_t) { return -1; };
+    capture.file_size = [] { return 0; };
+    core.capture = std::make_unique<Capture>(std::move(capture));
+    core.identity.page_size = kPageSize;
+    REQUIRE(log.Connect().ok());
+    const std::string manifest = "its content is not looked at";
+    REQUIRE(client.Put(SnapshotManifestKey(1), AsBytes(manifest)).ok());
+    core.ship.restorable = true;
+    core.ship.snapshot_number = 1;
+  }
+
+  // Encodes one transaction that writes `pgno`; `pages`: of the database after it, 0: as many as
+  // need be. `more`: only the beginning of it.
+  void Commit(uint32_t pgno, uint32_t pages = 0, bool more = false) {
+    std::vector<uint8_t> image(kPageSize, static_cast<uint8_t>(++writes_));
+    EncoderStep step;
+    step.pages = pages != 0 ? pages : std::max(core.index->pages(), pgno);
+    step.time_ms = 1000 + writes_;
+    step.transactions = more ? 0 : 1;
+    step.images = {{pgno, image.data()}};
+    REQUIRE(core.capture->encoder()->Encode({step}, false, {}).ok());
+  }
+  void Collapse() {
+    std::lock_guard<std::mutex> lock(core.mutex);
+    core.CollapseLocked(core.ship.shipped);
+  }
+
+  // Every segment of the log follows the one before it.
+  void CheckLog() {
+    uint64_t number = 0;
+    uint64_t hash = 0;
+    for (uint64_t object = 1; object < core.ship.next_log_number; ++object) {
+      Result<std::string> bytes = client.Get(LogKey(object));
+      REQUIRE(bytes.ok());
+      Result<LogObject> parsed = ParseLogObject(AsBytes(*bytes), object);
+      REQUIRE(parsed.ok());
+      for (const Segment& segment : parsed->segments) {
+        REQUIRE(segment.header().number == ++number);
+        REQUIRE(segment.header().previous_hash == hash);
+        hash = segment.hash();
+      }
+    }
+    REQUIRE(number == core.ship.shipped.segment_number);
+    REQUIRE(hash == core.ship.shipped.segment_hash);
+  }
+
+  TempFolder folder;
+  TestClock clock;
+  std::string logged;
+  LyingClient client;
+  Host host;
+  Logger logger;
+  Core core;
+  LogWriter log{&core};
+
+ private:
+  LogOptions Quiet() {
+    LogOptions options;
+    options.sink = [this](std::string_view line) { logged += line; };
+    return options;
+  }
+  static CoreOptions Options(ReplicaClient* client, Host* host, Logger* logger, Clock* clock,
+                             const std::string& folder) {
+    CoreOptions options;
+    options.replica = client->Describe();
+    options.folder = folder;
+    options.client = client;
+    options.host = host;
+    options.clock = clock;
+    options.logger = logger;
+    options.random = [n = uint64_t{1}]() mutable { return n++; };
+    return options;
+  }
+
+  int writes_ = 0;
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_TESTS_UNIT_LOG_WRITER_BENCH_H_

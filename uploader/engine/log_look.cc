@@ -1,0 +1,95 @@
+// LogWriter, the part that looks at the bucket again: what it has lost (a prefix that was emptied,
+// a bucket made anew, an object deleted) is told and made good from this database.
+
+#include <utility>
+
+#include "uploader/engine/log_writer.h"
+#include "uploader/format/keys.h"
+
+namespace backstay {
+
+// This state has written to the replica, or comes from it.
+bool LogWriter::Known() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->ship.epoch > 0;
+}
+
+Status LogWriter::Look() {
+  Result<Identity> found = look_.FindIdentity();
+  if (found.status().code() == Code::kCorrupt) {
+    // It was good when this process connected: something on the way answers in its place.
+    return {Code::kUnavailable, std::string(kIdentityKey) + ": " + found.status().message(), true};
+  }
+  const bool missing = found.status().code() == Code::kNotFound;
+  if (!found.ok() && !missing) return found.status();
+  if (found.ok()) BACKSTAY_TRY(CheckIdentity(*found));
+  BACKSTAY_TRY(MakeGood(missing));
+  if (writer_id_ != 0) BACKSTAY_TRY(TakeOver());  // one that failed halfway
+  look_.Done();
+  return Status::Ok();
+}
+
+// `identity`: it is missing. Whoever waits for the replica waits from the moment on when it is
+// known that something is gone, whether or not it can be made good just now.
+Status LogWriter::MakeGood(bool identity) {
+  Result<MissingObjects> missing = look_.FindRest();
+  if (!missing.ok()) return missing.status();
+  missing->identity = identity;
+  if (missing->any()) {
+    core_->missing.Failed(
+        "the replica is gone from the bucket, in whole or in part (missing: " + missing->Names() +
+            "); it is made good from this database, what it held before may be lost",
+        {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+  }
+  const bool anew = missing->snapshot || missing->head;
+  if (anew) BACKSTAY_TRY(BeginAnew(*missing));
+  if (identity) BACKSTAY_TRY(RewriteIdentity());
+  if (anew) return TakeOver();
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ship.restorable) return Status::Ok();
+  core_->missing.Recovered("the replica is whole again", {{"db", core_->options.settings.path},
+                                                          {"replica", core_->options.replica}});
+  return Status::Ok();
+}
+
+// kForeign: somebody has begun another replica there meanwhile.
+Status LogWriter::RewriteIdentity() {
+  std::string identity;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    identity = EncodeIdentity(core_->identity);
+  }
+  Status put = PutNew(kIdentityKey, AsBytes(identity));
+  if (put.code() != Code::kExists) return put;
+  Result<Identity> found = look_.FindIdentity();
+  return found.ok() ? CheckIdentity(*found) : found.status();
+}
+
+// The log goes on behind every number that was ever used: a writer that was overtaken before, and a
+// reader that finds part of what was, take nothing of it for the end. What is lost may be anything,
+// so the snapshot to come is a first one. The takeover goes on after a crash.
+Status LogWriter::BeginAnew(const MissingObjects& missing) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  ShipState& ship = core_->ship;
+  core_->AbortSnapshotLocked();
+  writer_id_ = core_->options.random() | 1;
+  ship.writer_id = writer_id_;
+  ship.taking_over = true;
+  ship.restorable = false;
+  ship.snapshot_above = ship.next_log_number;
+  ship.snapshot_number = 0;
+  ship.snapshot_bytes = 0;
+  ship.log_bytes = 0;
+  if (missing.head) {
+    ship.packed_through = ship.next_log_number - 1;
+    ship.unpacked_bytes = 0;
+    ship.unpacked_since_ms = 0;
+  }
+  core_->CollapseLocked(ship.shipped);
+  core_->NeedRepairLocked(RepairNeed::kAll);
+  core_->board.Shipped(ship.shipped.segment_number, /*restorable=*/false);
+  return Status::Ok();
+}
+
+}  // namespace backstay

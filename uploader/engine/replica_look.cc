@@ -1,0 +1,128 @@
+#include "uploader/engine/replica_look.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "uploader/format/keys.h"
+#include "uploader/format/pack.h"
+
+namespace backstay {
+namespace {
+
+constexpr int64_t kEveryMs = 5 * 60 * 1000;
+constexpr int64_t kFreshMs = 1000;
+constexpr uint64_t kPeekBytes = 64;
+
+}  // namespace
+
+std::string MissingObjects::Names() const {
+  std::string names;
+  const auto add = [&](bool missing, const char* name) {
+    if (missing) names += (names.empty() ? "" : ", ") + std::string(name);
+  };
+  add(identity, kIdentityKey);
+  add(snapshot, "every snapshot");
+  add(head, "the newest log object");
+  return names;
+}
+
+bool ReplicaLook::Due() const {
+  return !looked_ms_ || core_->options.clock->MonotonicMs() - *looked_ms_ >= kEveryMs;
+}
+
+bool ReplicaLook::Stale() const {
+  return !looked_ms_ || core_->options.clock->MonotonicMs() - *looked_ms_ >= kFreshMs;
+}
+
+Result<Identity> ReplicaLook::FindIdentity() {
+  Result<std::string> got = core_->options.client->Get(kIdentityKey);
+  if (got.status().code() == Code::kNotFound) got = core_->options.client->Get(kIdentityKey);
+  if (!got.ok()) return got.status();
+  return ParseIdentity(*got);
+}
+
+Result<bool> ReplicaLook::Exists(const std::string& key) {
+  GetOptions peek;
+  peek.length = kPeekBytes;
+  Result<std::string> got = core_->options.client->Get(key, peek);
+  if (got.status().code() == Code::kNotFound) got = core_->options.client->Get(key, peek);
+  if (got.ok()) return true;
+  if (got.status().code() == Code::kNotFound) return false;
+  return got.status();
+}
+
+// A restored state does not know the number of the newest one; of one that is known a newer one may
+// have taken the place.
+Result<bool> ReplicaLook::HasSnapshot() {
+  uint64_t known = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (!core_->ship.restorable) return true;
+    known = core_->ship.snapshot_number;
+  }
+  if (known != 0) {
+    Result<bool> there = Exists(SnapshotManifestKey(known));
+    if (!there.ok() || *there) return there;
+  }
+  Result<uint64_t> newest = NewestSnapshot();
+  if (!newest.ok()) return newest.status();
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (*newest != 0 && core_->ship.snapshot_number == known) core_->ship.snapshot_number = *newest;
+  return *newest != 0;
+}
+
+Result<uint64_t> ReplicaLook::NewestSnapshot() {
+  uint64_t above = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    above = core_->ship.snapshot_above;
+  }
+  ListOptions list;
+  list.prefix = "snapshot/";
+  list.folders = true;
+  Result<std::vector<ObjectInfo>> folders = core_->options.client->List(list);
+  if (!folders.ok()) return folders.status();
+  for (auto folder = folders->rbegin(); folder != folders->rend(); ++folder) {
+    const auto number = ParseSnapshotManifestKey(folder->key + "manifest");
+    if (!number || *number <= above) continue;
+    Result<bool> there = Exists(SnapshotManifestKey(*number));
+    if (!there.ok()) return there.status();
+    if (*there) return *number;
+  }
+  return uint64_t{0};
+}
+
+// As itself, or in a pack. Behind a pack of higher numbers retention may have deleted it: the log
+// has gone on without this writer, which learns so when it appends.
+Result<bool> ReplicaLook::HasLogObject(uint64_t number) {
+  Result<bool> there = Exists(LogKey(number));
+  if (!there.ok() || *there) return there;
+  ListOptions list;
+  list.prefix = "pack/";
+  list.start_after = PackKey(number - std::min<uint64_t>(number, kMaxPackObjects), 0);
+  Result<std::vector<ObjectInfo>> packs = core_->options.client->List(list);
+  if (!packs.ok()) return packs.status();
+  return std::any_of(packs->begin(), packs->end(), [&](const ObjectInfo& pack) {
+    const auto range = ParsePackKey(pack.key);
+    return range && range->second >= number;
+  });
+}
+
+Result<MissingObjects> ReplicaLook::FindRest() {
+  MissingObjects missing;
+  Result<bool> snapshot = HasSnapshot();
+  if (!snapshot.ok()) return snapshot.status();
+  missing.snapshot = !*snapshot;
+  uint64_t last = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    last = core_->ship.next_log_number - 1;
+  }
+  if (last == 0) return missing;
+  Result<bool> head = HasLogObject(last);
+  if (!head.ok()) return head.status();
+  missing.head = !*head;
+  return missing;
+}
+
+}  // namespace backstay

@@ -1,0 +1,56 @@
+// ReplicaLook: whether what a writer relies on is in the bucket: identity, newest snapshot, end of
+// the log. These are written once, and a PUT does not tell that somebody has deleted them.
+//
+// Owned by LogWriter, used on the ship thread; takes the Core's mutex for short, local work. Three
+// small requests. Fails with the client's error, or kForeign: the prefix holds another replica. An
+// object counts as missing when two requests in a row say so.
+
+#ifndef BACKSTAY_UPLOADER_ENGINE_REPLICA_LOOK_H_
+#define BACKSTAY_UPLOADER_ENGINE_REPLICA_LOOK_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "uploader/engine/core.h"
+
+namespace backstay {
+
+struct MissingObjects {
+  bool identity = false;
+  bool snapshot = false;  // the manifest of every snapshot
+  bool head = false;      // the last object of the log
+  bool any() const { return identity || snapshot || head; }
+  std::string Names() const;
+};
+
+class ReplicaLook {
+ public:
+  explicit ReplicaLook(Core* core) : core_(core) {}
+
+  // While there is something to ship, a look is due every few minutes; an idle database causes no
+  // request.
+  bool Due() const;
+  // Not so lately that another look could only say the same.
+  bool Stale() const;
+  void Done() { looked_ms_ = core_->options.clock->MonotonicMs(); }
+
+  // kNotFound: there is none.
+  Result<Identity> FindIdentity();
+  // Of what this state knows, snapshot and log. The identity is the caller's.
+  Result<MissingObjects> FindRest();
+  // The number of the newest snapshot that is finished and may be used; 0: there is none.
+  Result<uint64_t> NewestSnapshot();
+
+ private:
+  Result<bool> Exists(const std::string& key);
+  Result<bool> HasSnapshot();
+  Result<bool> HasLogObject(uint64_t number);
+
+  Core* const core_;
+  std::optional<int64_t> looked_ms_;  // monotonic
+};
+
+}  // namespace backstay
+
+#endif  // BACKSTAY_UPLOADER_ENGINE_REPLICA_LOOK_H_
