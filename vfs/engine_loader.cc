@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <string_view>
+
 #include "vfs/environment.h"
 
 namespace backstay {
@@ -26,6 +28,15 @@ std::string Real(const std::string& path) {
   return realpath(path.c_str(), real) != nullptr ? real : path;
 }
 
+struct Package {
+  std::string_view library;
+  const char* name;  // Debian's, and in derived distributions
+};
+constexpr Package kPackages[] = {{"libcrypto.so.3", "libssl3"},
+                                 {"libcurl.so.4", "libcurl4"},
+                                 {"libpugixml.so.1", "libpugixml1v5"},
+                                 {"libzstd.so.1", "libzstd1"}};
+
 // The linker's message does not tell a program why.
 bool NoDescriptors(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -39,6 +50,19 @@ std::string FolderOf(const std::string& path) {
 }
 
 }  // namespace
+
+std::string WhyNotLoaded(const std::string& path, const std::string& linker) {
+  // "NAME: cannot open shared object file: No such file or directory"
+  const std::string name = linker.substr(0, linker.find(": cannot open shared object file"));
+  std::string why = "cannot load the engine: ";
+  if (name == linker) return why += linker;
+  if (name == path) return why.append(linker) += "; put it beside the library that was loaded";
+  why.append("the library ").append(name) += " is missing; remedy: install it";
+  for (const Package& package : kPackages) {
+    if (name == package.library) why.append(" (Debian: ").append(package.name) += ")";
+  }
+  return why;
+}
 
 std::string OwnFolder() {
   Dl_info info;
@@ -62,8 +86,7 @@ bool EngineLoader::Open() {
   void* library = dlopen(path.c_str(), Mode());
   if (library == nullptr) {
     const char* why = dlerror();
-    error_ = std::string("cannot load the engine: ") + (why != nullptr ? why : path) +
-             "; put libbackstay_engine.so beside the library that was loaded";
+    error_ = WhyNotLoaded(path, why != nullptr ? why : path);
     return true;
   }
   auto entry = reinterpret_cast<BackstayEngineFn>(dlsym(library, BACKSTAY_ENGINE_SYMBOL));

@@ -20,6 +20,9 @@ namespace backstay {
 // name is only good in the working folder of the load.
 std::string OwnFolder();
 
+// What to say when the dynamic linker could not load the engine from `path`, and said `linker`.
+std::string WhyNotLoaded(const std::string& path, const std::string& linker);
+
 class EngineLoader {
  public:
   explicit EngineLoader(std::string folder) : folder_(std::move(folder)) {}

@@ -25,7 +25,7 @@ class Environment {
  private:
   Environment();
 
-  std::vector<std::string> texts_;
+  std::vector<char> texts_;  // one behind the other, each with its NUL
   std::vector<const char*> entries_;
 };
 

@@ -96,6 +96,7 @@ void HookAll(const FoundVfses& found) {
 // ---- When to look -----------------------------------------------------------------------------
 
 std::atomic_flag looking = ATOMIC_FLAG_INIT;
+std::atomic<bool> started = false;              // dlsym() is asked before anything is ready
 std::atomic<unsigned long long> looked_at = 0;  // ModulesEverLoaded() of the last look
 
 // One thread looks; others, and the calls that looking itself makes, go on at once: waiting here
@@ -119,6 +120,7 @@ __attribute__((constructor)) void AtStart() {
   } catch (const std::exception&) {
     return;
   }
+  started = true;
   Look(true);
 }
 
@@ -146,7 +148,7 @@ char* SearchEnvironment(const char* name) {
 // Returns where dlsym() goes on.
 extern "C" __attribute__((visibility("hidden"), used)) void* backstay_before_dlsym() noexcept {
   static std::atomic<void*> real = nullptr;
-  backstay::Look(false);
+  if (backstay::started.load(std::memory_order_relaxed)) backstay::Look(false);
   void* next = real.load(std::memory_order_relaxed);
   if (next == nullptr) {
     next = backstay::Next("dlsym");

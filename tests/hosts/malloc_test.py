@@ -50,8 +50,11 @@ class Malloc(HostCase):
         self.rows(lambda name, _: self.run_host(self.linked(name), self.db, EXTENSION, preload=()))
 
     def test_a_sanitizers(self):
-        # Its connections are still open in the end.
-        self.run_host(WRITER + "_asan", self.db, EXTENSION, preload=(), ASAN_OPTIONS="detect_leaks=0")
+        # Its connections are still open in the end, and no preloaded library comes before it.
+        options = "detect_leaks=0:verify_asan_link_order=0"
+        self.run_host(WRITER + "_asan", self.db, EXTENSION, preload=(), ASAN_OPTIONS=options)
+        self.assert_replicated()
+        self.run_host(WRITER + "_asan", self.db, ASAN_OPTIONS=options)
         self.assert_replicated()
 
     def test_every_module_allocates_as_the_host_does(self):

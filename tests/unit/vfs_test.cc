@@ -12,6 +12,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/temp_folder.h"
+#include "vfs/engine_loader.h"
 #include "vfs/environment.h"
 #include "vfs/file_name.h"
 #include "vfs/json_line.h"
@@ -196,6 +197,24 @@ TEST_CASE("Selection by pattern") {
   CHECK(Selects(Pattern(folder / "[ab].db"), db));
   CHECK_FALSE(Selects(Pattern(folder / "b.db"), db));
   CHECK_FALSE(Selects(Pattern("/*"), db));
+}
+
+TEST_CASE("A library that the engine needs is missing") {
+  const std::string engine = "/lib/libbackstay_engine.so";
+  const auto missing = [&](const std::string& name) {
+    return WhyNotLoaded(engine,
+                        name + ": cannot open shared object file: No such file or directory");
+  };
+  CHECK(missing("libcurl.so.4") ==
+        "cannot load the engine: the library libcurl.so.4 is missing; remedy: install it (Debian: "
+        "libcurl4)");
+  CHECK(missing("libpugixml.so.1").find("(Debian: libpugixml1v5)") != std::string::npos);
+  CHECK(missing("libother.so.9") ==
+        "cannot load the engine: the library libother.so.9 is missing; remedy: install it");
+  CHECK(missing(engine).find("put it beside the library that was loaded") != std::string::npos);
+  const std::string old =
+      "/lib/libc.so.6: version `GLIBC_2.99' not found (required by " + engine + ")";
+  CHECK(WhyNotLoaded(engine, old) == "cannot load the engine: " + old);
 }
 
 TEST_CASE("Selection by a JSON file") {
