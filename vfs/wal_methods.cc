@@ -26,9 +26,13 @@ void AfterFrameHeader(ShimFile* shim, sqlite3_file* pFile, const uint8_t* bytes,
                       sqlite3_int64 iOfst) {
   BackstayWalPosition position;
   KnowHeader(shim, pFile);
-  if (shim->wal.CommitFrame(bytes, iAmt, iOfst, &position)) {
-    shim->database->NoteCommitFrame(position);
+  if (!shim->wal.CommitFrame(bytes, iAmt, iOfst, &position)) return;
+  uint8_t header[kWalHeaderBytes];
+  // SQLite leaves the salts out while it still has to compute checksums, and sometimes for good.
+  if ((position.salt1 | position.salt2) == 0 && ReadHeader(shim, pFile, header)) {
+    WalWrites::SetSalts(header, &position);
   }
+  shim->database->NoteCommitFrame(position);
 }
 
 }  // namespace

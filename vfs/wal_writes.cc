@@ -15,6 +15,11 @@ bool WalWrites::SameSalts(const uint8_t* a, const uint8_t* b) noexcept {
   return std::memcmp(a + kSaltsAt, b + kSaltsAt, kSaltsBytes) == 0;
 }
 
+void WalWrites::SetSalts(const uint8_t* header, BackstayWalPosition* position) noexcept {
+  position->salt1 = LoadBigEndian32(header + kSaltsAt);
+  position->salt2 = LoadBigEndian32(header + kSaltsAt + 4);
+}
+
 void WalWrites::SetHeader(const uint8_t* header) noexcept {
   const uint32_t size = LoadBigEndian32(header + kPageSizeAt);
   const bool valid = size >= 512 && size <= 65536 && (size & (size - 1)) == 0;

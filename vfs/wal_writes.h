@@ -30,6 +30,8 @@ class WalWrites {
   // a savepoint is rolled back to the start of the WAL.
   static bool SameSalts(const uint8_t* a, const uint8_t* b) noexcept;
 
+  // Those of a WAL header.
+  static void SetSalts(const uint8_t* header, BackstayWalPosition* position) noexcept;
   // Takes the page size from a WAL header (walformat.html, 1.1).
   void SetHeader(const uint8_t* header) noexcept;
   bool has_header() const noexcept { return page_size_ != 0; }

@@ -44,7 +44,7 @@ Result<bool> Capture::Locate(const WalTarget& to, const FileStamp& opened) {
   if (*exists && mark_.SameWal(wal_.Start()) && (mark_.salt1 | mark_.salt2) != 0) {
     Result<bool> found = wal_.Seek(mark_);
     if (!found.ok()) return found;
-    if (!*found || to.max_frame < mark_.frame) return false;
+    if (!*found || to.max_frame < mark_.frame || WalReader::IsBare(mark_)) return false;
     BACKSTAY_TRY(wal_.Headers(1, mark_.frame,
                               [&](const WalFrame& f) { source_.NoteFrame(f.pgno, f.frame); }));
     BACKSTAY_TRY(CountFrom(mark_.frame, to));

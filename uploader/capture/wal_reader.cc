@@ -38,6 +38,12 @@ Checksum Sum(bool big_endian, Checksum seed, const uint8_t* data, size_t n) {
   return big_endian ? Add<true>(seed, data, n) : Add<false>(seed, data, n);
 }
 
+// SQLite's frame header while its checksum is still to be computed.
+bool HeadIsBare(const uint8_t* head) {
+  return LoadBe32(head) != 0 &&
+         std::all_of(head + 8, head + kFrameHeaderBytes, [](uint8_t byte) { return byte == 0; });
+}
+
 }  // namespace
 
 Result<std::optional<WalHeader>> ReadWalHeader(const Fd& wal) {
@@ -93,10 +99,33 @@ int64_t WalReader::Offset(uint32_t frame) const {
 
 int64_t WalReader::FrameBytes() const { return kFrameHeaderBytes + page_size_; }
 
-// SQLite writes no page 0, and ends a WAL where it finds one.
+// SQLite writes no page 0, and ends a WAL where it finds one. A bare one belongs if Unchanged().
 bool WalReader::HeadBelongs(const uint8_t* head) const {
+  if (HeadIsBare(head)) return true;
   return LoadBe32(head) != 0 && LoadBe32(head + 8) == start_.salt1 &&
          LoadBe32(head + 12) == start_.salt2;
+}
+
+// A WAL that begins anew gets its header before any of its frames: with the old one still there
+// what was read before is what was committed.
+Status WalReader::Unchanged() const {
+  Result<std::optional<WalHeader>> header = ReadWalHeader(*fd_);
+  if (!header.ok()) return header.status().Wrap(path_);
+  if (*header && (*header)->start.SameWal(start_)) return Status::Ok();
+  return {Code::kNotFound, path_ + " has begun anew"};
+}
+
+// Goes from `mark` to the place behind this frame, which follows it. The checksum of a frame behind
+// a bare one starts from a value that is nowhere in the file.
+bool WalReader::ChainHolds(const uint8_t* frame, WalMark* mark) const {
+  Checksum c{LoadBe32(frame + 16), LoadBe32(frame + 20)};
+  if (!HeadIsBare(frame) && !IsBare(*mark)) {
+    Checksum sum = Sum(big_endian_checksums_, {mark->checksum1, mark->checksum2}, frame, 8);
+    sum = Sum(big_endian_checksums_, sum, frame + kFrameHeaderBytes, page_size_);
+    if (sum.s1 != c.s1 || sum.s2 != c.s2) return false;
+  }
+  *mark = {mark->salt1, mark->salt2, mark->frame + 1, c.s1, c.s2};
+  return true;
 }
 
 Result<bool> WalReader::Seek(const WalMark& mark) {
@@ -113,6 +142,7 @@ Result<bool> WalReader::Seek(const WalMark& mark) {
       LoadBe32(head + 20) != mark.checksum2) {
     return false;
   }
+  if (HeadIsBare(head)) BACKSTAY_TRY(Unchanged());
   mark_ = mark;
   last_commit_ = mark;
   return true;
@@ -127,6 +157,7 @@ Result<WalMark> WalReader::MarkAt(uint32_t frame) {
   if (*got != sizeof head || !HeadBelongs(head)) {
     return Status(Code::kNotFound, path_ + ": frame " + std::to_string(frame) + " is not there");
   }
+  if (HeadIsBare(head)) BACKSTAY_TRY(Unchanged());
   return WalMark{start_.salt1, start_.salt2, frame, LoadBe32(head + 16), LoadBe32(head + 20)};
 }
 
@@ -138,22 +169,25 @@ Status WalReader::Read(size_t max, uint32_t last_frame, std::vector<WalFrame>* f
   buffer_.resize(want * frame_bytes);
   Result<size_t> got = ReadAt(*fd_, buffer_.data(), buffer_.size(), Offset(mark_.frame + 1));
   if (!got.ok()) return got.status().Wrap(path_);
+  WalMark mark = mark_;
+  WalMark last_commit = last_commit_;
+  bool bare = false;
   for (size_t i = 0; i < want; ++i) {
     const uint8_t* head = buffer_.data() + i * frame_bytes;
-    bool whole = (i + 1) * frame_bytes <= *got && HeadBelongs(head);
-    Checksum c{mark_.checksum1, mark_.checksum2};
-    if (whole) {
-      c = Sum(big_endian_checksums_, c, head, 8);
-      c = Sum(big_endian_checksums_, c, head + kFrameHeaderBytes, page_size_);
-    }
-    if (!whole || c.s1 != LoadBe32(head + 16) || c.s2 != LoadBe32(head + 20)) {
+    bare = bare || HeadIsBare(head) || IsBare(mark);
+    const bool whole = (i + 1) * frame_bytes <= *got && HeadBelongs(head);
+    if (!whole || !ChainHolds(head, &mark)) {
+      mark_ = mark;
       return {Code::kNotFound,
               path_ + ": frame " + std::to_string(mark_.frame + 1) + " is not in the WAL"};
     }
-    mark_ = {mark_.salt1, mark_.salt2, mark_.frame + 1, c.s1, c.s2};
-    frames->push_back({mark_.frame, LoadBe32(head), LoadBe32(head + 4), head + kFrameHeaderBytes});
-    if (frames->back().commit_pages != 0) last_commit_ = mark_;
+    frames->push_back({mark.frame, LoadBe32(head), LoadBe32(head + 4), head + kFrameHeaderBytes});
+    if (frames->back().commit_pages != 0) last_commit = mark;
   }
+  if (bare) BACKSTAY_TRY(Unchanged());
+  passed_bare_ = passed_bare_ || bare;
+  mark_ = mark;
+  last_commit_ = last_commit;
   return Status::Ok();
 }
 
@@ -161,15 +195,17 @@ Status WalReader::Headers(uint32_t first, uint32_t last,
                           const std::function<void(const WalFrame&)>& each) {
   if (fd_ == nullptr) return {Code::kNotFound, path_ + ": not open"};
   uint8_t head[kFrameHeaderBytes];
+  bool bare = false;
   for (uint32_t frame = first; frame <= last; ++frame) {
     Result<size_t> got = ReadAt(*fd_, head, sizeof head, Offset(frame));
     if (!got.ok()) return got.status().Wrap(path_);
     if (*got != sizeof head || !HeadBelongs(head)) {
       return {Code::kNotFound, path_ + ": frame " + std::to_string(frame) + " is not in the WAL"};
     }
+    bare = bare || HeadIsBare(head);
     each({frame, LoadBe32(head), LoadBe32(head + 4), nullptr});
   }
-  return Status::Ok();
+  return bare ? Unchanged() : Status::Ok();
 }
 
 Result<bool> WalReader::Image(uint32_t frame, uint32_t pgno, PageBuffer out) {
@@ -182,7 +218,8 @@ Result<bool> WalReader::Image(uint32_t frame, uint32_t pgno, PageBuffer out) {
   // here.
   got = ReadAt(*fd_, head, sizeof head, Offset(frame));
   if (!got.ok()) return got.status().Wrap(path_);
-  return *got == sizeof head && HeadBelongs(head) && LoadBe32(head) == pgno;
+  const bool belongs = *got == sizeof head && HeadBelongs(head) && LoadBe32(head) == pgno;
+  return belongs && (!HeadIsBare(head) || Unchanged().ok());
 }
 
 }  // namespace backstay

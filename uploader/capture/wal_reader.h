@@ -70,6 +70,15 @@ class WalReader {
   // One image, if the frame still belongs to this WAL and this page; false when it does not. `out`
   // has the size of a page.
   Result<bool> Image(uint32_t frame, uint32_t pgno, PageBuffer out);
+  // Read() has passed frames that SQLite left without salts and checksum in the middle of committed
+  // ones: it does so when a savepoint of a transaction that was larger than its cache is rolled
+  // back (3.40). Whoever names the last committed frame vouches for them as long as the header of
+  // the file shows that the WAL has not begun anew.
+  bool passed_bare() const { return passed_bare_; }
+  // A place behind a frame without a checksum proves nothing at another start.
+  static bool IsBare(const WalMark& mark) {
+    return mark.frame != 0 && (mark.checksum1 | mark.checksum2) == 0;
+  }
   // For fdatasync; null when the WAL was never opened.
   std::shared_ptr<Fd> SyncHandle() const { return fd_; }
 
@@ -77,6 +86,8 @@ class WalReader {
   int64_t FrameBytes() const;
   int64_t Offset(uint32_t frame) const;
   bool HeadBelongs(const uint8_t* head) const;
+  bool ChainHolds(const uint8_t* frame, WalMark* mark) const;
+  Status Unchanged() const;
 
   const std::string path_;
   const uint32_t page_size_;
@@ -87,6 +98,7 @@ class WalReader {
   WalMark start_;
   WalMark mark_;
   WalMark last_commit_;
+  bool passed_bare_ = false;
   std::vector<uint8_t> buffer_;
 };
 

@@ -196,17 +196,6 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   }
 }
 
-// What is written to a file that lost its path is lost with it, and what took the path is another
-// database.
-void CaptureLoop::EndIfReplacedLocked() {
-  if (!core_->stopped.ok() || !core_->IsReplaced()) return;
-  if (!core_->options.host->InUse()) return core_->RetireLocked();
-  core_->StopLocked({Code::kForeign,
-                     "the database file was replaced by another one while it is open; what is "
-                     "committed here goes into a file without a name: close the database, and open "
-                     "it again"});
-}
-
 void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock) {
   guessed_ = false;
   std::optional<NoteBoard::Gone> gone = core_->board.TakeGone();
@@ -298,6 +287,7 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
     stale_tries_ = 0;
     core_->local.Recovered("local state and files are readable again",
                            {{"db", core_->options.settings.path}});
+    SayBareLocked();
     if (const Status& kept = capture->encoder()->outbox_status(); !kept.ok()) Failed(kept);
     return;
   }

@@ -58,6 +58,7 @@ class CaptureLoop {
   void SettleStampLocked();
   void AdvanceAllLocked(const WalTarget& to);
   void AdvanceLocked(const WalTarget& to);
+  void SayBareLocked();
   void DrainLocked(const std::optional<WalTarget>& to);
   void EncodeLocked(const std::vector<TransactionPtr>& transactions);
   void MissedLocked();
@@ -81,6 +82,7 @@ class CaptureLoop {
   bool guessed_ = false;  // the pass saw no more than what this process has committed itself
   bool loaded_ = false;   // index and outbox were read in this process
   bool redo_trusted_ = true;
+  bool told_bare_ = false;   // SayBareLocked(), once
   bool unread_ = false;      // the last WAL went before all of it was encoded
   uint64_t repair_run_ = 0;  // core_->collapses when the repair began
   std::optional<FolderLock> lock_;

@@ -70,39 +70,6 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
   for (; end != transactions.end(); ++end) capture->SkipTransaction(**end);
 }
 
-// What is read of the file counts only while its pages have the size that they are taken for. In
-// the middle of a transaction, or with one to be played back, the header says nothing yet; what
-// waits to be taken tells its own size.
-bool CaptureLoop::PageSizeHoldsLocked() {
-  const FileLook look = core_->options.host->Look(core_->options.settings.path);
-  if (look.page_size == 0 || look.page_size == core_->identity.page_size) return true;
-  if (!core_->handover.Idle() || JournalActive(core_->options.settings.path)) return true;
-  return !OtherPageSizeLocked({look.page_size});
-}
-
-// Pages of another size do not fit into the replica.
-bool CaptureLoop::OtherPageSizeLocked(const Handover::Batch& batch) {
-  std::vector<uint32_t> sizes;
-  for (const TransactionPtr& transaction : batch.transactions) {
-    sizes.push_back(transaction->page_size);
-  }
-  if (batch.look) sizes.push_back(batch.look->page_size);
-  return OtherPageSizeLocked(sizes);
-}
-
-bool CaptureLoop::OtherPageSizeLocked(const std::vector<uint32_t>& sizes) {
-  const uint32_t own = core_->identity.page_size;
-  for (uint32_t size : sizes) {
-    if (size == 0 || size == own) continue;
-    core_->StopLocked({Code::kForeign, "the page size of the database changed from " +
-                                           std::to_string(own) + " to " + std::to_string(size) +
-                                           ", which its replica " + core_->options.replica +
-                                           " cannot hold: give it a new prefix"});
-    return true;
-  }
-  return false;
-}
-
 Status CaptureLoop::RepairByLocked(bool all, std::unique_lock<std::mutex>* lock) {
   std::optional<WalTarget> target = Target();
   if (target && target->rollback) return core_->capture->RepairFile(all, Follower(lock));

@@ -1,0 +1,65 @@
+// CaptureLoop, the part that looks whether what is read is what it is taken for: pages of that file
+// and of that size, frames that SQLite itself would find again.
+
+#include <string>
+#include <utility>
+
+#include "uploader/engine/capture_loop.h"
+
+namespace backstay {
+
+// What is written to a file that lost its path is lost with it, and what took the path is another
+// database.
+void CaptureLoop::EndIfReplacedLocked() {
+  if (!core_->stopped.ok() || !core_->IsReplaced()) return;
+  if (!core_->options.host->InUse()) return core_->RetireLocked();
+  core_->StopLocked({Code::kForeign,
+                     "the database file was replaced by another one while it is open; what is "
+                     "committed here goes into a file without a name: close the database, and open "
+                     "it again"});
+}
+
+// What is read of the file counts only while its pages have the size that they are taken for. In
+// the middle of a transaction, or with one to be played back, the header says nothing yet; what
+// waits to be taken tells its own size.
+bool CaptureLoop::PageSizeHoldsLocked() {
+  const FileLook look = core_->options.host->Look(core_->options.settings.path);
+  if (look.page_size == 0 || look.page_size == core_->identity.page_size) return true;
+  if (!core_->handover.Idle() || JournalActive(core_->options.settings.path)) return true;
+  return !OtherPageSizeLocked({look.page_size});
+}
+
+// Pages of another size do not fit into the replica.
+bool CaptureLoop::OtherPageSizeLocked(const Handover::Batch& batch) {
+  std::vector<uint32_t> sizes;
+  for (const TransactionPtr& transaction : batch.transactions) {
+    sizes.push_back(transaction->page_size);
+  }
+  if (batch.look) sizes.push_back(batch.look->page_size);
+  return OtherPageSizeLocked(sizes);
+}
+
+bool CaptureLoop::OtherPageSizeLocked(const std::vector<uint32_t>& sizes) {
+  const uint32_t own = core_->identity.page_size;
+  for (uint32_t size : sizes) {
+    if (size == 0 || size == own) continue;
+    core_->StopLocked({Code::kForeign, "the page size of the database changed from " +
+                                           std::to_string(own) + " to " + std::to_string(size) +
+                                           ", which its replica " + core_->options.replica +
+                                           " cannot hold: give it a new prefix"});
+    return true;
+  }
+  return false;
+}
+
+void CaptureLoop::SayBareLocked() {
+  if (!core_->capture->passed_bare_frames() || std::exchange(told_bare_, true)) return;
+  core_->Log(Level::kWarn,
+             "SQLite has left frames without a checksum in the WAL, as it does (3.40) when a "
+             "savepoint of a transaction larger than its cache is rolled back; they are shipped, "
+             "but after a crash of the machine or of the application SQLite would drop them and "
+             "all commits behind them, up to the next checkpoint; remedy: PRAGMA wal_checkpoint, a "
+             "larger PRAGMA cache_size, a newer SQLite");
+}
+
+}  // namespace backstay
