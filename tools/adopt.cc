@@ -1,8 +1,11 @@
 // backstay adopt: makes a database file the source of a replica that was another file's.
 
 #include <fcntl.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 
 #include "tools/arguments.h"
@@ -10,6 +13,7 @@
 #include "tools/source.h"
 #include "uploader/base/file.h"
 #include "uploader/capture/file_look.h"
+#include "uploader/replica/absence.h"
 #include "uploader/replica/restore.h"
 #include "uploader/state/database_mark.h"
 #include "uploader/state/state_folder.h"
@@ -29,11 +33,46 @@ Result<uint32_t> PageSizeOf(const std::string& database) {
   return size;
 }
 
+struct ReplicaEnd {
+  Identity identity;
+  uint64_t epoch = 0;
+  uint64_t txid = 0;  // 0: nothing can be restored yet
+};
+
+Result<ReplicaEnd> EndOf(const ReplicaReader& reader) {
+  Result<RestorePlan> plan = PlanFromReplica(reader, {}, {});
+  if (plan.ok()) return ReplicaEnd{plan->identity, plan->epoch, plan->txid};
+  if (plan.status().code() != Code::kNotFound) return plan.status();
+  Result<Catalogue> catalogue = LoadCatalogue(reader, 1);
+  if (!catalogue.ok()) return catalogue.status();
+  Result<bool> unfinished = FirstSnapshotUnfinished(reader, *catalogue);
+  if (!unfinished.ok()) return unfinished.status();
+  if (!*unfinished) return plan.status();
+  Result<LogPlan> log = PlanLog(reader, *catalogue, {}, {});
+  if (!log.ok()) return log.status();
+  return ReplicaEnd{catalogue->identity, std::max<uint64_t>(log->epoch, 1), 0};
+}
+
+// What the state folder says of another file, or of an earlier owner of the replica, must not count
+// at the next start.
+Status ForgetState(const std::string& folder, const std::string& database) {
+  Result<FolderLock> lock = FolderLock::Take(folder, database, nullptr);
+  if (lock.status().code() == Code::kExists) {
+    return {Code::kInvalid, lock.status().message() + ": end it first"};
+  }
+  if (!lock.ok()) return lock.status();
+  for (const char* name : {"/index", "/outbox"}) {
+    const std::string path = folder + name;
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::Errno("remove " + path, errno);
+  }
+  return Status::Ok();
+}
+
 Status Adopt(const std::string& database, uint32_t page_size, size_t i, ReplicaClient* client) {
   ReplicaReader reader(client);
-  Result<RestorePlan> plan = PlanFromReplica(reader, {}, {});
-  if (!plan.ok()) return plan.status();
-  const Identity& identity = plan->identity;
+  Result<ReplicaEnd> end = EndOf(reader);
+  if (!end.ok()) return end.status();
+  const Identity& identity = end->identity;
   if (identity.page_size != page_size) {
     return {Code::kInvalid, reader.Describe() + " has page size " +
                                 std::to_string(identity.page_size) + ", the database " +
@@ -42,11 +81,12 @@ Status Adopt(const std::string& database, uint32_t page_size, size_t i, ReplicaC
   const std::string folder = StateFolderOf(database, reader.Describe(), i);
   BACKSTAY_TRY(MakeStateFolder(StateFolderOf(database), database));
   BACKSTAY_TRY(MakeStateFolder(folder, database));
-  BACKSTAY_TRY(WriteMark({database, folder}, identity.id, plan->epoch));
+  BACKSTAY_TRY(ForgetState(folder, database));
+  BACKSTAY_TRY(WriteMark({database, folder}, identity.id, end->epoch));
   printf(
       "%s is the source of %s from its next start on, which ships the difference; "
       "transactions up to %llu stay restorable\n",
-      database.c_str(), reader.Describe().c_str(), static_cast<unsigned long long>(plan->txid));
+      database.c_str(), reader.Describe().c_str(), static_cast<unsigned long long>(end->txid));
   return Status::Ok();
 }
 

@@ -3,6 +3,8 @@
 
 import os
 import shutil
+import signal
+import subprocess
 
 from fault_world import App, main
 from state_world import StateCase
@@ -66,5 +68,87 @@ class LossTest(StateCase):
                 self.assert_heals()
 
 
+class FirstTest(StateCase):
+    """The first snapshot never finished: what began it is gone, or still at work."""
+
+    def stopped_in_its_first_snapshot(self):
+        subprocess.run(["sqlite3", self.db, "PRAGMA journal_mode=wal", "CREATE TABLE big(v)",
+                        "INSERT INTO big WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 150)"
+                        " SELECT randomblob(1000000) FROM n"], check=True, capture_output=True)
+        app = App(self)
+        app.sql("SELECT count(*) FROM big")
+        folder = os.path.join(self.replica, "snapshot")
+        self.wait_for("its beginning", lambda: os.path.exists(folder) and os.listdir(folder))
+        os.kill(app.process.pid, signal.SIGSTOP)
+        self.assertFalse([p for p in self.objects_of_replica() if p.endswith("manifest")], "too slow to stop it")
+        return app
+
+    def test_its_disk_is_lost(self):
+        self.killed(self.stopped_in_its_first_snapshot())
+        self.new_disk()
+        app = self.assert_heals()
+        self.assertTrue(any("takes it over" in line["msg"] for line in app.lines("INFO")), app.stderr())
+
+    def test_its_disk_is_lost_and_another_is_adopted(self):
+        self.killed(self.stopped_in_its_first_snapshot())
+        self.new_disk()
+        app = App(self, BACKSTAY_REPLICA_URL=self.url + "-other")
+        self.work(app)
+        app.close()
+        shutil.rmtree(self.state)
+        self.assertIn("is the source", self.tool("adopt", self.db).stdout)
+        self.assert_heals()
+
+    def test_it_goes_on_later(self):
+        """It finds another writer: it stops and says so, and what it had begun is mixed with nothing."""
+        first = self.stopped_in_its_first_snapshot()
+        other = os.path.join(self.folder, "other.db")
+        second = App(self, db=other, BACKSTAY_DB=other)
+        self.work(second)
+        self.assertTrue(second.sync(), second.stderr())
+        os.kill(first.process.pid, signal.SIGCONT)
+        self.wait_for_state(first, "fenced")
+        self.work(second)
+        self.assertTrue(second.sync(), second.stderr())
+        self.assert_same(self.restored(), other)
+        first.close()
+        second.close()
+        self.error_lines(first)
+        self.assertEqual(second.lines("ERROR"), [])
+
+
+class AdoptTest(StateCase):
+    def test_another_database_copied_into_the_file(self):
+        """The file is the same one: that is a change, and what was before stays restorable."""
+        app = App(self)
+        self.work(app)
+        self.assertTrue(app.sync())
+        before = app.status()["replicas"][0]["replicated_txid"]
+        app.close()
+        was = self.dump(self.db)
+        other = os.path.join(self.folder, "other.db")
+        subprocess.run(["sqlite3", other, "CREATE TABLE n(a)", "INSERT INTO n VALUES(1)"], check=True)
+        shutil.copyfile(other, self.db)
+        self.assert_heals()
+        self.assertEqual(self.dump(self.restored("-txid", str(before))), was)
+
+    def test_after_being_fenced(self):
+        first = App(self)
+        self.work(first)
+        self.assertTrue(first.sync())
+        copy = os.path.join(self.folder, "elsewhere.db")
+        self.tool("restore", "-o", copy, self.url)
+        second = App(self, db=copy, BACKSTAY_DB=copy)
+        self.work(second)
+        self.assertTrue(second.sync())
+        second.close()
+        self.work(first)
+        self.wait_for_state(first, "fenced")
+        self.assertIn("end it first", self.tool("adopt", self.db, code=2).stderr)
+        first.close()
+        self.tool("adopt", self.db)
+        self.assert_heals()
+
+
 if __name__ == "__main__":
-    main("owner", LossTest)
+    main("owner", LossTest, FirstTest, AdoptTest)

@@ -63,6 +63,8 @@ class Jobs {
   Status SettleCopy(const Copy& copy);
   Status CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock);
   Status FinishCopy(Copy* copy, LogHead* end);
+  // kFenced, and the pipeline stops: another writer has taken the log over meanwhile.
+  Status StillOwn();
   Status WriteManifest(const Copy& copy, const LogHead& end);
 
   // Pack (packer.cc).

@@ -9,18 +9,27 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "uploader/base/hash.h"
 #include "uploader/engine/log_writer.h"
+#include "uploader/replica/absence.h"
 #include "uploader/replica/restore.h"
 #include "uploader/state/database_mark.h"
 #include "uploader/state/state_folder.h"
 
 namespace backstay {
 namespace {
+
+constexpr auto kStill = std::chrono::seconds(3);
+
+const LogWriter::Said kOwnAgain{
+    Level::kWarn,
+    "the state folder was lost, damaged or old; the replica is this database's own, and the "
+    "difference is shipped"};
 
 RetryOptions Once() {
   RetryOptions once;
@@ -94,7 +103,7 @@ Status LogWriter::Adopt(const Identity& found) {
   const uint64_t marked = std::max(MarkedEpoch(found.id), StateEpoch(found.id));
   Result<RestorePlan> plan = PlanFromReplica(reader, {}, {});
   if (plan.status().code() == Code::kNotFound) {
-    return marked > 0 ? AdoptBeginning(found) : Foreign(found.id);
+    return marked > 0 ? AdoptBeginning(found, kOwnAgain) : TakeUnfinished(found);
   }
   if (!plan.ok()) return plan.status();
   if (marked > 0 && marked < plan->epoch) {
@@ -118,12 +127,42 @@ Status LogWriter::Adopt(const Identity& found) {
   ship.shipped = {end.segment_number, end.segment_hash, outcome->plan.txid, outcome->plan.time_ms,
                   false};
   ship.restorable = true;
-  return AdoptState(found, ship, end.page_hashes);
+  return AdoptState(found, ship, end.page_hashes, kOwnAgain);
+}
+
+// A replica from which nothing can be restored protects nothing: whoever began it was stopped in
+// its first snapshot, and its disk may be lost. One that is still at work there shows by new
+// objects; should it be very slow, the takeover fences it, and it says so.
+Status LogWriter::TakeUnfinished(const Identity& found) {
+  ReplicaReader reader(core_->options.client, Once());
+  Result<Catalogue> catalogue = LoadCatalogue(reader, 1);
+  if (!catalogue.ok()) return catalogue.status();
+  Result<bool> unfinished = FirstSnapshotUnfinished(reader, *catalogue);
+  if (!unfinished.ok()) return unfinished.status();
+  if (!*unfinished) return Foreign(found.id);
+  Result<std::vector<ObjectInfo>> before = reader.List({});
+  if (!before.ok()) return before.status();
+  {
+    std::unique_lock<std::mutex> lock(core_->mutex);
+    core_->ship_work.wait_for(lock, kStill, [this] { return core_->stopping; });
+    if (core_->stopping) return {Code::kCancelled, "replication is ending"};
+  }
+  Result<std::vector<ObjectInfo>> after = reader.List({});
+  if (!after.ok()) return after.status();
+  const bool still = before->size() == after->size() &&
+                     std::equal(before->begin(), before->end(), after->begin(),
+                                [](auto& a, auto& b) { return a.key == b.key; });
+  if (!still) return Foreign(found.id);
+  return AdoptBeginning(found,
+                        {Level::kInfo,
+                         "nothing can be restored from the replica, whose first snapshot was "
+                         "never finished: this database takes it over (id " +
+                             FormatDatabaseId(found.id) + ")"});
 }
 
 // The first snapshot was never finished: nothing can be restored yet, and only the end of the log
 // counts.
-Status LogWriter::AdoptBeginning(const Identity& found) {
+Status LogWriter::AdoptBeginning(const Identity& found, const Said& said) {
   ReplicaReader reader(core_->options.client, Once());
   LogPlanOptions options;
   Result<Catalogue> catalogue = LoadCatalogue(reader, options.parallelism);
@@ -145,7 +184,7 @@ Status LogWriter::AdoptBeginning(const Identity& found) {
     ship.shipped = {end.header().number, end.hash(), end.last_txid(), end.steps().back().time_ms,
                     end.more()};
   }
-  return AdoptState(found, ship, {});
+  return AdoptState(found, ship, {}, said);
 }
 
 bool LogWriter::HasPages(uint32_t pages) {
@@ -177,12 +216,10 @@ bool LogWriter::HoldsPages(const std::vector<uint64_t>& hashes) {
 }
 
 Status LogWriter::AdoptState(const Identity& found, const ShipState& ship,
-                             const std::vector<uint64_t>& hashes) {
+                             const std::vector<uint64_t>& hashes, const Said& said) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
-  core_->Log(Level::kWarn,
-             "the state folder was lost, damaged or old; the replica is this database's own, and "
-             "the difference is shipped");
+  core_->Log(said.level, said.message);
   core_->AbortSnapshotLocked();
   core_->identity = found;
   core_->ship = ship;

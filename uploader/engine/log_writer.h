@@ -36,6 +36,12 @@ class LogWriter {
   // Before a snapshot or a pack: they are made for what is there.
   bool LookStale() const { return look_.Stale(); }
 
+  // The line of the log that tells why a replica is gone on with.
+  struct Said {
+    Level level;
+    std::string message;
+  };
+
  private:
   struct Batch {
     uint64_t number = 0;
@@ -93,9 +99,11 @@ class LogWriter {
   // Takes the state from the replica `found` when it is this database's own; else kForeign, or
   // kFenced when another writer has gone on with it.
   Status Adopt(const Identity& found);
-  Status AdoptBeginning(const Identity& found);
+  Status AdoptBeginning(const Identity& found, const Said& said);
   Status AdoptState(const Identity& found, const ShipState& ship,
-                    const std::vector<uint64_t>& hashes);
+                    const std::vector<uint64_t>& hashes, const Said& said);
+  // Another database's, whose first snapshot was never finished.
+  Status TakeUnfinished(const Identity& found);
   bool HasPages(uint32_t pages);
   bool HoldsPages(const std::vector<uint64_t>& hashes);
   Status Foreign(const DatabaseId& id) const;

@@ -154,6 +154,31 @@ Status Jobs::FinishCopy(Copy* copy, LogHead* end) {
   return Status::Ok();
 }
 
+// Where nothing is committed no PUT tells that the log has another writer by now; and a manifest
+// would make states of two databases one.
+Status Jobs::StillOwn() {
+  uint64_t number = 0;
+  uint64_t epoch = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (core_->ship.restorable) return Status::Ok();
+    number = core_->ship.next_log_number;
+    epoch = core_->ship.epoch;
+  }
+  Result<std::string> got = core_->options.client->Get(LogKey(number));
+  if (got.status().code() == Code::kNotFound) return Status::Ok();
+  if (!got.ok()) return got.status();
+  size_t used = 0;
+  Result<LogHeader> header = ParseLogHeader(AsBytes(*got), &used);
+  if (!header.ok() || header->epoch <= epoch) return Status::Ok();
+  Status fenced(Code::kFenced, "a newer writer owns " + core_->options.replica +
+                                   " since log object " + std::to_string(number) +
+                                   "; it has taken it over before this database's first snapshot "
+                                   "was complete");
+  core_->Stop(fenced);
+  return {Code::kCancelled, fenced.message()};
+}
+
 Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   SnapshotManifest manifest;
   manifest.page_size = copy.page_size;
@@ -174,6 +199,7 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   }
   Result<std::string> bytes = EncodeSnapshotManifest(manifest);
   if (!bytes.ok()) return bytes.status();
+  BACKSTAY_TRY(Persist([&] { return StillOwn(); }));
   BACKSTAY_TRY(Persist([&] {
     return core_->options.client->Put(SnapshotManifestKey(copy.number), AsBytes(*bytes));
   }));
