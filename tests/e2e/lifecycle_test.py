@@ -272,6 +272,17 @@ class OutageTest(LifecycleCase):
         self.assert_replicated(app)
         app.close()
 
+    def test_a_transaction_beyond_the_limit_while_the_replica_works(self):
+        """It is shipped as it is, and so is what follows while it waits."""
+        app = self.started(rows=10, BACKSTAY_OUTBOX_LIMIT="1MiB")
+        app.do("sql('BEGIN')\nfor i in range(24): sql('INSERT INTO t(text) VALUES(randomblob(1000000))')\nsql('COMMIT')")
+        for _ in range(10):
+            app.sql(ROWS.format(1))
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+        self.assertEqual(self.repairs(app), 0)
+
     def test_killed_in_an_outage(self):
         for limit in ("4KiB", "64MiB"):
             with self.subTest(limit=limit):

@@ -16,7 +16,6 @@ constexpr uint32_t kMaxHoldFrames = 256;
 constexpr int64_t kRetryMs = 5;  // the WAL is just being restarted
 constexpr int kMaxStaleTries = 50;
 constexpr int64_t kLocalRetryMs = 1000;
-constexpr uint64_t kHealthySlackBytes = 8 << 20;
 
 }  // namespace
 
@@ -208,6 +207,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
     if (to) retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
     return;
   }
+  room_.PassBegins(core_->outbox->waiting_bytes());
   if (!PageSizeHoldsLocked()) return core_->board.DoneFinish(ticket);
   if (gone) WalGoneLocked(*gone);
   if (relocate_ && !to) return core_->board.DoneFinish(ticket);
@@ -360,12 +360,13 @@ bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting) 
 void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   Outbox* outbox = core_->outbox.get();
   uint64_t segment = core_->capture->encoder()->head().segment_number;
-  // What a working replica is about to take is not an outage: one repair must fit.
-  uint64_t slack = core_->UnhealthyLocked() ? 0 : kHealthySlackBytes;
-  if (outbox->waiting_bytes() > core_->options.settings.outbox_limit + slack) {
-    core_->Log(
-        Level::kWarn,
-        "the outbox is full: its segments are replaced by one repair when the replica is back");
+  const bool outage = core_->UnhealthyLocked();
+  if (!room_.Fits(outbox->waiting_bytes(), outage)) {
+    core_->Log(Level::kWarn, std::string("the outbox is full") +
+                                 (outage ? ": its segments are replaced by one repair when the "
+                                           "replica is back"
+                                         : ", since the replica takes less than is committed: its "
+                                           "segments are replaced by one repair"));
     core_->AbortSnapshotLocked();
     core_->CollapseLocked(core_->ship.shipped);
     whole = false;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "uploader/engine/core.h"
+#include "uploader/engine/outbox_room.h"
 #include "uploader/state/state_folder.h"
 
 namespace backstay {
@@ -22,7 +23,8 @@ namespace backstay {
 class CaptureLoop {
  public:
   // `tick` is called on the capture thread after every pass, without the mutex.
-  CaptureLoop(Core* core, std::function<void()> tick) : core_(core), tick_(std::move(tick)) {}
+  CaptureLoop(Core* core, std::function<void()> tick)
+      : core_(core), tick_(std::move(tick)), room_(core->options.settings.outbox_limit) {}
 
   // The stamp of the database file when the host opened it. Any thread.
   void HostOpened(const FileStamp& stamp);
@@ -74,6 +76,7 @@ class CaptureLoop {
 
   Core* const core_;
   const std::function<void()> tick_;
+  OutboxRoom room_;
   uint64_t seen_ticket_ = 0;
   bool pending_ = false;  // commits were noted that are not encoded
   int64_t first_commit_ms_ = 0;
