@@ -1,13 +1,28 @@
 #include "uploader/base/file.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <ctime>
+
+#include "uploader/base/own_folder.h"
 
 namespace backstay {
+namespace {
+
+std::string Nonce() {
+  static std::atomic<uint32_t> count{0};
+  timespec now{};
+  (void)clock_gettime(CLOCK_REALTIME, &now);
+  return std::to_string(now.tv_nsec) + std::to_string(++count);
+}
+
+}  // namespace
 
 Fd& Fd::operator=(Fd&& other) noexcept {
   if (this != &other) {
@@ -40,7 +55,15 @@ Result<size_t> ReadAt(const Fd& fd, uint8_t* out, size_t n, int64_t offset) {
   return done;
 }
 
+Status CheckSizeLimit(int64_t size) {
+  struct rlimit limit {};
+  const bool fits = getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+                    size <= 0 || static_cast<uint64_t>(size) <= limit.rlim_cur;
+  return fits ? Status::Ok() : Status::Errno("limit of this process (ulimit -f)", EFBIG);
+}
+
 Status WriteAt(const Fd& fd, Bytes data, int64_t offset) {
+  BACKSTAY_TRY(CheckSizeLimit(offset + static_cast<int64_t>(data.size())));
   size_t done = 0;
   while (done < data.size()) {
     ssize_t put = pwrite(fd.get(), data.data() + done, data.size() - done,
@@ -74,16 +97,20 @@ Result<std::string> ReadFile(const std::string& path, size_t max) {
 }
 
 Status WriteFileAtomic(const std::string& path, std::string_view content, bool durable) {
-  std::string temporary = path + ".tmp" + std::to_string(getpid());
+  Result<OwnFolder> folder = OwnFolder::Open(FolderOf(path));
+  if (!folder.ok()) return folder.status();
+  const std::string name = NameOf(path);
+  // A process of the same number may run in another container.
+  const std::string temporary = name + ".tmp" + std::to_string(getpid()) + "-" + Nonce();
   Status done = [&]() -> Status {
-    Result<Fd> fd = OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    Result<Fd> fd = folder->MakeFile(temporary);
     if (!fd.ok()) return fd.status();
-    BACKSTAY_TRY(WriteAt(*fd, AsBytes(content), 0));
+    BACKSTAY_TRY(WriteAt(*fd, AsBytes(content), 0).Wrap(path));
     if (durable && fsync(fd->get()) != 0) return Status::Errno("fsync " + temporary, errno);
-    if (rename(temporary.c_str(), path.c_str()) != 0) return Status::Errno("rename " + path, errno);
+    BACKSTAY_TRY(folder->Rename(temporary, name));
     return durable ? SyncFolder(FolderOf(path)) : Status::Ok();
   }();
-  if (!done.ok()) unlink(temporary.c_str());
+  if (!done.ok()) folder->Remove(temporary);
   return done;
 }
 

@@ -1,12 +1,14 @@
 #include "uploader/base/log.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "uploader/base/json_text.h"
+#include "uploader/base/own_folder.h"
 
 namespace backstay {
 namespace {
@@ -67,6 +69,10 @@ void Logger::Log(Level level, std::string_view message, std::initializer_list<Lo
   if (options_.sink) return options_.sink(line);
   // The result is not used: there is nowhere to report a log that cannot be written.
   int fd = file_.valid() ? file_.get() : STDERR_FILENO;
+  struct stat info {};
+  const bool file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  const auto size = static_cast<int64_t>(info.st_size + static_cast<off_t>(line.size()));
+  if (file && !CheckSizeLimit(size).ok()) return;
   [[maybe_unused]] ssize_t ignored = write(fd, line.data(), line.size());
 }
 

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "uploader/base/hash.h"
+#include "uploader/base/own_folder.h"
 #include "uploader/format/segment.h"
 
 namespace backstay {
@@ -25,6 +26,7 @@ Status FilePageStore::Read(uint64_t offset, uint8_t* out, size_t n) {
 }
 
 Status FilePageStore::Truncate(uint64_t size) {
+  BACKSTAY_TRY(CheckSizeLimit(static_cast<int64_t>(size)).Wrap(path_));
   if (ftruncate(fd_.get(), static_cast<off_t>(size)) == 0) return Status::Ok();
   return Status::Errno("resize " + path_, errno);
 }

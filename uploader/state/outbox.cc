@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "uploader/base/hash.h"
+#include "uploader/base/own_folder.h"
 
 namespace backstay {
 namespace {
@@ -63,7 +64,9 @@ Result<EncodedSegment> ParseOutboxSegment(Bytes payload, size_t* consumed) {
 }
 
 Status Outbox::Open(const OutboxRedo& redo) {
-  Result<Fd> fd = OpenFile(path_, O_RDWR | O_CREAT);
+  Result<OwnFolder> folder = OwnFolder::Open(FolderOf(path_));
+  if (!folder.ok()) return folder.status();
+  Result<Fd> fd = folder->OpenFile(NameOf(path_));
   if (!fd.ok()) return fd.status();
   fd_ = std::move(*fd);
   Result<int64_t> size = FileSize(fd_);

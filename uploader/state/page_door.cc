@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "uploader/base/own_folder.h"
+
 namespace backstay {
 namespace {
 
@@ -96,6 +98,7 @@ Result<Fd> MakeSealedPage(size_t bytes) {
   Fd page(memfd_create("backstay", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!page.valid()) return Status::Errno("memfd_create", errno);
   const auto size = static_cast<off_t>(bytes);
+  BACKSTAY_TRY(CheckSizeLimit(size));
   // With its memory: none is needed at the first access.
   if (ftruncate(page.get(), size) != 0 || fallocate(page.get(), 0, 0, size) != 0 ||
       fcntl(page.get(), F_ADD_SEALS, kSeals) != 0) {
@@ -112,6 +115,9 @@ Result<PageDoor> PageDoor::Open(const std::string& path, Fd page) {
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::Errno("remove " + path, errno);
   BACKSTAY_TRY(WithAddress(
       path, [&](const sockaddr* address, socklen_t n) { return bind(socket->get(), address, n); }));
+  if (Result<OwnFolder> folder = OwnFolder::Open(FolderOf(path)); folder.ok()) {
+    folder->GiveSocket(NameOf(path));
+  }
   struct stat info {};
   if (fstat(socket->get(), &info) != 0) return Status::Errno("socket " + path, errno);
   return PageDoor(std::move(*socket), std::move(page), info.st_ino);

@@ -67,7 +67,7 @@ Result<std::shared_ptr<SharedPage>> SharedPage::Make(const std::string& folder) 
   Result<Layout*> layout = Map(*page);
   if (!layout.ok()) return layout.status();
   // From here on it is unmapped whatever fails.
-  const auto made = [&]() -> Result<std::shared_ptr<SharedPage>> {
+  auto made = [&]() -> Result<std::shared_ptr<SharedPage>> {
     (*layout)->magic = kMagic;
     Result<PageDoor> door = PageDoor::Open(path, std::move(*page));
     if (!door.ok()) return door.status();

@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "uploader/base/hash.h"
+#include "uploader/base/own_folder.h"
 #include "uploader/state/database_mark.h"
 #include "uploader/state/index_file.h"
 #include "uploader/state/restored.h"
@@ -125,7 +126,9 @@ FolderLock::~FolderLock() {
 Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string& database_path,
                                     LockRegister* locks) {
   if (Status made = MakeStateFolder(folder, database_path); !made.ok()) return made;
-  Result<Fd> fd = OpenFile(folder + "/lock", O_RDWR | O_CREAT);
+  Result<OwnFolder> own = OwnFolder::Open(folder);
+  if (!own.ok()) return own.status();
+  Result<Fd> fd = own->OpenLock("lock");
   if (!fd.ok()) return fd.status();
   // Known before it is locked: a child may be forked at any time.
   FolderLock lock(std::move(*fd), locks);
