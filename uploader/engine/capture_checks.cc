@@ -1,6 +1,7 @@
 // CaptureLoop, the part that looks whether what is read is what it is taken for: pages of that file
 // and of that size, frames that SQLite itself would find again.
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -21,12 +22,14 @@ void CaptureLoop::EndIfReplacedLocked() {
 
 // What is read of the file counts only while its pages have the size that they are taken for. In
 // the middle of a transaction, or with one to be played back, the header says nothing yet; what
-// waits to be taken tells its own size.
+// waits to be taken tells its own size. Nor does it while a WAL holds the committed end.
 bool CaptureLoop::PageSizeHoldsLocked() {
   const FileLook look = core_->options.host->Look(core_->options.settings.path);
   if (look.page_size == 0 || look.page_size == core_->identity.page_size) return true;
   if (!core_->handover.Idle() || JournalActive(core_->options.settings.path)) return true;
-  return !OtherPageSizeLocked({look.page_size});
+  std::optional<WalTarget> to = core_->options.host->WalPosition();
+  if (!to) to = core_->board.Latest();
+  return !OtherPageSizeLocked({PageSize(to.value_or(WalTarget{}))});
 }
 
 // Pages of another size do not fit into the replica.

@@ -13,6 +13,8 @@
 #include <memory>
 #include <string_view>
 
+#include "uploader/base/own_folder.h"
+
 namespace backstay {
 namespace {
 
@@ -59,14 +61,27 @@ Status CheckKey(const std::string& key) {
   }
 }
 
+// What root makes belongs to the owner of the folder that it is in.
+void GiveToOwnerOf(const std::string& folder, const Fd& made) {
+  struct stat info {};
+  if (stat(folder.c_str(), &info) == 0) GiveTo(made, info);
+}
+
+Status GiveFolder(const std::string& made) {
+  const Result<Fd> fd = OpenFile(made, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (fd.ok()) GiveToOwnerOf(FolderOf(made), *fd);
+  return Status::Ok();
+}
+
 // Makes the folder and all above it that are missing. The caller fsyncs them, later: between this
 // and the first file in it, another client's Delete may remove the folder as empty.
 Status MakeFolder(const std::string& folder) {
-  if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return Status::Ok();
+  if (mkdir(folder.c_str(), 0700) == 0) return GiveFolder(folder);
+  if (errno == EEXIST) return Status::Ok();
   if (errno != ENOENT || folder == FolderOf(folder)) return FileError("mkdir " + folder, errno);
   BACKSTAY_TRY(MakeFolder(FolderOf(folder)));
-  if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return Status::Ok();
-  return FileError("mkdir " + folder, errno);
+  if (mkdir(folder.c_str(), 0700) == 0) return GiveFolder(folder);
+  return errno == EEXIST ? Status::Ok() : FileError("mkdir " + folder, errno);
 }
 
 // A new temporary file in `folder`; *path is its name. *made: folders were missing, and made.
@@ -75,7 +90,10 @@ Result<Fd> OpenTemporary(const std::string& folder, std::string* path, bool* mad
   for (int n = 0; n < kFolderAttempts; n++) {
     *path = folder + "/" + kTemporary + "XXXXXX";
     Fd fd(mkostemp(path->data(), O_CLOEXEC));
-    if (fd.valid()) return fd;
+    if (fd.valid()) {
+      GiveToOwnerOf(folder, fd);
+      return fd;
+    }
     if (errno != ENOENT) return FileError("create a file in " + folder, errno);
     *made = true;
     Status status = MakeFolder(folder);
