@@ -39,8 +39,15 @@ void Arguments::Text(const char* name, std::string* value, const char* help) {
   app_->add_option(name, *value, help);
 }
 
-void Arguments::Number(const char* name, std::optional<uint64_t>* value, const char* help) {
-  app_->add_option(name, *value, help);
+void Arguments::Transaction(const char* name, std::optional<uint64_t>* value, const char* help) {
+  app_->add_option(name, *value, help)->check([](const std::string& text) -> std::string {
+    constexpr size_t kMostDigits = 18;
+    const bool number = !text.empty() && text.size() <= kMostDigits &&
+                        text.find_first_not_of("0123456789") == std::string::npos;
+    return number && text != "0"
+               ? ""
+               : "`" + text + "` is no transaction; `backstay list` shows which there are";
+  });
 }
 
 void Arguments::Number(const char* name, size_t* value, size_t least, size_t most,
@@ -57,6 +64,7 @@ void Arguments::Choice(const char* name, std::string* value,
 void Arguments::Operand(const char* name, std::string* value, bool required, const char* type,
                         const char* help) {
   app_->add_option(name, *value, help)->required(required)->type_name(type);
+  if (required) missing_ = std::string(type) + " is missing: give a " + help;
 }
 
 bool Arguments::Parse(const std::vector<std::string>& arguments, int* exit_code) {
@@ -69,8 +77,9 @@ bool Arguments::Parse(const std::vector<std::string>& arguments, int* exit_code)
     std::cout << app_->help();
     *exit_code = kExitDone;
   } catch (const CLI::Error& error) {
-    PrintError(app_->get_name() + ": " + error.what() + "; see `backstay " + app_->get_name() +
-               " -help`");
+    const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    PrintError(app_->get_name() + ": " + (missing ? missing_ : error.what()) + "; see `backstay " +
+               app_->get_name() + " -help`");
     *exit_code = kExitUsage;
   }
   return false;

@@ -28,7 +28,8 @@ class Arguments {
   // Names are written with two dashes; users may write one.
   void Flag(const char* name, bool* value, const char* help);
   void Text(const char* name, std::string* value, const char* help);
-  void Number(const char* name, std::optional<uint64_t>* value, const char* help);
+  // The number of one: a whole number from 1 on.
+  void Transaction(const char* name, std::optional<uint64_t>* value, const char* help);
   void Number(const char* name, size_t* value, size_t least, size_t most, const char* help);
   // One of `allowed`, in any case; *value is as spelt there.
   void Choice(const char* name, std::string* value, const std::vector<std::string>& allowed,
@@ -42,6 +43,7 @@ class Arguments {
 
  private:
   std::unique_ptr<CLI::App> app_;
+  std::string missing_;  // what to say when the operand is
 };
 
 }  // namespace backstay

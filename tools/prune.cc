@@ -82,6 +82,11 @@ Result<int64_t> RetentionMs(const Options& options, const Source& source) {
   }
   Result<int64_t> retention = ParseDurationMs(options.retention);
   if (!retention.ok()) return retention.status().Wrap("-retention");
+  if (*retention == 0) {
+    return Status(Code::kInvalid, "-retention " + options.retention +
+                                      ": would delete every state but the newest ones; give a time "
+                                      "to keep, like 7d");
+  }
   return retention;
 }
 

@@ -48,7 +48,7 @@ void Bind(Arguments* app, Options* options) {
             "do nothing, successfully, when there is no replica");
   app->Text("--timestamp", &options->timestamp,
             "the state at this time, like 2026-11-22T20:59:01Z");
-  app->Number("--txid", &options->txid, "the state after this transaction");
+  app->Transaction("--txid", &options->txid, "the state after this transaction");
   app->Flag("--force", &options->force, "replace an existing database, unless it is open");
   app->Text("--mode", &options->mode,
             "permissions of the file, like 660 (default: as the umask and a set-group-id folder "

@@ -69,6 +69,12 @@ int RunStatus(const std::vector<std::string>& arguments) {
   app.Operand("database", &database, true, "DB", "database path");
   int exit_code = kExitDone;
   if (!app.Parse(arguments, &exit_code)) return exit_code;
+  if (IsUrl(database)) {
+    PrintError("status: " + database +
+               " is a replica; give the path of the database, or ask `backstay list` what the "
+               "replica holds");
+    return kExitUsage;
+  }
   return PrintStatus(DatabasePath(database), json);
 }
 

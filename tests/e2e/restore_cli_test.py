@@ -248,6 +248,12 @@ class RestoreTest(unittest.TestCase):
             self.assertTrue(done.stderr, arguments)
         self.assertIn("BACKSTAY_REPLICA_URL",
                       self.run_tool("restore", self.db, code=2, url=False).stderr)
+        for number in "-1", "0", "18446744073709551615", "x":
+            done = self.run_tool("restore", "-txid", number, self.db, code=2)
+            self.assertIn(f"`{number}` is no transaction", done.stderr)
+        self.assertIn("DB|URL is missing", self.run_tool("restore", code=2).stderr)
+        self.assertIn("7d", self.run_tool("prune", "-retention", "0s", self.url, code=2).stderr)
+        self.assertIn("backstay list", self.run_tool("status", self.url, code=2).stderr)
         self.assert_nothing_left()
 
     def test_no_restore_point_that_fits(self):
@@ -404,6 +410,15 @@ class RestoreTest(unittest.TestCase):
         self.assert_nothing_left()
 
     # Several replicas, other commands.
+
+    def test_an_error_names_the_object_once(self):
+        url = "s3://bucket/p?endpoint=http://127.0.0.1:1"
+        keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        done = self.run_tool("list", url, code=1, url=False, **keys)
+        self.assertEqual(done.stderr.count("s3://bucket/p"), 1, done.stderr)
+        del keys["AWS_SECRET_ACCESS_KEY"]
+        done = self.run_tool("list", url, code=2, url=False, **keys)
+        self.assertIn("AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY", done.stderr)
 
     def test_next_replica_when_the_first_fails(self):
         config = os.path.join(self.folder, "config.json")

@@ -92,7 +92,6 @@ TEST_CASE("wrong types are errors at their place") {
   check(WithReplica("null"), "dbs[0].replicas[0]: must be an object, is null");
   check(R"({"logging":"info"})", "logging: must be an object");
   check("[]", "must hold one JSON object");
-  check(R"({"region":null})", "region: must be a string, is null");
 }
 
 TEST_CASE("values out of range are errors at their place") {
@@ -171,13 +170,40 @@ TEST_CASE("a repeated key is an error") {
   CHECK_CONTAINS(world.FileError(R"({"region":"a","region":"b"})"), "\"region\" is given twice");
 }
 
+TEST_CASE("null is as good as a key that is left out") {
+  SettingsWorld world;
+  world.File(
+      R"({"region":null,"logging":null,"dbs":[{"path":"/data/app.db","retention":null,"replica":null,)"
+      R"("replicas":[{"url":null,"bucket":"b","endpoint":null,"skip-verify":null}]}]})");
+  Result<DatabaseSettings> settings = world.For("/data/app.db");
+  REQUIRE(settings.ok());
+  CHECK(settings->retention_ms == DatabaseSettings().retention_ms);
+  CHECK(settings->replicas[0].bucket == "b");
+  CHECK(settings->replicas[0].region == "us-east-1");
+  CHECK_CONTAINS(world.FileError(R"({"dbs":[{"path":null}]})"), "\"path\" is missing");
+  CHECK_CONTAINS(world.FileError(R"({"regoin":null})"), "unknown key");
+}
+
+TEST_CASE("$VAR in credentials is a variable") {
+  SettingsWorld world;
+  world.environment = {{"KEY_1", "id"}, {"SECRET", "s$ecret"}};
+  world.File(WithReplica(
+      R"({"bucket":"b","access-key-id":"$KEY_1","secret-access-key":"x${SECRET}$SECRET/"})"));
+  ReplicaSettings replica = world.For("/data/app.db").value().replicas[0];
+  CHECK(replica.access_key_id == "id");
+  CHECK(replica.secret_access_key == "xs$ecrets$ecret/");
+  CHECK_CONTAINS(world.FileError(WithReplica(
+                     R"({"bucket":"b","access-key-id":"$KEY_1","secret-access-key":"$NOPE"})")),
+                 "secret-access-key: environment variable \"NOPE\" is not set");
+}
+
 TEST_CASE("${VAR} in a value is a variable") {
   SettingsWorld world;
   world.environment = {{"BUCKET", "b-1"}, {"EMPTY", ""}};
-  world.File(WithReplica(R"({"bucket":"${BUCKET}-x${EMPTY}","path":"a$${b}$c"})"));
+  world.File(WithReplica(R"({"bucket":"${BUCKET}-x${EMPTY}","path":"a$${b}$-$$c"})"));
   ReplicaSettings replica = world.For("/data/app.db").value().replicas[0];
   CHECK(replica.bucket == "b-1-x");
-  CHECK(replica.path == "a${b}$c");
+  CHECK(replica.path == "a${b}$-$c");
   CHECK_CONTAINS(world.FileError(WithReplica(R"({"bucket":"${NOPE}"})")),
                  "dbs[0].replicas[0].bucket: environment variable \"NOPE\" is not set");
   CHECK_CONTAINS(world.FileError(WithReplica(R"({"bucket":"${BUCKET"})")), "has no \"}\"");

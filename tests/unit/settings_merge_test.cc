@@ -203,6 +203,21 @@ TEST_CASE("credentials come in pairs from one source, ours first") {
   CHECK(keys() == "A1/S1/");
 }
 
+TEST_CASE("which CA certificates are trusted, ours first") {
+  SettingsWorld world;
+  auto ca_file = [&](const std::string& url = "s3://b") {
+    return world.For("/a.db", url).value().replicas[0].ca_file;
+  };
+  CHECK(ca_file() == "");
+  for (const char* name : {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"}) {
+    world.environment[name] = name;
+    CHECK(ca_file() == name);
+  }
+  world.File(R"({"ca-file":"/global"})");
+  CHECK(ca_file() == "/global");
+  CHECK(ca_file("s3://b?ca-file=/own") == "/own");
+}
+
 TEST_CASE("the environment may complete half a pair of the file, and never mixes pairs") {
   SettingsWorld world;
   world.File(R"({"dbs":[{"path":"/a.db","replica":{"bucket":"b","access-key-id":"A"}}]})");

@@ -97,10 +97,27 @@ TEST_CASE("bad query parameters are named") {
   CHECK_CONTAINS(UrlError("file:///p?region=x"), "takes no parameter");
 }
 
+TEST_CASE("an endpoint without a scheme is https, on this machine http") {
+  const std::vector<std::pair<const char*, const char*>> endpoints = {
+      {"my.local.minio", "https://my.local.minio"},
+      {"minio:9000", "https://minio:9000"},
+      {"localhost.example.com", "https://localhost.example.com"},
+      {"localhost:9000", "http://localhost:9000"},
+      {"127.0.0.1:9000", "http://127.0.0.1:9000"},
+      {"[::1]:9000", "http://[::1]:9000"},
+      {"http://minio:9000", "http://minio:9000"}};
+  for (const auto& [given, meant] : endpoints) {
+    ReplicaSettings replica;
+    replica.bucket = "b";
+    replica.endpoint = given;
+    CHECK(FinishReplica(&replica).ok());
+    CHECK(replica.endpoint == meant);
+  }
+}
+
 TEST_CASE("an endpoint is scheme, host and port, nothing else") {
-  for (const char* endpoint :
-       {"127.0.0.1:9000", "ftp://h", "http://", "http://h/path", "http://h?x", "http://h:port",
-        "http://u:p@h", "http://h:99999", "http://h h"}) {
+  for (const char* endpoint : {"ftp://h", "http://", "http://h/path", "http://h?x", "http://h:port",
+                               "http://u:p@h", "http://h:99999", "http://h h"}) {
     INFO(endpoint);
     ReplicaSettings replica;
     replica.bucket = "b";

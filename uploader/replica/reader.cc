@@ -21,7 +21,7 @@ Result<std::string> ReplicaReader::Get(const std::string& key, const GetOptions&
     Result<std::string> body = client_->Get(key, options);
     if (body.ok()) return body;
     if (!body.error().retryable() || attempt + 1 >= retry_.attempts) {
-      return body.error().Wrap(client_->Describe() + "/" + key);
+      return body;
     }
     Wait(attempt);
   }
@@ -46,7 +46,7 @@ Result<std::vector<ObjectInfo>> ReplicaReader::List(const ListOptions& options) 
     Result<std::vector<ObjectInfo>> list = client_->List(options);
     if (list.ok()) return list;
     if (!list.error().retryable() || attempt + 1 >= retry_.attempts) {
-      return list.error().Wrap("list " + client_->Describe() + "/" + options.prefix);
+      return list;
     }
     Wait(attempt);
   }

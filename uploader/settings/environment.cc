@@ -74,6 +74,15 @@ bool Complete(const Credentials& offer, ReplicaSettings* replica) {
   return true;
 }
 
+// For the message, when nothing better is found.
+void NoteHalf(const std::string& prefix, const Credentials& offer, ReplicaSettings* replica) {
+  if (offer.id.empty() == offer.secret.empty() || !replica->half_pair.empty()) return;
+  const std::string id = prefix + "ACCESS_KEY_ID";
+  const std::string secret = prefix + "SECRET_ACCESS_KEY";
+  replica->half_pair =
+      offer.secret.empty() ? id + " is set without " + secret : secret + " is set without " + id;
+}
+
 // The table's variables for a replica key, the first that is set.
 std::string ReplicaVariable(const SettingsSources& sources, const char* key) {
   for (const char* name : FindKey(Scope::kReplica, key)->variables) {
@@ -156,6 +165,7 @@ void AddDefaults(const ReplicaSettings& defaults, ReplicaSettings* replica) {
     replica->force_path_style_given = true;
   }
   replica->skip_verify = replica->skip_verify || defaults.skip_verify;
+  if (replica->ca_file.empty()) replica->ca_file = defaults.ca_file;
   (void)Complete({defaults.access_key_id, defaults.secret_access_key, defaults.session_token},
                  replica);
 }
@@ -164,12 +174,16 @@ void FillCredentials(const SettingsSources& sources, ReplicaSettings* replica) {
   if (replica->type == "file") return;
   const bool complete = !replica->access_key_id.empty() && !replica->secret_access_key.empty();
   for (const char* prefix : {"BACKSTAY_", "LITESTREAM_", "AWS_"}) {
-    if (complete || Complete(FromEnvironment(sources, prefix), replica)) break;
+    if (complete) break;
+    const Credentials offer = FromEnvironment(sources, prefix);
+    if (Complete(offer, replica)) break;
+    NoteHalf(prefix, offer, replica);
   }
   if (replica->endpoint.empty()) {
-    replica->endpoint = ReplicaVariable(sources, "endpoint");
+    replica->endpoint = WithScheme(ReplicaVariable(sources, "endpoint"));
     while (replica->endpoint.ends_with('/')) replica->endpoint.pop_back();
   }
+  if (replica->ca_file.empty()) replica->ca_file = ReplicaVariable(sources, "ca-file");
   std::string region = ReplicaVariable(sources, "region");
   if (!replica->region_given && !region.empty()) {
     replica->region = std::move(region);

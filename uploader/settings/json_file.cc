@@ -14,6 +14,45 @@ namespace {
 
 Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
+// What a '$' in a text stands for.
+struct Reference {
+  std::string name;
+  bool escaped = false;  // "$$": a '$'
+  size_t end = 0;        // behind it; npos: a brace is open
+};
+
+bool StartsName(const std::string& text, size_t at) {
+  return at < text.size() && (text[at] == '_' || (text[at] >= 'A' && text[at] <= 'Z') ||
+                              (text[at] >= 'a' && text[at] <= 'z'));
+}
+
+std::optional<Reference> ReferenceAt(const std::string& text, size_t at) {
+  const auto refers = [&](size_t i) {
+    return i < text.size() && (text[i] == '{' || StartsName(text, i));
+  };
+  if (text[at] != '$') return std::nullopt;
+  if (at + 1 < text.size() && text[at + 1] == '$' && refers(at + 2)) {
+    return Reference{"", true, at + 2};
+  }
+  if (!refers(at + 1)) return std::nullopt;
+  if (text[at + 1] == '{') {
+    const size_t close = text.find('}', at);
+    if (close == std::string::npos) return Reference{"", false, close};
+    return Reference{text.substr(at + 2, close - at - 2), false, close + 1};
+  }
+  size_t end = at + 1;
+  while (StartsName(text, end) || (end < text.size() && text[end] >= '0' && text[end] <= '9')) {
+    ++end;
+  }
+  return Reference{text.substr(at + 1, end - at - 1), false, end};
+}
+
+// The member, unless it is null, which says as much as leaving it out.
+const JsonValue* Given(const JsonValue& object, const std::string& key) {
+  const JsonValue* found = object.Member(key);
+  return found == nullptr || found->Is(JsonValue::Kind::kNull) ? nullptr : found;
+}
+
 class Reader {
  public:
   Reader(const SettingsSources& sources, bool replicas_replaced, Settings* out)
@@ -68,28 +107,31 @@ Status Reader::CheckKeys(const JsonValue& object, Scope scope, const std::string
   return {};
 }
 
+// A '$' that neither a name nor a brace follows stands for itself, "$$" before one for "$".
 Result<std::string> Reader::Expand(const std::string& text) {
   std::string out;
-  size_t from = 0;
-  for (size_t at = text.find("${"); at != std::string::npos; at = text.find("${", from)) {
-    out.append(text, from, at - from);
-    if (!out.empty() && out.back() == '$' && at > from) {
-      out += "{";
-      from = at + 2;
+  for (size_t at = 0; at < text.size();) {
+    const std::optional<Reference> reference = ReferenceAt(text, at);
+    if (!reference) {
+      out += text[at++];
       continue;
     }
-    size_t end = text.find('}', at);
-    if (end == std::string::npos) return Invalid("\"${\" has no \"}\"; write \"$${\" for \"${\"");
-    const std::string name = text.substr(at + 2, end - at - 2);
-    std::optional<std::string> value = sources_.getenv(name);
+    if (reference->end == std::string::npos) {
+      return Invalid("\"${\" has no \"}\"; write \"$${\" for \"${\"");
+    }
+    at = reference->end;
+    if (reference->escaped) {
+      out += '$';
+      continue;
+    }
+    std::optional<std::string> value = sources_.getenv(reference->name);
     if (!value.has_value()) {
-      return Invalid("environment variable " + Quote(name) +
-                     " is not set; set it, or write \"$${\" for \"${\"");
+      return Invalid("environment variable " + Quote(reference->name) +
+                     " is not set; set it, or write \"$$\" for \"$\"");
     }
     out += *value;
-    from = end + 1;
   }
-  return out.append(text, from);
+  return out;
 }
 
 // The value as the environment would give it.
@@ -124,7 +166,7 @@ Status Reader::ApplyScope(const JsonValue& object, Scope scope, const std::strin
                           const SettingTarget& target) {
   for (const Setting& setting : AllSettings()) {
     if (setting.scope != scope) continue;
-    const JsonValue* found = object.Member(setting.key);
+    const JsonValue* found = Given(object, setting.key);
     if (found != nullptr) BACKSTAY_TRY(Apply(*found, setting, place, target));
   }
   return {};
@@ -134,7 +176,7 @@ Status Reader::ReadDefaults(const JsonValue& root) {
   SettingTarget target;
   target.replica = &out_->replica_defaults;
   for (const Setting& setting : AllSettings()) {
-    const JsonValue* found = root.Member(setting.key);
+    const JsonValue* found = Given(root, setting.key);
     if ((setting.flags & kTopLevelToo) == 0 || found == nullptr) continue;
     BACKSTAY_TRY(Apply(*found, setting, "", target));
   }
@@ -151,7 +193,7 @@ Status Reader::ReadReplica(const JsonValue& object, const std::string& place,
                            DatabaseSettings* database) {
   BACKSTAY_TRY(CheckKeys(object, Scope::kReplica, place, {}));
   for (const char* part : {"type", "bucket", "path"}) {
-    if (object.Member("url") != nullptr && object.Member(part) != nullptr) {
+    if (Given(object, "url") != nullptr && Given(object, part) != nullptr) {
       return Invalid("\"url\" and \"" + std::string(part) + "\" exclude each other; keep one")
           .Wrap(place);
     }
@@ -175,8 +217,8 @@ Status Reader::ReadReplica(const JsonValue& object, const std::string& place,
 
 Status Reader::ReadReplicas(const JsonValue& object, const std::string& place,
                             DatabaseSettings* database) {
-  const JsonValue* one = object.Member("replica");
-  const JsonValue* many = object.Member("replicas");
+  const JsonValue* one = Given(object, "replica");
+  const JsonValue* many = Given(object, "replicas");
   if (one != nullptr && many != nullptr) {
     return Invalid("\"replica\" and \"replicas\" exclude each other; keep \"replicas\"")
         .Wrap(place);
@@ -223,11 +265,11 @@ Status Reader::Read(const JsonValue& root) {
   target.settings = out_;
   BACKSTAY_TRY(ApplyScope(root, Scope::kTop, "", target));
   BACKSTAY_TRY(ReadDefaults(root));
-  if (const JsonValue* logging = root.Member("logging"); logging != nullptr) {
+  if (const JsonValue* logging = Given(root, "logging"); logging != nullptr) {
     BACKSTAY_TRY(CheckKeys(*logging, Scope::kLogging, "logging", {}));
     BACKSTAY_TRY(ApplyScope(*logging, Scope::kLogging, "logging", target));
   }
-  const JsonValue* dbs = root.Member("dbs");
+  const JsonValue* dbs = Given(root, "dbs");
   if (dbs == nullptr) return {};
   if (!dbs->Is(JsonValue::Kind::kArray)) return WrongType("an array", *dbs).Wrap("dbs");
   for (size_t i = 0; i < dbs->items.size(); ++i) {

@@ -98,6 +98,7 @@ bool IsPlainEndpoint(const std::string& endpoint) {
 
 Status FinishEndpoint(std::string* endpoint) {
   if (endpoint->empty()) return {};
+  *endpoint = WithScheme(*endpoint);
   if (!IsPlainEndpoint(*endpoint)) {
     return Invalid(
         "the endpoint (of the replica, else AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL) must look "
@@ -236,6 +237,14 @@ Status FinishReplica(ReplicaSettings* replica) {
     return Invalid("type and bucket are missing; set \"type\" to s3 or file, or give a \"url\"");
   }
   return Invalid("type " + Quote(replica->type) + " is not supported, only s3 and file are");
+}
+
+std::string WithScheme(const std::string& endpoint) {
+  if (endpoint.empty() || endpoint.find("://") != std::string::npos) return endpoint;
+  const std::string host = endpoint.substr(0, endpoint.find_first_of(":/", 1));
+  const bool local = host == "localhost" || host.ends_with(".localhost") ||
+                     host.rfind("127.", 0) == 0 || endpoint.rfind("[::1]", 0) == 0;
+  return (local ? "http://" : "https://") + endpoint;
 }
 
 void ChoosePathStyle(ReplicaSettings* replica) {

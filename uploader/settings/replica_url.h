@@ -19,6 +19,8 @@ Status FinishReplica(ReplicaSettings* replica);
 // Replaces `{name}` in bucket and path, and checks the result.
 Status ExpandName(const std::string& name, ReplicaSettings* replica);
 bool HasNamePlaceholder(const ReplicaSettings& replica);
+// An endpoint without a scheme is https, on this machine http.
+std::string WithScheme(const std::string& endpoint);
 // A custom endpoint is addressed by path unless the configuration says otherwise: a store on a
 // bare host or an IP address has no bucket host names.
 void ChoosePathStyle(ReplicaSettings* replica);

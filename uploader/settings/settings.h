@@ -29,6 +29,8 @@ struct ReplicaSettings {
   std::string access_key_id;  // empty: credentials chain
   std::string secret_access_key;
   std::string session_token;
+  std::string half_pair;  // for people: half of the credentials that the environment holds, or ""
+  std::string ca_file;    // in place of the system's CA certificates; empty: those
   bool force_path_style = false;
   bool skip_verify = false;  // TLS
   // Written down somewhere, not the default: then the environment leaves it alone.

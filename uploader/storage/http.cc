@@ -190,6 +190,10 @@ void SetOptions(CURL* easy, const CurlOptions& options) {
   SetText(easy, CURLOPT_USERAGENT, "backstay");
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, options.skip_verify ? 0L : 1L);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, options.skip_verify ? 0L : 2L);
+  if (!options.ca_file.empty()) {
+    SetText(easy, CURLOPT_CAINFO, options.ca_file);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+  }
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, OnBytes<TakeHeader>);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, OnBytes<TakeBody>);
   curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, OnSend);
@@ -218,7 +222,9 @@ Status CurlError(CURLcode code, const Exchange& exchange, const char* detail) {
   std::string text = detail[0] != '\0' ? detail : curl_easy_strerror(code);
   if (IsCertificateProblem(code)) {
     return {Code::kInvalid,
-            text + "; install the server's CA certificate, or set skip-verify to accept any"};
+            text +
+                "; name a file with the server's CA certificate in ca-file (or AWS_CA_BUNDLE), "
+                "or set skip-verify to accept any"};
   }
   if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) {
     return {Code::kInvalid, text + "; the endpoint must be http://host[:port] or https://…"};
@@ -258,7 +264,7 @@ class CurlTransport::Pool {
   };
   using Lease = std::unique_ptr<Handle, Return>;
 
-  explicit Pool(CurlOptions options) : options_(options) {}
+  explicit Pool(CurlOptions options) : options_(std::move(options)) {}
 
   // Null once cancelled.
   Lease Borrow() {
@@ -335,7 +341,7 @@ class CurlTransport::Pool {
 
 CurlTransport::CurlTransport(CurlOptions options) {
   InitOnce();
-  pool_ = std::make_unique<Pool>(options);
+  pool_ = std::make_unique<Pool>(std::move(options));
 }
 
 CurlTransport::~CurlTransport() {

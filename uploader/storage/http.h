@@ -53,6 +53,7 @@ class HttpTransport {
 
 struct CurlOptions {
   bool skip_verify = false;  // accept any TLS certificate
+  std::string ca_file = {};  // certificates to trust in place of the system's
   int64_t connect_timeout_ms = 10000;
   int64_t stall_timeout_s = 30;  // with less than one byte per second
 };

@@ -34,11 +34,18 @@ std::string RangeHeader(const GetOptions& options) {
 }
 
 Status CheckCredentials(const ReplicaSettings& replica) {
-  const char* missing = nullptr;
-  if (replica.secret_access_key.empty()) missing = "secret-access-key (AWS_SECRET_ACCESS_KEY)";
-  if (replica.access_key_id.empty()) missing = "access-key-id (AWS_ACCESS_KEY_ID)";
-  if (missing == nullptr) return Status::Ok();
-  return {Code::kInvalid, std::string("no credentials: set ") + missing};
+  const bool id = !replica.access_key_id.empty();
+  const bool secret = !replica.secret_access_key.empty();
+  if (id && secret) return Status::Ok();
+  const std::string none = "no credentials: ";
+  if (id != secret) {
+    return {Code::kInvalid, none + (id ? "set secret-access-key (AWS_SECRET_ACCESS_KEY), too"
+                                       : "set access-key-id (AWS_ACCESS_KEY_ID), too")};
+  }
+  if (!replica.half_pair.empty()) return {Code::kInvalid, none + replica.half_pair + "; set both"};
+  return {Code::kInvalid, none +
+                              "set access-key-id (AWS_ACCESS_KEY_ID) and secret-access-key "
+                              "(AWS_SECRET_ACCESS_KEY)"};
 }
 
 }  // namespace
@@ -48,8 +55,8 @@ Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions opt
   if (!endpoint.ok()) return endpoint.status();
   BACKSTAY_TRY(CheckCredentials(options.replica).Wrap("s3://" + options.replica.bucket));
   if (options.transport == nullptr) {
-    options.transport =
-        std::make_unique<CurlTransport>(CurlOptions{.skip_verify = options.replica.skip_verify});
+    options.transport = std::make_unique<CurlTransport>(CurlOptions{
+        .skip_verify = options.replica.skip_verify, .ca_file = options.replica.ca_file});
   }
   return std::unique_ptr<ReplicaClient>(
       new S3ReplicaClient(std::move(options), std::move(*endpoint)));
@@ -78,7 +85,13 @@ ClientCounters S3ReplicaClient::Counters() const {
 S3Call S3ReplicaClient::Describe(const Request& request) const {
   std::string target = "s3://" + options_.replica.bucket;
   if (!request.key.empty()) target += "/" + request.key;
-  return {.what = request.method + " " + target + " at " + endpoint_.display,
+  std::string verb = request.method;
+  for (const auto& [name, value] : request.query) {
+    if (name != "prefix") continue;
+    verb = "list";
+    target += "/" + value;
+  }
+  return {.what = verb + " " + target + " at " + endpoint_.display,
           .bucket = options_.replica.bucket,
           .endpoint = endpoint_.display,
           .region = options_.replica.region,

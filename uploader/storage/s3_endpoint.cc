@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "uploader/settings/replica_url.h"
 #include "uploader/settings/url_parts.h"
 
 namespace backstay {
@@ -72,7 +73,7 @@ Result<S3Endpoint> ResolveS3Endpoint(const ReplicaSettings& settings) {
   BACKSTAY_TRY(CheckNames(settings));
   std::string endpoint =
       settings.endpoint.empty() ? AwsEndpoint(settings.region) : settings.endpoint;
-  if (endpoint.find("://") == std::string::npos) endpoint = "https://" + endpoint;
+  endpoint = WithScheme(endpoint);
   const UrlParts url(endpoint);
   if (!url.valid()) return BadEndpoint("it is not a URL");
   BACKSTAY_TRY(CheckParts(url, endpoint));

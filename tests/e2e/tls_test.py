@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+"""A replica behind TLS whose certificate is that of a CA of one's own, on the loopback."""
+import contextlib
+import http.server
+import os
+import ssl
+import subprocess
+import tempfile
+import threading
+import unittest
+
+TOOL = os.path.join(os.environ["BUILD_DIR"], "backstay")
+
+
+class EmptyBucket(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        found = "list-type=2" in self.path
+        body = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>" if found else (
+            b"<Error><Code>NoSuchKey</Code></Error>")
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def make_certificates(folder):
+    """ca.pem and other.pem: two CAs; server.pem: a server's of the first."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    with open(os.path.join(folder, "names"), "w") as file:
+        file.write("subjectAltName=IP:127.0.0.1\n")
+    for name in "ca", "other":
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                "2", "-subj", "/CN=" + name, "-keyout", name + ".key", "-out", name + ".pem")
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=server",
+            "-keyout", "server.key", "-out", "server.csr")
+    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+            "-days", "2", "-extfile", "names", "-out", "server.pem")
+
+
+class TlsTest(unittest.TestCase):
+    def setUp(self):
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+        self.folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="backstay-tls-"))
+        make_certificates(self.folder)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path("server.pem"), self.path("server.key"))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyBucket)
+        server.handle_error = lambda *_: None
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        self.endpoint = "https://127.0.0.1:%d" % server.server_port
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        self.stack.callback(server.server_close)
+        self.stack.callback(thread.join)
+        self.stack.callback(server.shutdown)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def restore(self, code, parameter=None, **environment):
+        """0: the server was trusted, and says that there is nothing."""
+        url = "s3://bucket/p?endpoint=" + self.endpoint + (
+            "&ca-file=" + self.path(parameter) if parameter else "")
+        ca_variables = ("AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+        clean = {k: v for k, v in os.environ.items() if k not in ca_variables}
+        done = subprocess.run([TOOL, "restore", "-if-replica-exists", "-o", self.path("out.db"), url], text=True,
+                              capture_output=True, env={
+                                  **clean, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+                                  **{k: self.path(v) for k, v in environment.items()}})
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stderr
+
+    def test_a_ca_of_ones_own(self):
+        self.assertIn("ca-file", self.restore(2))
+        self.restore(0, "ca.pem")
+        for name in "AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE":
+            self.restore(0, **{name: "ca.pem"})
+
+    def test_precedence(self):
+        self.restore(0, "ca.pem", AWS_CA_BUNDLE="other.pem")
+        self.restore(2, "other.pem", AWS_CA_BUNDLE="ca.pem")
+        self.restore(0, AWS_CA_BUNDLE="ca.pem", CURL_CA_BUNDLE="other.pem")
+        self.restore(2, CURL_CA_BUNDLE="other.pem", SSL_CERT_FILE="ca.pem")
+
+    def test_a_file_that_is_not_there_is_named(self):
+        self.assertIn(self.path("none.pem"), self.restore(2, "none.pem"))
+
+
+if __name__ == "__main__":
+    unittest.main()
