@@ -5,8 +5,8 @@
 // called from several threads at once. Calls block, up to the implementation's time-outs; Cancel()
 // makes every call in flight and every later one return kCancelled soon. One attempt per call:
 // retrying is the caller's. Errors: kNotFound, kExists, kDenied, kUnavailable (retryable),
-// kUnsupported, kInvalid, kCancelled; messages name the object and where it is. A PUT that returns kUnavailable may have been applied: settle
-// it by reading the object back.
+// kUnsupported, kInvalid, kCancelled; messages name the object and where it is. A PUT that returns
+// kUnavailable may have been applied: settle it by reading the object back.
 
 #ifndef BACKSTAY_UPLOADER_STORAGE_REPLICA_CLIENT_H_
 #define BACKSTAY_UPLOADER_STORAGE_REPLICA_CLIENT_H_
