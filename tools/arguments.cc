@@ -44,9 +44,7 @@ void Arguments::Transaction(const char* name, std::optional<uint64_t>* value, co
     constexpr size_t kMostDigits = 18;
     const bool number = !text.empty() && text.size() <= kMostDigits &&
                         text.find_first_not_of("0123456789") == std::string::npos;
-    return number && text != "0"
-               ? ""
-               : "`" + text + "` is no transaction; `backstay list` shows which there are";
+    return number ? "" : "`" + text + "` is no transaction; `backstay list` shows which there are";
   });
 }
 

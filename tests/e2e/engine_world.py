@@ -57,6 +57,11 @@ def environment(**more):
     return env
 
 
+def copy_folder(source, target):
+    """As a backup does it, the socket of a state folder included."""
+    subprocess.run(["cp", "-a", source, target], check=True)
+
+
 class App:
     """One application process; `under`: the command that runs it, `before`: code ahead of the extension's."""
 

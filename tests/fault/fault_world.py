@@ -17,7 +17,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
-from engine_world import BUILD, PATIENCE, PYTHON, SANITIZER, App, EngineCase, environment  # noqa: E402,F401
+from engine_world import (BUILD, PATIENCE, PYTHON, SANITIZER, App, EngineCase, copy_folder,  # noqa: E402,F401
+                          environment)
 
 
 class Tally:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import time
 
-from fault_world import App, Corrupt, FaultCase, Lost, main
+from fault_world import App, Corrupt, FaultCase, Lost, copy_folder, main
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS w(writer, n, filler, PRIMARY KEY(writer, n))"
 # In the application: commits by itself until told to stop, and notes what backstay_sync acknowledged.
@@ -229,7 +229,7 @@ class FencingTest(FaultCase):
     def test_a_copy_of_the_disk_and_its_original(self):
         first = self.begun()
         self.killed(first)
-        shutil.copytree(first.disk, os.path.join(self.folder, "two"))
+        copy_folder(first.disk, os.path.join(self.folder, "two"))
         pair = [self.writer("a", "one"), self.writer("b", "two")]
         self.random.shuffle(pair)
         for app in pair:

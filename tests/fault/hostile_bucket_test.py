@@ -18,7 +18,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from fault_world import BUILD, FaultCase, Lost, main  # noqa: E402
+from fault_world import BUILD, FaultCase, Lost, copy_folder, main  # noqa: E402
 from bucket_world import (ENDPOINT, FAULTS, KEYS, ROWS, SCHEMA, App, BucketCase,  # noqa: E402
                           FaultProxy, with_server)
 
@@ -276,7 +276,7 @@ class StaleListTest(BucketCase):
             app.sql("INSERT INTO t(text) VALUES('first')")
             self.assert_synced(app)
             self.killed(app)
-            shutil.copytree(self.state, self.state + ".old")
+            copy_folder(self.state, self.state + ".old")
             app = self.start()
             proxy.add("stale-list", ("list",), None, self.prefix + "/")
             for _ in range(5):

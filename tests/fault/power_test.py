@@ -73,7 +73,7 @@ class PowerTest(FaultCase):
         for path in self.files():
             if path.endswith("-shm") and self.random.random() < 0.5:
                 os.remove(path)
-            elif not path.endswith("-shm"):
+            elif not path.endswith("-shm") and os.path.isfile(path):
                 self.tear(path, kept)
         shutil.rmtree(self.synced)
         os.mkdir(self.synced)

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 
-from fault_world import BUILD, App, FaultCase, main
+from fault_world import BUILD, App, FaultCase, copy_folder, main
 
 DELETED = "retention: deleted"
 
@@ -179,7 +179,7 @@ class LateTest(RetentionCase):
     def test_state_folder_of_long_ago(self):
         app = self.begin()
         self.killed(app)
-        shutil.copytree(self.state, self.state + ".old")
+        copy_folder(self.state, self.state + ".old")
         app = self.start()
         self.aged(app)
         app.close()
@@ -191,7 +191,7 @@ class LateTest(RetentionCase):
         """A machine set back to an old image: the replica goes on from that database."""
         app = self.begin()
         app.close()
-        shutil.copytree(self.disk, self.disk + ".old")
+        copy_folder(self.disk, self.disk + ".old")
         app = self.start()
         self.aged(app)
         app.close()

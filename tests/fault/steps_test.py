@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import subprocess
 
-from fault_world import BUILD, PYTHON, App, Corrupt, FaultCase, Lost, main
+from fault_world import BUILD, PYTHON, App, Corrupt, FaultCase, Lost, copy_folder, main
 
 FAULT = os.path.join(BUILD, "tests", "syscall_fault")
 ROWS = ("INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
@@ -145,12 +145,12 @@ class ApplicationTest(StepsCase):
         app.close()
         self.first_txid = self.ranges()[0]["first-txid"]
         shutil.copytree(self.replica, self.replica + ".template")
-        shutil.copytree(self.disk, self.disk + ".template", symlinks=True)
+        copy_folder(self.disk, self.disk + ".template")
 
     def reset(self):
         for path in (self.replica, self.disk):
             shutil.rmtree(path)
-            shutil.copytree(path + ".template", path)
+            copy_folder(path + ".template", path)
 
     def play(self, at, folder, want):
         """Killed at the at-th call below `folder`."""
@@ -265,7 +265,7 @@ class ApplicationTest(StepsCase):
             several()
         app.close()
         shutil.copytree(self.replica, self.replica + ".template")
-        shutil.copytree(self.disk, self.disk + ".template", symlinks=True)
+        copy_folder(self.disk, self.disk + ".template")
         self.env["BACKSTAY_RETENTION"] = "1s"
         self.big = 800000
         self.each("retention: deleted", pack=0, snapshot=0)
@@ -275,7 +275,7 @@ class ApplicationTest(StepsCase):
             connection.execute("CREATE TABLE steps(n INTEGER PRIMARY KEY, filler)")
         os.mkdir(self.replica)
         shutil.copytree(self.replica, self.replica + ".template")
-        shutil.copytree(self.disk, self.disk + ".template")
+        copy_folder(self.disk, self.disk + ".template")
         self.each("snapshot complete", snapshot=0)
 
 

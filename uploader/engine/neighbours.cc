@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "uploader/base/caught.h"
 #include "uploader/engine/threads.h"
 
 namespace backstay {
@@ -274,7 +275,9 @@ void Neighbours::Stop() {
   options_.board->Serve(nullptr);
   // The lock is still held: nobody else has put one there.
   PagePtr page = Page();
-  if (page != nullptr && role_ == Role::kLeads) page->Leave(options_.folder);
+  if (page == nullptr || role_ != Role::kLeads) return;
+  // Without memory the name stays, and the next holder takes it.
+  (void)Caught([&] { return page->Leave(options_.folder), Status::Ok(); });
 }
 
 }  // namespace backstay

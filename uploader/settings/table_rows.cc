@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "uploader/settings/table.h"
 #include "uploader/settings/units.h"
@@ -141,11 +142,13 @@ Status Nothing(V, T) { return {}; }
 }  // namespace
 
 // clang-format off
-std::vector<Setting> SettingRows() {
-  constexpr Scope top = Scope::kTop, log = Scope::kLogging, db = Scope::kDatabase, rep = Scope::kReplica;
-  constexpr Kind text = Kind::kText, time = Kind::kDuration, bytes = Kind::kBytes, yes_no = Kind::kBool;
+namespace {
+
+// Where the databases and their replicas are.
+std::vector<Setting> PlaceRows() {
+  constexpr Scope db = Scope::kDatabase, rep = Scope::kReplica;
+  constexpr Kind text = Kind::kText, yes_no = Kind::kBool;
   constexpr unsigned in_url = kInUrl, global = kTopLevelToo, secret = kSecret;
-  using D = DatabaseSettings;
   using R = ReplicaSettings;
   return {
     {Scope::kEnvironmentOnly, "", text, {"BACKSTAY_CONFIG"}, "", "/etc/backstay.json",
@@ -177,6 +180,15 @@ std::vector<Setting> SettingRows() {
      "goes with access-key-id", ReplicaText<&R::secret_access_key>, secret | global},
     {rep, "session-token", text, {"BACKSTAY_SESSION_TOKEN", "AWS_SESSION_TOKEN"}, "", "",
      "for temporary credentials", ReplicaText<&R::session_token>, secret | global},
+  };
+}
+
+// How they are replicated, and what is said of it.
+std::vector<Setting> WorkRows() {
+  constexpr Scope top = Scope::kTop, log = Scope::kLogging, db = Scope::kDatabase;
+  constexpr Kind text = Kind::kText, time = Kind::kDuration, bytes = Kind::kBytes, yes_no = Kind::kBool;
+  using D = DatabaseSettings;
+  return {
     {db, "durability", text, {"BACKSTAY_DURABILITY"}, "backstay_durability", "async",
      "`async`, or `sync`: a commit returns once every replica has it", DatabaseDurability, 0},
     {db, "sync-timeout", time, {"BACKSTAY_SYNC_TIMEOUT"}, "backstay_sync_timeout", "5s",
@@ -203,6 +215,14 @@ std::vector<Setting> SettingRows() {
     {log, "stderr", yes_no, {}, "", "", "`true` unless there is a `file`", LogStderr, 0},
   };
 }
+
+}  // namespace
 // clang-format on
+
+std::vector<Setting> SettingRows() {
+  std::vector<Setting> rows = PlaceRows();
+  for (Setting& row : WorkRows()) rows.push_back(std::move(row));
+  return rows;
+}
 
 }  // namespace backstay
