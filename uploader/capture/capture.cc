@@ -63,7 +63,7 @@ Result<bool> Capture::Locate(const WalTarget& to, const FileStamp& opened) {
 // what this WAL holds.
 Status Capture::CountFrom(uint32_t frame, const WalTarget& to) {
   change_known_ = false;
-  if (to.exclusive || to.rollback) return Status::Ok();
+  if (!to.counted()) return Status::Ok();
   uint32_t commits = 0;
   if (to.max_frame > frame) {
     if (!Holds(to)) return Status::Ok();
@@ -81,9 +81,11 @@ Status Capture::Place(const WalTarget& to) {
   if (!exists.ok()) return exists.status();
   source_.ForgetFrames();
   change_ = to.change;
-  change_known_ = !to.exclusive && !to.rollback;
+  change_known_ = to.counted();
   restart_announced_ = false;
   mark_ = {};
+  // Whatever changes the file from here on shows.
+  if (to.at_rest()) stamp_ = StampOf(options_.database_path);
   if (to.max_frame == 0) return Status::Ok();
   if (!*exists || wal_.Start().salt1 != to.salt1 || wal_.Start().salt2 != to.salt2) {
     return {Code::kUnavailable, "the WAL is being restarted", true};
@@ -120,7 +122,7 @@ Result<bool> Capture::SeenAll(const WalTarget& to) {
   uint32_t commits = 0;
   BACKSTAY_TRY(wal_.Headers(1, to.max_frame,
                             [&](const WalFrame& f) { commits += f.commit_pages != 0 ? 1 : 0; }));
-  if (change_known_ && !to.exclusive) return to.change - change_ == commits;
+  if (change_known_ && to.counted()) return to.change - change_ == commits;
   if (stamp_.size >= 0 && (stamp_ == entry_stamp_ || stamp_ == StampOf(options_.database_path))) {
     return true;
   }
@@ -167,9 +169,18 @@ Result<bool> Capture::Skip(const WalTarget& to) {
   }));
   mark_ = *end;
   change_ = to.change;
-  change_known_ = !to.exclusive;
+  change_known_ = to.counted();
   Result<bool> found = wal_.Seek(mark_);
   return found;
+}
+
+// There is no frame in the WAL of `to`. False: something was committed and checkpointed away
+// unseen.
+Result<bool> Capture::IsStill(const WalTarget& to) {
+  if (!to.at_rest()) return !change_known_ || !to.counted() || to.change == change_;
+  // Whoever took the WAL away may be just about to say so.
+  if (stamp_.size < 0) return Status(Code::kNotFound, "the WAL is gone", true);
+  return stamp_ == StampOf(options_.database_path);
 }
 
 Result<bool> Capture::Advance(const WalTarget& to) {
@@ -178,18 +189,22 @@ Result<bool> Capture::Advance(const WalTarget& to) {
     return true;
   }
   if (to.max_frame == 0) {
-    // An empty WAL whose counter moved: something was committed and checkpointed away unseen.
-    bool same = !change_known_ || to.exclusive || to.change == change_;
+    Result<bool> still = IsStill(to);
     change_ = to.change;
-    change_known_ = !to.exclusive;
-    return same;
+    change_known_ = to.counted();
+    return still;
   }
-  if (Behind(to) == 0) return true;
+  if (Behind(to) == 0) {
+    const bool here = to.counted() && to.max_frame == mark_.frame;
+    if (here) change_ = to.change;
+    change_known_ = change_known_ || here;
+    return true;
+  }
   Result<bool> entered = EnterWal(to);
   if (!entered.ok() || !*entered) return entered;
   while (mark_.frame < to.max_frame) BACKSTAY_TRY(EncodeChunk(to));
   change_ = to.change;
-  change_known_ = !to.exclusive;
+  change_known_ = to.counted();
   return true;
 }
 
@@ -261,7 +276,7 @@ Status Capture::Merge(const WalTarget& to, bool close) {
       BACKSTAY_TRY(encoded);
     }
     change_ = to.change;
-    change_known_ = !to.exclusive;
+    change_known_ = to.counted();
   }
   if (!close || !encoder_.open()) return Status::Ok();
   EncoderStep end;
@@ -298,7 +313,8 @@ Status Capture::FlushRepair(std::vector<PageImage>* found) {
 Status Capture::CatchUp(const std::vector<WalTarget>& targets, bool close) {
   for (size_t i = 0; i + 1 < targets.size(); ++i) {
     const WalTarget& old = targets[i];
-    bool newer = old.exclusive || static_cast<int32_t>(old.change - change_) > 0;
+    bool newer = !old.counted() || !targets.back().counted() ||
+                 static_cast<int32_t>(old.change - change_) > 0;
     if (newer && Holds(old) && Behind(old) > 0) BACKSTAY_TRY(Merge(old, /*close=*/false));
   }
   if (!close && Behind(targets.back()) == 0) return Status::Ok();

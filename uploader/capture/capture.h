@@ -34,7 +34,12 @@ struct WalTarget {
   uint32_t change = 0;
   bool exclusive = false;
   bool rollback = false;  // there is no WAL: `pages` is all that counts
+  bool found = false;     // by WalEnd, in the files
 
+  // `change` says how many commits there were, also of what is gone from the files.
+  bool counted() const { return !exclusive && !rollback && !found; }
+  // In WAL mode, without a WAL: the database file is all there is, and its stamp what tells.
+  bool at_rest() const { return found && max_frame == 0; }
   bool SameWal(const WalTarget& other) const {
     return salt1 == other.salt1 && salt2 == other.salt2;
   }
@@ -133,6 +138,7 @@ class Capture {
   uint32_t MostPages() const;
   Status CheckPages(uint32_t pages) const;
   Result<bool> EnterWal(const WalTarget& to);
+  Result<bool> IsStill(const WalTarget& to);
   Result<bool> SeenAll(const WalTarget& to);
   Status CountFrom(uint32_t frame, const WalTarget& to);
   Status Place(const WalTarget& to);

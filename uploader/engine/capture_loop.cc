@@ -13,8 +13,6 @@ namespace {
 constexpr int64_t kPollMs = 1000;     // for commits that no hook reported
 constexpr int64_t kMaxHoldMs = 1000;  // a commit is encoded after this at the latest
 constexpr uint32_t kMaxHoldFrames = 256;
-constexpr int64_t kRetryMs = 5;  // the WAL is just being restarted
-constexpr int kMaxStaleTries = 50;
 constexpr int64_t kLocalRetryMs = 1000;
 
 }  // namespace
@@ -152,25 +150,6 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
   }
 }
 
-std::optional<WalTarget> CaptureLoop::Fresh() {
-  std::optional<WalTarget> mapped = core_->options.host->WalPosition();
-  if (mapped) return mapped;
-  std::optional<WalTarget> noted = core_->board.Latest();
-  // In EXCLUSIVE locking mode nobody else commits.
-  if (noted && !noted->exclusive) guessed_ = true;
-  return noted;
-}
-
-std::vector<WalTarget> CaptureLoop::FreshTargets() {
-  WalTarget now = Target().value_or(WalTarget{});
-  std::vector<WalTarget> targets;
-  for (const auto& noted : {core_->board.Before(), core_->board.Latest()}) {
-    if (noted && !noted->SameWal(now)) targets.push_back(*noted);
-  }
-  targets.push_back(now);
-  return targets;
-}
-
 void CaptureLoop::Pass(const NoteBoard::Work& work) {
   uint64_t ticket = work.ticket;
   seen_ticket_ = ticket;
@@ -201,15 +180,19 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   const bool looked = !core_->handover.rollback() || core_->handover.Poll();
   // In this order: what is handed over before a WAL begins is encoded before it.
   std::optional<WalTarget> to = Target();
-  if (!core_->ReadyLocked() && !(to && OpenLocked(*to))) {
+  const bool ready = core_->ReadyLocked();
+  if (!ready && !(to && OpenLocked(*to))) {
     // Opening compares with the files, so nothing that the WAL holds now has to be waited for.
     core_->board.DoneFinish(ticket);
-    if (to) retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+    if (to && retry_at_ms_ == 0) {
+      retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+    }
     return;
   }
   room_.PassBegins(core_->outbox->waiting_bytes());
   if (!PageSizeHoldsLocked()) return core_->board.DoneFinish(ticket);
-  if (gone) WalGoneLocked(*gone);
+  // Opening has looked at the files behind it.
+  if (gone && ready) WalGoneLocked(*gone);
   if (relocate_ && !to) return core_->board.DoneFinish(ticket);
   if (relocate_) RelocateLocked(*to);
   DrainLocked(to);
@@ -304,7 +287,12 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   core_->AbortSnapshotLocked();
   if (!core_->ship.restorable) {
     // Nothing can be restored yet, so nothing has to be repaired: the first snapshot starts over.
-    if (Status status = core_->capture->StartFresh(FreshTargets().back()); !status.ok()) {
+    const WalTarget to = FreshTargets().back();
+    if (Settles(to)) {
+      retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
+      return false;
+    }
+    if (Status status = core_->capture->StartFresh(to); !status.ok()) {
       retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
       Failed(status);
       return false;

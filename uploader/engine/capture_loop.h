@@ -14,6 +14,7 @@
 #include <optional>
 #include <vector>
 
+#include "uploader/capture/wal_end.h"
 #include "uploader/engine/core.h"
 #include "uploader/engine/outbox_room.h"
 #include "uploader/state/state_folder.h"
@@ -24,7 +25,10 @@ class CaptureLoop {
  public:
   // `tick` is called on the capture thread after every pass, without the mutex.
   CaptureLoop(Core* core, std::function<void()> tick)
-      : core_(core), tick_(std::move(tick)), room_(core->options.settings.outbox_limit) {}
+      : core_(core),
+        tick_(std::move(tick)),
+        room_(core->options.settings.outbox_limit),
+        wal_end_(core->options.settings.path) {}
 
   // The stamp of the database file when the host opened it. Any thread.
   void HostOpened(const FileStamp& stamp);
@@ -40,6 +44,8 @@ class CaptureLoop {
   bool PageSizeHoldsLocked();
   void PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock);
   std::optional<WalTarget> Fresh();
+  std::optional<WalTarget> Found();
+  bool Settles(const WalTarget& to) const;
   // The same, or the database file without a WAL.
   std::optional<WalTarget> Target();
   // The committed end, last, and before it what was noted in other WALs.
@@ -74,9 +80,13 @@ class CaptureLoop {
   void AfterLocked(uint64_t ticket, bool whole);
   void Failed(const Status& status);
 
+  static constexpr int64_t kRetryMs = 5;  // the WAL, or the file, is just being changed
+  static constexpr int kMaxStaleTries = 50;
+
   Core* const core_;
   const std::function<void()> tick_;
   OutboxRoom room_;
+  WalEnd wal_end_;
   uint64_t seen_ticket_ = 0;
   bool pending_ = false;  // commits were noted that are not encoded
   int64_t first_commit_ms_ = 0;

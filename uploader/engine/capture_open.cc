@@ -17,14 +17,6 @@ namespace {
 
 constexpr size_t kMaxIndexBytes = 4ULL << 30;
 
-// The header of the WAL of this database, if it has one.
-std::optional<WalHeader> WalHeaderOf(const std::string& database_path) {
-  Result<Fd> wal = OpenFile(database_path + "-wal", O_RDONLY);
-  if (!wal.ok()) return std::nullopt;
-  Result<std::optional<WalHeader>> header = ReadWalHeader(*wal);
-  return header.ok() ? *header : std::nullopt;
-}
-
 }  // namespace
 
 // Of the WAL that holds the committed end, else from the database header
@@ -46,6 +38,10 @@ uint32_t CaptureLoop::PageSize(const WalTarget& to) {
 bool CaptureLoop::OpenLocked(const WalTarget& to) {
   uint32_t page_size = PageSize(to);
   if (page_size == 0) return false;
+  if (Settles(to)) {
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
+    return false;
+  }
   // What was noted of the files and not encoded may be lost: only a place in this very WAL counts.
   if (loaded_) open_stamp_ = {};
   bool known = LoadLocked(page_size);
@@ -69,6 +65,9 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   }
   if (!placed.ok()) {
     core_->capture.reset();
+    if (placed.retryable() && ++stale_tries_ < kMaxStaleTries) {
+      retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
+    }
     if (placed.code() != Code::kUnavailable) Failed(placed);
     return false;
   }

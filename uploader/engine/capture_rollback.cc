@@ -9,19 +9,6 @@
 
 namespace backstay {
 
-std::optional<WalTarget> CaptureLoop::Target() {
-  std::optional<WalTarget> wal = Fresh();
-  if (wal) return wal;
-  if (!core_->handover.rollback()) {
-    guessed_ = true;
-    return std::nullopt;
-  }
-  WalTarget file;
-  file.rollback = true;
-  file.pages = core_->handover.pages();
-  return file;
-}
-
 void CaptureLoop::MissedLocked() {
   // A comparison that is due already has its own reason.
   if (core_->repair != RepairNeed::kAll) {
@@ -73,11 +60,17 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
 Status CaptureLoop::RepairByLocked(bool all, std::unique_lock<std::mutex>* lock) {
   std::optional<WalTarget> target = Target();
   if (target && target->rollback) return core_->capture->RepairFile(all, Follower(lock));
+  if (target && Settles(*target)) return {Code::kCancelled, "the file was just changed", true};
   // Pages read from the file count only while nobody writes to it without a WAL.
   const uint64_t begun = core_->handover.begun();
-  auto fresh = [this, begun] {
-    const bool same = core_->handover.begun() == begun && PageSizeHoldsLocked();
-    return same ? FreshTargets() : std::vector<WalTarget>();
+  const FileStamp before = StampOf(core_->options.settings.path);
+  auto fresh = [this, begun, before] {
+    std::vector<WalTarget> targets = FreshTargets();
+    const bool changed =
+        targets.back().at_rest() && before != StampOf(core_->options.settings.path);
+    const bool same =
+        !changed && core_->handover.begun() == begun && PageSizeHoldsLocked();
+    return same ? targets : std::vector<WalTarget>();
   };
   return core_->capture->Repair(all, fresh,
                                 [this, lock] { return YieldRepair(lock, /*waiting=*/false); });

@@ -63,6 +63,8 @@ class Database {
   void Written(const BackstayWrites& writes);
   // Negative: the configured sync timeout; BACKSTAY_SYNC_COMMIT: likewise, for a commit.
   bool Sync(int64_t timeout_ms);
+  // The process ends: what it has open it will not write to any more.
+  void Leave() { host_.Leave(); }
   // Starts threads for which there was no room or memory before; costs nothing when all run.
   void StartThreads();
   // The host closed it and every pipeline is done.

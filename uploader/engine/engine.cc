@@ -135,7 +135,7 @@ void Engine::Reap() {
   for (;;) {
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      reap_.wait_for(lock, kReapInterval);
+      if (!drained_) reap_.wait_for(lock, kReapInterval);
       if (drained_) return;
     }
     (void)Caught([this] { return ReapOnce(), Status::Ok(); });
@@ -216,6 +216,7 @@ void Engine::DrainRetired(int64_t deadline) {
 
 void Engine::DrainOne(Database* database, int64_t deadline) {
   const int64_t left = std::max<int64_t>(0, deadline - RealClock()->MonotonicMs());
+  database->Leave();
   if (database->Sync(left)) return;
   logger_.Log(Level::kWarn,
               "the process exits before everything was shipped; the rest follows at the next start",

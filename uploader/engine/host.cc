@@ -30,7 +30,12 @@ std::optional<WalTarget> Host::WalPosition() {
 
 bool Host::InUse() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return present_ && host_.in_use(host_.ctx) != 0;
+  return present_ && !left_ && host_.in_use(host_.ctx) != 0;
+}
+
+void Host::Leave() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  left_ = true;
 }
 
 void Host::Replace(const BackstayHost& host) {

@@ -29,6 +29,8 @@ class Host {
   FileLook Look(const std::string& database_path);
   std::optional<WalTarget> WalPosition();
   bool InUse();
+  // The process is ending: what it has open is not used any more.
+  void Leave();
   // The database was opened (again, before it was released).
   void Replace(const BackstayHost& host);
   void Release();
@@ -37,6 +39,7 @@ class Host {
   std::mutex mutex_;
   BackstayHost host_{};   // guarded by mutex_
   bool present_ = false;  // guarded by mutex_
+  bool left_ = false;     // guarded by mutex_
 };
 
 WalTarget ToTarget(const BackstayWalPosition& position);

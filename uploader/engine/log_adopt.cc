@@ -76,7 +76,9 @@ void LogWriter::Mark() {
     core_->SaveShipLocked();
   }
   FileStamp after = StampOf(path);
-  if (before == after || core_->capture->stamp() != before) return;
+  if (before == after) return;
+  core_->board.Marked(before, after);
+  if (core_->capture->stamp() != before) return;
   if (core_->repair != RepairNeed::kNone) return;
   core_->capture->WalGone(after);
   (void)core_->outbox->AppendStamp(after);

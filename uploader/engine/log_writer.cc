@@ -99,6 +99,8 @@ bool LogWriter::Acknowledge(const Batch& batch, size_t segments) {
   core->last_ack_ms = now;
   core->SaveShipLocked();
   core->board.Shipped(ship.shipped.segment_number, ship.restorable);
+  // A snapshot waits for it.
+  core->ship_work.notify_all();
   return true;
 }
 

@@ -225,7 +225,7 @@ void NoteBoard::DoneFinish(uint64_t ticket) {
 
 void NoteBoard::WalGone(const FileStamp& stamp) {
   std::lock_guard<std::mutex> lock(mutex_);
-  gone_ = Gone{stamp, latest_};
+  gone_ = Gone{before_mark_.size >= 0 && stamp == before_mark_ ? after_mark_ : stamp, latest_};
   // The frames of a WAL that is gone are history: what follows starts from the database file.
   latest_.reset();
   poked_ = true;
@@ -235,6 +235,13 @@ void NoteBoard::WalGone(const FileStamp& stamp) {
 std::optional<WalTarget> NoteBoard::Before() {
   std::lock_guard<std::mutex> lock(mutex_);
   return before_;
+}
+
+void NoteBoard::Marked(const FileStamp& before, const FileStamp& after) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  before_mark_ = before;
+  after_mark_ = after;
+  if (gone_ && gone_->stamp == before) gone_->stamp = after;
 }
 
 void NoteBoard::Opened() {

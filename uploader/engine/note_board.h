@@ -40,6 +40,8 @@ class NoteBoard {
 
   // The WAL was truncated or deleted; the database file had this stamp then.
   void WalGone(const FileStamp& stamp);
+  // What changed the stamp of the file was a mark of ours.
+  void Marked(const FileStamp& before, const FileStamp& after);
   // The host opened the database (again).
   void Opened();
 
@@ -168,6 +170,8 @@ class NoteBoard {
   uint64_t done_ticket_ = 0;
   uint64_t finish_ticket_ = 0;
   std::optional<Gone> gone_;
+  FileStamp before_mark_;
+  FileStamp after_mark_;
   uint64_t done_segment_ = 0;
   uint64_t shipped_segment_ = 0;
   uint64_t drops_ = 0;
