@@ -6,6 +6,7 @@
 #ifndef BACKSTAY_TOOLS_COMMAND_H_
 #define BACKSTAY_TOOLS_COMMAND_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -484,12 +484,13 @@ class RestoreTest(unittest.TestCase):
         self.run_tool("list", self.url + "-none", code=3, url=False)
 
     def test_status(self):
-        self.assertIn("status.json", self.run_tool("status", self.db, code=1).stderr)
+        self.assertIn("nothing is known", self.run_tool("status", self.db, code=3).stderr)
         os.mkdir(self.db + "-backstay")
-        write(self.db + "-backstay/status.json", b'{"state":"error","replicas":[{"lag":3}]}')
-        self.assertIn("state: error", self.run_tool("status", self.db).stdout)
-        self.assertEqual(json.loads(self.run_tool("status", "-json", self.db).stdout)["state"],
-                         "error")
+        self.assertIn("status.json", self.run_tool("status", self.db, code=3).stderr)
+        write(self.db + "-backstay/status.json", b'{"state":"fenced","replicas":[{"lag":3}]}')
+        self.assertIn("state: fenced", self.run_tool("status", self.db, code=6).stdout)
+        self.assertEqual(json.loads(self.run_tool("status", "-json", self.db, code=6).stdout)["state"],
+                         "fenced")
         write(self.db + "-backstay/status.json", b"{")
         self.run_tool("status", self.db, code=1)
 

@@ -192,4 +192,21 @@ TEST_CASE("what waited in vain is shipped in the end", "[note_board]") {
   REQUIRE_FALSE(board.AllShipped());
 }
 
+TEST_CASE("what was noted and is not taken is known with its time", "[note_board]") {
+  NoteBoard board(RealClock());
+  REQUIRE(board.NotTaken().count == 0);
+  const int64_t before = RealClock()->WallMs();
+  board.Committed(Target(1, 5));
+  // A look at the same place is no commit.
+  board.Committed(Target(1, 5));
+  board.Committed(Target(1, 7));
+  board.Handed(false);
+  REQUIRE(board.NotTaken().count == 3);
+  REQUIRE(board.NotTaken().first_ms >= before);
+  REQUIRE(board.NotTaken().last_ms >= board.NotTaken().first_ms);
+  REQUIRE(board.TakeCommits() >= before);
+  REQUIRE(board.NotTaken().first_ms == 0);
+  REQUIRE(board.TakeCommits() == 0);
+}
+
 }  // namespace backstay

@@ -28,6 +28,7 @@ void CaptureLoop::HostOpened(const FileStamp& stamp) {
 void CaptureLoop::Run() {
   if (!lock_ && !TakeLock()) return;
   core_->neighbours.Lead();
+  tick_();
   NoteBoard::Work work;
   while (WaitForWork(&work)) {
     core_->neighbours.Attend();
@@ -155,8 +156,8 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   seen_ticket_ = ticket;
   pending_ = false;
   retry_at_ms_ = 0;
-  core_->board.TakeCommits();
   std::unique_lock<std::mutex> lock(core_->mutex);
+  core_->lag.Waits(core_->board.TakeCommits());
   try {
     if (core_->stopped.ok()) PassLocked(ticket, &lock);
     EndIfReplacedLocked();
@@ -320,6 +321,7 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
     return false;
   }
   core_->repair = RepairNeed::kNone;
+  core_->lag.WaitsFor(after.segment_number);
   core_->Log(Level::kInfo, "replica and database compared; shipped the difference in " +
                                std::to_string(after.segment_number - before.segment_number) +
                                " segments");
@@ -359,9 +361,7 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
     core_->CollapseLocked(core_->ship.shipped);
     whole = false;
   }
-  if (core_->first_unshipped_ms == 0 && !outbox->pending().empty()) {
-    core_->first_unshipped_ms = outbox->pending().front().head.time_ms;
-  }
+  core_->SettleLagLocked();
   if (outbox->file_bytes() > core_->save_above && core_->repair == RepairNeed::kNone) {
     core_->SaveIndexLocked();
   }

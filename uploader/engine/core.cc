@@ -51,6 +51,7 @@ void Core::SaveShipLocked() {
 
 void Core::CollapseLocked(const LogHead& head, bool save) {
   for (const Outbox::Pending& pending : outbox->pending()) {
+    lag.Waits(pending.head.time_ms);
     for (uint32_t pgno : pending.pages) {
       if (pgno <= index->pages()) index->Set(pgno, 0);
     }
@@ -62,13 +63,13 @@ void Core::CollapseLocked(const LogHead& head, bool save) {
   // A copy that waits for segments which are no more, or for their numbers.
   ++snapshot_run;
   board.Dropped();
-  first_unshipped_ms = 0;
   NeedRepairLocked(RepairNeed::kUnknown);
   if (save) SaveIndexLocked();
 }
 
 void Core::NeedRepairLocked(RepairNeed need) {
   repair = std::max(repair, need);
+  lag.Waits(options.clock->WallMs());
   board.Poke();
 }
 
@@ -78,6 +79,14 @@ void Core::AbortSnapshotLocked() {
   encoding = ship.restorable;
   ++snapshot_run;
   capture->encoder()->EndSnapshot();
+}
+
+void Core::SettleLagLocked() {
+  if (!ReadyLocked() || !ship.restorable || repair != RepairNeed::kNone) {
+    return lag.Waits(options.clock->WallMs());
+  }
+  const auto& pending = outbox->pending();
+  lag.Settle(ship.shipped.segment_number, pending.empty() ? 0 : pending.front().head.time_ms);
 }
 
 void Core::DistrustLocked() {

@@ -20,6 +20,7 @@
 #include "uploader/capture/capture.h"
 #include "uploader/engine/handover.h"
 #include "uploader/engine/host.h"
+#include "uploader/engine/lag.h"
 #include "uploader/engine/neighbours.h"
 #include "uploader/engine/note_board.h"
 #include "uploader/settings/settings.h"
@@ -99,9 +100,10 @@ class Core {
   Status local_error;     // of the state folder or the files; Ok when they work
   Status thread_error;    // of a thread that had to start over; Ok when both work again
   uint64_t thread_failures = 0;
-  int64_t last_ack_ms = 0;         // wall clock; 0: never in this process
-  int64_t first_unshipped_ms = 0;  // wall clock: commit time of the oldest pending segment; 0: none
-  uint64_t save_above = 0;         // outbox bytes at which the index is saved again
+  int64_t last_ack_ms = 0;  // wall clock; 0: never in this process
+  int64_t proven_ms = 0;    // wall clock: a snapshot was last known to be there; 0: never
+  Lag lag;
+  uint64_t save_above = 0;  // outbox bytes at which the index is saved again
 
   // Read by the capture thread without the mutex.
   std::atomic<bool> ship_idle{true};
@@ -121,6 +123,8 @@ class Core {
   void NeedRepairLocked(RepairNeed need);
   // Gives up the snapshot that is being copied, if any.
   void AbortSnapshotLocked();
+  // What is shipped, encoded or to be compared has changed: says since when something waits.
+  void SettleLagLocked();
   // True when a repair has to wait: the replica is not known to be reachable.
   bool UnhealthyLocked() const { return !connected || !last_error.ok(); }
   // The pipeline gives up for good: logged, shown in status, waiters released.

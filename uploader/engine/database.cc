@@ -234,11 +234,17 @@ void Database::Stop() {
   host_.Release();
 }
 
+// What others say of a database that they ship is not overwritten.
+bool Database::Leads() {
+  return std::any_of(pipelines_.begin(), pipelines_.end(),
+                     [](auto& pipeline) { return pipeline->Leads(); });
+}
+
 // The whole is as good as its worst replica, in the order in which somebody should look.
 std::string Database::State() {
   std::string state = "replicating";
-  for (const char* worse :
-       {"snapshotting", "starting", "passive", "repairing", "retrying", "error", "fenced"}) {
+  for (const char* worse : {"ended", "snapshotting", "starting", "passive", "repairing", "retrying",
+                            "error", "fenced"}) {
     for (auto& pipeline : pipelines_) {
       if (pipeline->State() == worse) state = worse;
     }
@@ -246,11 +252,17 @@ std::string Database::State() {
   return state;
 }
 
-std::string Database::StatusJson() {
+std::string Database::StatusJson() { return Describe(options_.clock->WallMs()); }
+
+std::string Database::Describe(int64_t now_ms) {
   JsonText status(2);
   status.Open('{');
   status.Add("db", path());
-  status.Add("pid", getpid());
+  status.Add("pid", process_.pid);
+  status.Add("pid_started", process_.started);
+  status.Add("boot_id", process_.boot);
+  status.Add("written", now_ms == 0 ? "" : FormatRfc3339(now_ms));
+  status.Add("written_ms", now_ms);
   status.Add("durability", sync_commits() ? "sync" : "async");
   if (sync_commits()) {
     status.Add("late_commits", late_commits_.load());
@@ -268,7 +280,9 @@ void Database::Tick() {
   {
     std::lock_guard<std::mutex> lock(status_mutex_);
     int64_t now = options_.clock->MonotonicMs();
-    if (status_at_ms_ != 0 && now - status_at_ms_ < kStatusIntervalMs) return;
+    // What the last one that shipped has left is not true of this one.
+    const bool began = !std::exchange(led_, Leads()) && led_;
+    if (!began && status_at_ms_ != 0 && now - status_at_ms_ < kStatusIntervalMs) return;
     status_at_ms_ = now;
   }
   if (late_.failing() && std::all_of(pipelines_.begin(), pipelines_.end(), [](auto& pipeline) {
@@ -281,14 +295,14 @@ void Database::Tick() {
 }
 
 void Database::WriteStatusFile() {
-  if (retired_) return;
-  std::string status = StatusJson();
+  if (retired_ || !Leads()) return;
+  std::string status = Describe(0);
   std::lock_guard<std::mutex> lock(status_mutex_);
   if (status == status_written_) return;
+  const std::string file = StateFolderOf(path()) + "/status.json";
+  const std::string text = Describe(options_.clock->WallMs());
   // A folder that cannot be written is reported where it matters: by the capture thread.
-  if (WriteFileAtomic(StateFolderOf(path()) + "/status.json", status, /*durable=*/false).ok()) {
-    status_written_ = std::move(status);
-  }
+  if (WriteFileAtomic(file, text, /*durable=*/false).ok()) status_written_ = std::move(status);
 }
 
 }  // namespace backstay

@@ -22,6 +22,7 @@
 #include "uploader/engine/pipeline.h"
 #include "uploader/engine_api.h"
 #include "uploader/settings/settings.h"
+#include "uploader/state/process_id.h"
 
 namespace backstay {
 
@@ -85,12 +86,16 @@ class Database {
   void Begin(const BackstayHost& host);
   TransactionPtr ToTransaction(const BackstayWrites& writes, const FileLook& look) const;
   std::string State();
+  // `now_ms`: when it is written.
+  std::string Describe(int64_t now_ms);
   void Tick();
   void CommitIsLate(int64_t waited_ms);
   void CommitsAreSafe();
   void WriteStatusFile();
+  bool Leads();
 
   const DatabaseOptions options_;
+  const ProcessId process_ = ThisProcess();
   Host host_;
   std::vector<std::unique_ptr<Pipeline>> pipelines_;
   std::atomic<bool> closed_{false};
@@ -104,8 +109,9 @@ class Database {
   LastingProblem threads_;                 // that cannot be started
   std::atomic<uint64_t> late_commits_{0};  // that returned before every replica had them
   std::mutex status_mutex_;
+  bool led_ = false;            // guarded by status_mutex_
   int64_t status_at_ms_ = 0;    // guarded by status_mutex_; monotonic
-  std::string status_written_;  // guarded by status_mutex_
+  std::string status_written_;  // guarded by status_mutex_; without its time
 };
 
 }  // namespace backstay

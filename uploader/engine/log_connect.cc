@@ -50,6 +50,7 @@ Status LogWriter::FindManifest() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   core_->ship.restorable = true;
+  core_->proven_ms = core_->options.clock->WallMs();
   core_->ship.snapshot_number = *newest;
   core_->encoding = true;
   ++core_->snapshot_run;

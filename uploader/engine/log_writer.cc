@@ -94,8 +94,7 @@ bool LogWriter::Acknowledge(const Batch& batch, size_t segments) {
   ship.unpacked_bytes += batch.body.size();
   if (ship.unpacked_since_ms == 0) ship.unpacked_since_ms = now;
   core->outbox->Shipped(ship.shipped.segment_number);
-  const auto& pending = core->outbox->pending();
-  core->first_unshipped_ms = pending.empty() ? 0 : pending.front().head.time_ms;
+  core->SettleLagLocked();
   core->last_ack_ms = now;
   core->SaveShipLocked();
   core->board.Shipped(ship.shipped.segment_number, ship.restorable);

@@ -51,6 +51,9 @@ class Neighbours {
   // Why a wait in a process that does not ship was in vain.
   std::string Problem();
 
+  // This process is the one that ships.
+  bool leads() const { return role_ == Role::kLeads; }
+
   // Capture thread. This process ships from now on.
   void Lead();
   // While it does: makes up for a page that somebody has removed, or a thread that could not be

@@ -26,13 +26,15 @@ void NoteBoard::Committed(const WalTarget& target) {
   // A note of a reader may come late, behind commits that it does not know of: a WAL only grows,
   // and its salts never return.
   if (before_ && target.SameWal(*before_)) return;
-  if (latest_ && target.SameWal(*latest_) && target.max_frame < latest_->max_frame) return;
+  const bool same_wal = latest_ && target.SameWal(*latest_);
+  if (same_wal && target.max_frame < latest_->max_frame) return;
+  const bool known = same_wal && target.max_frame == latest_->max_frame;
   // A WAL that begins anew is noted before its old frames are overwritten.
   if (latest_ && !target.SameWal(*latest_)) before_ = latest_;
   latest_ = target;
   commits_[next_commit_] = {target.salt1, target.max_frame, now};
   next_commit_ = (next_commit_ + 1) % commits_.size();
-  NoteLocked(IsFar(target));
+  NoteLocked(IsFar(target), !known);
 }
 
 void NoteBoard::Handed(bool far) {
@@ -45,8 +47,11 @@ void NoteBoard::LeaveWal() {
   latest_.reset();
 }
 
-void NoteBoard::NoteLocked(bool far) {
+void NoteBoard::NoteLocked(bool far, bool counts) {
   if (!noted_) first_commit_ms_ = clock_->MonotonicMs();
+  if (counts) ++not_taken_.count;
+  not_taken_.last_ms = clock_->WallMs();
+  if (!noted_) not_taken_.first_ms = not_taken_.last_ms;
   noted_ = true;
   if (!wake_on_commit_ && !(wake_on_distance_ && far)) return;
   wake_on_commit_ = false;
@@ -191,9 +196,15 @@ NoteBoard::Work NoteBoard::Wait(int64_t until_ms, uint64_t seen_ticket, bool wak
   return {stop_, asked_, asked_ > done_ticket_, noted_, first_commit_ms_};
 }
 
-void NoteBoard::TakeCommits() {
+int64_t NoteBoard::TakeCommits() {
   std::lock_guard<std::mutex> lock(mutex_);
   noted_ = false;
+  return std::exchange(not_taken_, Noted{}).first_ms;
+}
+
+NoteBoard::Noted NoteBoard::NotTaken() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return not_taken_;
 }
 
 std::optional<WalTarget> NoteBoard::Latest() {

@@ -35,6 +35,13 @@ class NoteBoard {
   // Waits until all that such a pass found is shipped.
   bool Sync(int64_t timeout_ms);
 
+  // What was noted and not taken; wall clock, ms, 0: nothing. Any thread.
+  struct Noted {
+    int64_t first_ms = 0;
+    int64_t last_ms = 0;
+    uint64_t count = 0;  // at least; of commits
+  };
+  Noted NotTaken();
   // What every Sync() so far has waited for, in vain or not, is shipped.
   bool AllShipped();
 
@@ -74,8 +81,8 @@ class NoteBoard {
   // or that far into another WAL.
   Work Wait(int64_t until_ms, uint64_t seen_ticket, bool wake_on_commit, const WalMark& encoded,
             uint32_t frames);
-  // The commits noted so far are being taken care of.
-  void TakeCommits();
+  // The commits noted so far are being taken care of. The time of the first one, 0: none was.
+  int64_t TakeCommits();
   std::optional<WalTarget> Latest();
   // The last one noted in the WAL before that of Latest(): its frames are there until finish_wal()
   // returns.
@@ -146,7 +153,7 @@ class NoteBoard {
   void CaptureLocked(Waiter* waiter) const;
   bool ReachedLocked(const Waiter& waiter) const;
   bool AnyReachedLocked() const;
-  void NoteLocked(bool far);
+  void NoteLocked(bool far, bool counts = true);
   bool IsFar(const WalTarget& target) const;
   void SettleLocked();
 
@@ -161,6 +168,7 @@ class NoteBoard {
   size_t next_commit_ = 0;
   bool noted_ = false;
   int64_t first_commit_ms_ = 0;
+  Noted not_taken_;
   bool wake_on_commit_ = false;
   bool wake_on_distance_ = false;
   WalMark encoded_;

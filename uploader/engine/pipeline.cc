@@ -6,12 +6,16 @@
 #include <utility>
 
 #include "uploader/base/caught.h"
+#include "uploader/engine/leader_status.h"
 #include "uploader/engine/threads.h"
 #include "uploader/format/keys.h"
+#include "uploader/state/state_folder.h"
 
 namespace backstay {
 namespace {
 
+// Longer than a commit usually waits until it is encoded, ms.
+constexpr int64_t kUsualMs = 3000;
 constexpr auto kRestartPause = std::chrono::milliseconds(250);
 
 CoreOptions WithClient(CoreOptions options, ReplicaClient* client) {
@@ -122,7 +126,9 @@ void Pipeline::Stop() {
 
 const char* Pipeline::StateLocked() const {
   if (core_.stopped.code() == Code::kFenced) return "fenced";
-  if (!core_.stopped.ok() || !core_.local_error.ok() || !core_.thread_error.ok()) return "error";
+  if (!core_.stopped.ok()) return "error";
+  if (core_.stopping) return "ended";
+  if (!core_.local_error.ok() || !core_.thread_error.ok()) return "error";
   if (core_.passive) return "passive";
   if (!core_.last_error.ok()) return "retrying";
   if (!core_.connected) return "starting";
@@ -130,9 +136,65 @@ const char* Pipeline::StateLocked() const {
   return core_.ship.restorable ? "replicating" : "snapshotting";
 }
 
+// Not known before somebody has looked: the state folder may tell of a bucket that was emptied.
+nlohmann::json Pipeline::RestorableLocked() const {
+  if (core_.ship.restorable ? core_.proven_ms != 0 : core_.connected) return core_.ship.restorable;
+  return nullptr;
+}
+
 std::string Pipeline::State() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   return StateLocked();
+}
+
+bool Pipeline::Leads() {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  return core_.neighbours.leads() || (!core_.passive && !core_.local_error.ok());
+}
+
+// The number is known while all that waits is in segments, the time from the first moment on.
+void Pipeline::AddLagLocked(JsonText* out) {
+  const NoteBoard::Noted noted = core_.board.NotTaken();
+  const int64_t now = core_.options.clock->WallMs();
+  const bool watched = core_.stopped.ok() && core_.local_error.ok();
+  const bool late = noted.first_ms != 0 && now - noted.first_ms > kUsualMs;
+  const bool counted = watched && !late && core_.ReadyLocked() && core_.ship.restorable &&
+                       core_.repair == RepairNeed::kNone;
+  nlohmann::json transactions;
+  if (counted) {
+    const uint64_t txid = core_.capture->encoder()->head().txid;
+    transactions = txid - std::min(txid, core_.ship.shipped.txid) + noted.count;
+  }
+  int64_t since = core_.lag.since_ms();
+  if (since == 0 || (noted.first_ms != 0 && noted.first_ms < since)) since = noted.first_ms;
+  nlohmann::json ms;
+  if (since != 0) {
+    ms = std::max<int64_t>(0, now - since);
+  } else if (watched) {
+    ms = 0;
+  }
+  out->Add("lag_transactions", transactions);
+  out->Add("lag_ms", ms);
+}
+
+// What the process that ships says, unless it has not seen what this one has committed.
+void Pipeline::AddLeadersLag(JsonText* out) {
+  const auto leader =
+      LeaderStatus::Read(StateFolderOf(core_.options.settings.path), core_.options.replica);
+  const int64_t last = core_.board.NotTaken().last_ms;
+  const int64_t now = core_.options.clock->WallMs();
+  nlohmann::json transactions;
+  nlohmann::json ms;
+  if (leader && leader->lag_ms) {
+    int64_t since = *leader->lag_ms == 0 ? 0 : leader->written_ms - *leader->lag_ms;
+    const bool unseen = last > leader->written_ms && now - last > kUsualMs;
+    if (unseen && since == 0) since = last;
+    ms = since == 0 ? 0 : std::max<int64_t>(0, now - since);
+    if (!unseen && leader->lag_transactions) transactions = *leader->lag_transactions;
+  }
+  out->Add("shipped_by", leader ? nlohmann::json(leader->pid) : nlohmann::json());
+  out->Add("lag_transactions", transactions);
+  out->Add("lag_ms", ms);
 }
 
 void Pipeline::AddStatus(JsonText* out) {
@@ -141,8 +203,6 @@ void Pipeline::AddStatus(JsonText* out) {
   const ShipState& ship = core_.ship;
   LogHead head = core_.ReadyLocked() ? core_.capture->encoder()->head() : LogHead{};
   uint64_t outbox = core_.ReadyLocked() ? core_.outbox->pending_bytes() : 0;
-  int64_t now = core_.options.clock->WallMs();
-  int64_t oldest = core_.first_unshipped_ms;
   const Status& error = ErrorLocked();
   j.Open('{');
   j.Add("replica", core_.options.replica);
@@ -151,13 +211,13 @@ void Pipeline::AddStatus(JsonText* out) {
   j.Add("database_id", FormatDatabaseId(core_.identity.id));
   j.Add("txid", head.txid);
   j.Add("replicated_txid", ship.shipped.txid);
-  j.Add("lag_transactions", head.txid - std::min(head.txid, ship.shipped.txid));
-  j.Add("lag_ms", oldest == 0 ? 0 : std::max<int64_t>(0, now - oldest));
+  core_.passive ? AddLeadersLag(out) : AddLagLocked(out);
   j.Add("last_acknowledged", TimeOrNull(core_.last_ack_ms));
   j.Add("epoch", ship.epoch);
   j.Add("log_number", ship.next_log_number - 1);
   j.Add("segment_number", ship.shipped.segment_number);
-  j.Add("restorable", ship.restorable);
+  j.Add("restorable", RestorableLocked());
+  j.Add("restorable_proven", TimeOrNull(core_.proven_ms));
   j.Add("snapshot_number", ship.snapshot_number);
   j.Add("snapshot_bytes", ship.snapshot_bytes);
   j.Add("log_bytes_since_snapshot", ship.log_bytes);

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
@@ -46,6 +47,8 @@ class Pipeline {
   // Asks the threads to end, without waiting.
   void RequestStop();
   void Stop();
+  // This process is the one that ships, or nobody can be: what it says of itself is news.
+  bool Leads();
   std::string State();
   void AddStatus(JsonText* out);
 
@@ -56,6 +59,9 @@ class Pipeline {
   void ReportFailure(const char* name, const Status& failure);
   const char* StateLocked() const;
   const Status& ErrorLocked() const;
+  nlohmann::json RestorableLocked() const;
+  void AddLagLocked(JsonText* out);
+  void AddLeadersLag(JsonText* out);
 
   std::unique_ptr<ReplicaClient> client_;
   Core core_;

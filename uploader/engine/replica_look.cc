@@ -51,6 +51,11 @@ Result<bool> ReplicaLook::Exists(const std::string& key) {
   return got.status();
 }
 
+void ReplicaLook::Proven() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->proven_ms = core_->options.clock->WallMs();
+}
+
 // A restored state does not know the number of the newest one; of one that is known a newer one may
 // have taken the place.
 Result<bool> ReplicaLook::HasSnapshot() {
@@ -62,12 +67,14 @@ Result<bool> ReplicaLook::HasSnapshot() {
   }
   if (known != 0) {
     Result<bool> there = Exists(SnapshotManifestKey(known));
+    if (there.ok() && *there) Proven();
     if (!there.ok() || *there) return there;
   }
   Result<uint64_t> newest = NewestSnapshot();
   if (!newest.ok()) return newest.status();
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (*newest != 0 && core_->ship.snapshot_number == known) core_->ship.snapshot_number = *newest;
+  if (*newest != 0) core_->proven_ms = core_->options.clock->WallMs();
   return *newest != 0;
 }
 

@@ -45,6 +45,7 @@ class ReplicaLook {
  private:
   Result<bool> Exists(const std::string& key);
   Result<bool> HasSnapshot();
+  void Proven();
   Result<bool> HasLogObject(uint64_t number);
 
   Core* const core_;

@@ -208,6 +208,7 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   // What the log behind it needs was lost meanwhile.
   if (copy.number <= ship.snapshot_above) return Aborted();
   ship.restorable = true;
+  core_->proven_ms = core_->options.clock->WallMs();
   core_->encoding = true;
   ship.snapshot_number = copy.number;
   ship.snapshot_bytes = copy.bytes;
@@ -219,6 +220,7 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
     core_->board.Dropped();
   }
   core_->SaveIndexLocked();
+  core_->SettleLagLocked();
   core_->board.Shipped(ship.shipped.segment_number, true);
   core_->Log(Level::kInfo, "snapshot complete: " + std::to_string(copy.frame_bytes.size()) +
                                " objects, " + std::to_string(copy.bytes) + " bytes");

@@ -146,6 +146,11 @@ FileId FileIdOf(const std::string& path) {
   return {info.st_dev, info.st_ino};
 }
 
+bool FolderLock::IsHeld(const std::string& folder) {
+  Result<Fd> fd = OpenFile(folder + "/lock", O_RDONLY);
+  return fd.ok() && flock(fd->get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
 FileStamp StampOf(const std::string& database_path) {
   struct stat info {};
   timespec ticked{};

@@ -44,6 +44,8 @@ class FolderLock {
   // killed processes have left in it. `locks` may be null and outlives the lock.
   static Result<FolderLock> Take(const std::string& folder, const std::string& database_path,
                                  LockRegister* locks);
+  // Some process holds it. Looks without taking it for longer than a moment.
+  static bool IsHeld(const std::string& folder);
   FolderLock(FolderLock&&) noexcept = default;
   FolderLock& operator=(FolderLock&&) = delete;
   ~FolderLock();

@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+"""What the status says, in the process and by the tool: fields may be null, never wrong."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_world import BUILD, App, EngineCase  # noqa: E402
+
+SCHEMA = "CREATE TABLE t(id INTEGER PRIMARY KEY, blob)"
+ROW = "INSERT INTO t(blob) VALUES(randomblob(40000))"
+LIVES, UNKNOWN, RETRYING, STOPPED, NOBODY = 0, 3, 5, 6, 7
+
+
+class StatusCase(EngineCase):
+    def outage(self):
+        if os.path.exists(self.replica):
+            os.rename(self.replica, self.replica + ".away")
+        open(self.replica, "w", encoding="utf-8").close()
+
+    def over(self):
+        os.remove(self.replica)
+        if os.path.exists(self.replica + ".away"):
+            os.rename(self.replica + ".away", self.replica)
+
+    def started(self, **env):
+        app = App(self, **env)
+        app.sql(SCHEMA)
+        self.assertTrue(app.sync(), app.stderr())
+        # It is written about once a second.
+        self.wait_for("the status file", lambda: self.ask(LIVES)["state"] == "replicating")
+        return app
+
+    def replica_of(self, app):
+        return app.status()["replicas"][0]
+
+    def wait_for_replica(self, app, what, condition):
+        return self.wait_for(what, lambda: (r := self.replica_of(app)) and condition(r) and r)
+
+    def ask(self, code):
+        """What the tool says, once it ends with this code."""
+        def asked():
+            done = subprocess.run([os.path.join(BUILD, "backstay"), "status", "-json", self.db],
+                                  env=self.env, capture_output=True, text=True, check=False)
+            return done.returncode == code and (json.loads(done.stdout) if done.stdout else done.stderr)
+        return self.wait_for(f"exit status {code}", asked)
+
+
+class LagTest(StatusCase):
+    def test_before_the_first_contact(self):
+        self.outage()
+        app = App(self)
+        app.sql(SCHEMA)
+        for _ in range(5):
+            app.sql(ROW)
+        first = self.wait_for_replica(app, "a lag", lambda r: (r["lag_ms"] or 0) > 500)
+        self.assertIsNone(first["lag_transactions"], first)
+        self.assertIsNone(first["restorable"], first)
+        self.wait_for_replica(app, "a lag that grows", lambda r: r["lag_ms"] > first["lag_ms"] + 500)
+        self.assertGreater(self.ask(RETRYING)["replicas"][0]["lag_ms"], 500)
+        self.over()
+        self.assertTrue(app.sync(), app.stderr())
+        replica = self.wait_for_replica(app, "no lag", lambda r: r["lag_ms"] == 0)
+        self.assertEqual((replica["lag_transactions"], replica["restorable"]), (0, True), replica)
+        self.assertIsNotNone(replica["restorable_proven"])
+
+    def test_with_a_full_outbox(self):
+        app = self.started(BACKSTAY_OUTBOX_LIMIT="100KiB")
+        self.outage()
+        lags = []
+        def full():
+            app.sql(ROW)
+            lags.append(self.replica_of(app)["lag_ms"])
+            return any("outbox is full" in line["msg"] for line in app.lines("WARN"))
+        self.wait_for("a full outbox", full)
+        for _ in range(10):
+            app.sql(ROW)
+            lags.append(self.replica_of(app)["lag_ms"])
+        # The first one may be asked for before the outage is noticed.
+        self.assertEqual(lags, sorted(lags))
+        self.assertIsNone(self.replica_of(app)["lag_transactions"])
+        self.over()
+        self.assertTrue(app.sync(), app.stderr())
+        self.assertEqual((self.replica_of(app)["lag_ms"], self.replica_of(app)["lag_transactions"]), (0, 0))
+
+    def test_in_a_process_that_does_not_ship(self):
+        ships = self.started()
+        other = App(self)
+        self.wait_for_state(other, "passive")
+        self.wait_for_replica(other, "the other's word",
+                              lambda r: r["shipped_by"] == ships.process.pid and r["lag_ms"] == 0)
+        self.outage()
+        other.sql(ROW)
+        self.wait_for_replica(other, "a lag", lambda r: (r["lag_ms"] or 0) > 1500)
+        # It leaves the file to the one that ships.
+        self.assertEqual(self.ask(RETRYING)["pid"], ships.process.pid)
+        other.close()
+        self.assertEqual(self.ask(RETRYING)["pid"], ships.process.pid)
+        self.over()
+
+
+class LifeTest(StatusCase):
+    def edit(self, **members):
+        path = os.path.join(self.state, "status.json")
+        with open(path, encoding="utf-8") as file:
+            status = json.load(file)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({**status, **members}, file)
+
+    def test_what_is_known(self):
+        self.assertIn("neither", self.ask(UNKNOWN))
+        app = self.started()
+        status = self.ask(LIVES)
+        self.assertEqual((status["state"], status["pid"]), ("replicating", app.process.pid))
+        self.assertLess(status["age_ms"], 60000)
+        app.kill()
+        status = self.ask(NOBODY)
+        self.assertEqual((status["state"], status["state_before"]), ("gone", "replicating"))
+        self.assertEqual([status["replicas"][0][name] for name in ("lag_ms", "lag_transactions")], [None, None])
+        app = App(self)
+        self.wait_for("its word", lambda: self.ask(LIVES)["pid"] == app.process.pid)
+        app.close()
+        status = self.ask(NOBODY)
+        self.assertEqual((status["state"], status["replicas"][0]["lag_ms"]), ("ended", 0))
+        os.remove(os.path.join(self.state, "status.json"))
+        self.assertIn("restored", self.ask(UNKNOWN))
+
+    def test_a_number_that_another_process_has_by_now(self):
+        self.started().kill()
+        self.edit(pid=os.getpid())
+        self.assertEqual(self.ask(NOBODY)["state"], "gone")
+
+    def test_a_process_that_has_another_number_here(self):
+        """Of another container: the lock of the folder tells."""
+        self.started().kill()
+        with open(os.path.join(self.state, "lock"), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assertEqual(self.ask(LIVES)["state"], "replicating")
+        self.assertEqual(self.ask(NOBODY)["state"], "gone")
+
+    def test_stopped(self):
+        self.started().close()
+        self.new_disk()
+        app = App(self)
+        app.sql("CREATE TABLE other(x)")
+        self.assertEqual(self.ask(STOPPED)["state"], "error")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
