@@ -68,8 +68,7 @@ Status CaptureLoop::RepairByLocked(bool all, std::unique_lock<std::mutex>* lock)
     std::vector<WalTarget> targets = FreshTargets();
     const bool changed =
         targets.back().at_rest() && before != StampOf(core_->options.settings.path);
-    const bool same =
-        !changed && core_->handover.begun() == begun && PageSizeHoldsLocked();
+    const bool same = !changed && core_->handover.begun() == begun && PageSizeHoldsLocked();
     return same ? targets : std::vector<WalTarget>();
   };
   return core_->capture->Repair(all, fresh,
