@@ -5,6 +5,14 @@
 
 #ifdef BACKSTAY_CATCH2_V3
 #include <catch2/catch_all.hpp>
+#include <string>
+
+// By the names that v2 has for them.
+namespace Catch {
+using Matchers::EndsWith;
+using Matchers::StartsWith;
+inline auto Contains(const std::string& part) { return Matchers::ContainsSubstring(part); }
+}  // namespace Catch
 #else
 #include <catch2/catch.hpp>
 #endif
