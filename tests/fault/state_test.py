@@ -169,7 +169,7 @@ class LostTest(StateCase):
 class ForeignTest(StateCase):
     """The replica stays as it is, to the byte."""
 
-    def assert_refused(self, said="belongs to"):
+    def assert_refused(self, said="belongs to another database"):
         before = self.snapshot_of_replica()
         app = App(self)
         self.work(app)
@@ -220,7 +220,7 @@ class ForeignTest(StateCase):
     def test_file_replaced_beside_its_folder(self):
         self.replaced()
         self.seeded_plain()
-        self.assert_refused()
+        self.assert_refused("the database file was replaced by another one")
         self.assert_refused()
 
     def test_restored_file_replaced_before_its_first_start(self):
@@ -229,7 +229,7 @@ class ForeignTest(StateCase):
         self.tool("restore", self.db)
         os.remove(self.db)
         self.seeded_plain()
-        self.assert_refused()
+        self.assert_refused("the database file was replaced by another one")
 
     def seeded_plain(self):
         subprocess.run(["sqlite3", self.db, "PRAGMA journal_mode=wal", SCHEMA, ROWS.format(30)], check=True,
@@ -239,7 +239,7 @@ class ForeignTest(StateCase):
         self.replaced()
         self.seeded_plain()
         if self.random.random() < 0.5:
-            self.assert_refused()
+            self.assert_refused("the database file was replaced by another one")
         if self.random.random() < 0.3:
             shutil.rmtree(self.state)
         earlier = json.loads(self.tool("restore", "-dry-run", "-json", "-o", "none", self.url).stdout)["txid"]
