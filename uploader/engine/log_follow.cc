@@ -7,7 +7,6 @@
 #include "uploader/engine/log_writer.h"
 #include "uploader/format/checks.h"
 #include "uploader/format/keys.h"
-#include "uploader/format/pack.h"
 #include "uploader/replica/log_plan.h"
 
 namespace backstay {
@@ -32,19 +31,12 @@ Result<bool> LogWriter::NextIsPacked() {
     std::lock_guard<std::mutex> lock(core_->mutex);
     next = core_->ship.next_log_number;
   }
-  ListOptions list;
-  list.prefix = "pack/";
-  list.start_after = PackKey(next - std::min<uint64_t>(next, kMaxPackObjects), 0);
-  Result<std::vector<ObjectInfo>> packs = core_->options.client->List(list);
-  if (!packs.ok()) return packs.status();
-  uint64_t last = 0;
-  for (const ObjectInfo& info : *packs) {
-    if (auto range = ParsePackKey(info.key)) last = std::max(last, range->second);
-  }
+  Result<uint64_t> last = look_.PackedThrough(next);
+  if (!last.ok()) return last.status();
   std::lock_guard<std::mutex> lock(core_->mutex);
   ShipState& ship = core_->ship;
-  if (last > ship.packed_through && last < next) ship.packed_through = last;
-  return last >= next;
+  if (*last > ship.packed_through && *last < next) ship.packed_through = *last;
+  return *last >= next;
 }
 
 // Asked until an object of this process counts: behind one, nobody else packs.

@@ -104,15 +104,22 @@ Result<uint64_t> ReplicaLook::NewestSnapshot() {
 Result<bool> ReplicaLook::HasLogObject(uint64_t number) {
   Result<bool> there = Exists(LogKey(number));
   if (!there.ok() || *there) return there;
+  Result<uint64_t> packed = PackedThrough(number);
+  if (!packed.ok()) return packed.status();
+  return *packed >= number;
+}
+
+Result<uint64_t> ReplicaLook::PackedThrough(uint64_t number) {
   ListOptions list;
   list.prefix = "pack/";
   list.start_after = PackKey(number - std::min<uint64_t>(number, kMaxPackObjects), 0);
   Result<std::vector<ObjectInfo>> packs = core_->options.client->List(list);
   if (!packs.ok()) return packs.status();
-  return std::any_of(packs->begin(), packs->end(), [&](const ObjectInfo& pack) {
-    const auto range = ParsePackKey(pack.key);
-    return range && range->second >= number;
-  });
+  uint64_t last = 0;
+  for (const ObjectInfo& info : *packs) {
+    if (const auto range = ParsePackKey(info.key)) last = std::max(last, range->second);
+  }
+  return last;
 }
 
 Result<MissingObjects> ReplicaLook::FindRest() {

@@ -41,6 +41,9 @@ class ReplicaLook {
   Result<MissingObjects> FindRest();
   // The number of the newest snapshot that is finished and may be used; 0: there is none.
   Result<uint64_t> NewestSnapshot();
+  // The highest number in a pack, of those packs that may hold object `number` or a later one; 0:
+  // there is none of them.
+  Result<uint64_t> PackedThrough(uint64_t number);
 
  private:
   Result<bool> Exists(const std::string& key);
