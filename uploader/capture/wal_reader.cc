@@ -172,14 +172,15 @@ Status WalReader::Read(size_t max, uint32_t last_frame, std::vector<WalFrame>* f
   WalMark mark = mark_;
   WalMark last_commit = last_commit_;
   bool bare = false;
+  Status end;
   for (size_t i = 0; i < want; ++i) {
     const uint8_t* head = buffer_.data() + i * frame_bytes;
     bare = bare || HeadIsBare(head) || IsBare(mark);
     const bool whole = (i + 1) * frame_bytes <= *got && HeadBelongs(head);
     if (!whole || !ChainHolds(head, &mark)) {
-      mark_ = mark;
-      return {Code::kNotFound,
-              path_ + ": frame " + std::to_string(mark_.frame + 1) + " is not in the WAL"};
+      end = {Code::kNotFound,
+             path_ + ": frame " + std::to_string(mark.frame + 1) + " is not in the WAL"};
+      break;
     }
     frames->push_back({mark.frame, LoadBe32(head), LoadBe32(head + 4), head + kFrameHeaderBytes});
     if (frames->back().commit_pages != 0) last_commit = mark;
@@ -188,7 +189,7 @@ Status WalReader::Read(size_t max, uint32_t last_frame, std::vector<WalFrame>* f
   passed_bare_ = passed_bare_ || bare;
   mark_ = mark;
   last_commit_ = last_commit;
-  return Status::Ok();
+  return end;
 }
 
 Status WalReader::Headers(uint32_t first, uint32_t last,

@@ -1,0 +1,82 @@
+// WalEnd: where the committed end of a database is when only its files say so.
+
+#include <unistd.h>
+
+#include <string>
+
+#include "tests/support/catch.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/wal_maker.h"
+#include "uploader/base/file.h"
+#include "uploader/capture/wal_end.h"
+
+namespace backstay {
+namespace {
+
+constexpr uint32_t kPage = 1024;  // bytes
+constexpr uint32_t kRead = 64;    // frames that WalEnd reads at once
+
+class Bench {
+ public:
+  // Behind the file's end there is what a power failure may leave: part of a frame.
+  WalTarget Find(const std::string& wal, size_t cut = 0) {
+    REQUIRE(WriteFileAtomic(path() + "-wal", wal.substr(0, wal.size() - cut), false).ok());
+    return Again();
+  }
+  WalTarget Again() {
+    Result<WalTarget> found = end_.Find();
+    REQUIRE(found.ok());
+    REQUIRE(found->found);
+    return *found;
+  }
+  std::string path() const { return folder_ / "db"; }
+
+ private:
+  TempFolder folder_;
+  WalEnd end_{path()};
+};
+
+}  // namespace
+
+TEST_CASE("the end of a WAL is its last whole commit, however many frames are behind it",
+          "[capture]") {
+  const uint32_t before = GENERATE(0U, 1U, 2U, kRead - 1, kRead, kRead + 1, 3 * kRead);
+  const uint32_t open = GENERATE(0U, 1U, kRead, kRead + 1);
+  Bench bench;
+  WalMaker wal(kPage);
+  for (uint32_t i = 0; i < before; ++i) wal.Frame(1 + i, i + 1 == before ? 7 : 0);
+  for (uint32_t i = 0; i < open; ++i) wal.Frame(2 + i, 0, 'o');
+  const WalTarget found = bench.Find(wal.wal());
+  REQUIRE(found.max_frame == before);
+  REQUIRE(found.at_rest() == (before == 0));
+  if (before == 0) return;
+  REQUIRE(found.pages == 7);
+  REQUIRE(found.salt1 == wal.salt1());
+  REQUIRE(found.salt2 == wal.salt2());
+}
+
+TEST_CASE("the end of a WAL follows what is appended, begun anew, torn and taken away",
+          "[capture]") {
+  Bench bench;
+  WalMaker wal(kPage);
+  wal.Frame(1, 1);
+  REQUIRE(bench.Find(wal.wal()).max_frame == 1);
+  for (uint32_t i = 2; i < 2 * kRead; ++i) {
+    wal.Frame(i, i);
+    const WalTarget found = bench.Find(wal.wal());
+    REQUIRE(found.max_frame == i);
+    REQUIRE(found.pages == i);
+  }
+  REQUIRE(Bench().Find(wal.wal(), 1).max_frame == 2 * kRead - 2);
+  WalMaker next(kPage, 100);
+  next.Frame(3, 9);
+  const WalTarget anew = bench.Find(next.wal() + wal.wal().substr(next.wal().size()));
+  REQUIRE(anew.max_frame == 1);
+  REQUIRE(anew.pages == 9);
+  REQUIRE(anew.salt1 == next.salt1());
+  REQUIRE(unlink((bench.path() + "-wal").c_str()) == 0);
+  REQUIRE(bench.Again().at_rest());
+  REQUIRE(bench.Find(wal.wal()).max_frame == 2 * kRead - 1);
+}
+
+}  // namespace backstay
