@@ -2,8 +2,8 @@
 # Backstay in one minute: an application writes, its disk is lost, the database comes back.
 # usage: examples/quickstart.sh          the replica is a folder
 #        examples/quickstart.sh --s3     the replica is a bucket of a real S3 server (Ceph), started here
-# Installs what is missing (root, or sudo without a password), builds, and leaves nothing behind but the
-# build. BUILD_DIR=… takes a build that is there. Exit status 0: not one byte was lost.
+# Builds with build.sh, which installs what is missing (root, or sudo without a password), and leaves nothing behind
+# but the build. BUILD_DIR=… takes a build that is there. Exit status 0: not one byte was lost.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -17,12 +17,7 @@ fi
 
 if [[ -z ${BUILD_DIR:-} ]]; then
   BUILD_DIR=$top/build
-  "$top/tests/install_packages.sh" build
-  echo "building into $BUILD_DIR …"
-  tests=()
-  [[ -f $BUILD_DIR/CMakeCache.txt ]] || tests=(-DBACKSTAY_TESTS=OFF)
-  cmake -G Ninja -S "$top" -B "$BUILD_DIR" "${tests[@]}" >/dev/null
-  cmake --build "$BUILD_DIR" --target backstay_extension backstay_engine backstay_tool >/dev/null
+  "$top/build.sh" "$BUILD_DIR"
 fi
 read -ra sqlite <<<"${SQLITE3:-sqlite3}"       # tests run both of them under an emulator
 read -ra backstay <<<"${EMULATOR:-}"

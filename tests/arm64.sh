@@ -38,14 +38,8 @@ unpack_sysroot() {
 }
 
 unpack_sysroot
-launcher=()
-command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-cmake -G Ninja -S "$top" -B "$build" -DCMAKE_TOOLCHAIN_FILE="$top/tests/support/arm64.cmake" \
-  -DBACKSTAY_SYSROOT="$sysroot" "${launcher[@]}" >"$build/configure.log" || {
-  cat "$build/configure.log" >&2
-  exit 1
-}
-cmake --build "$build" --target tests_unit backstay_extension backstay_engine backstay_tool
+"$top/build.sh" "$build" tests_unit artefacts -DCMAKE_TOOLCHAIN_FILE="$top/tests/support/arm64.cmake" \
+  -DBACKSTAY_SYSROOT="$sysroot"
 # Emulated programs start others of theirs only through the emulator: unit tests start none.
 ctest --test-dir "$build" -L unit --output-on-failure --no-tests=error -j "$(nproc)"
 BUILD_DIR=$build EMULATOR="qemu-aarch64-static -L $sysroot" \

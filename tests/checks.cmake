@@ -24,6 +24,7 @@ if(BACKSTAY_CLANG_TIDY)
 endif()
 
 backstay_check(exports tests/exports.sh)
+backstay_check(build_script tests/build_test.sh)
 backstay_check(install tests/install_test.sh)
 backstay_check(readme tests/readme_test.sh)
 backstay_check(quickstart_file examples/quickstart.sh)

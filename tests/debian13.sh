@@ -47,6 +47,5 @@ inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root L
 inside bash -euc '
   cd /src
   tests/install_packages.sh build test
-  cmake -G Ninja -S . -B build -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
-  cmake --build build -- -k 0
+  ./build.sh build all
   ctest --test-dir build --output-on-failure --no-tests=error -j "$(nproc)" "$@"' - "$@"

@@ -16,10 +16,8 @@ shift
 build=${BACKSTAY_FUZZ_BUILD:-}
 if [[ -z $build ]]; then
   build=build-fuzz
-  launcher=()
-  command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-  cmake -G Ninja -S . -B $build "${launcher[@]}" -DCMAKE_CXX_COMPILER=clang++ -DBACKSTAY_FUZZ=ON \
-    -DBACKSTAY_SANITIZE=address,undefined >/dev/null && cmake --build $build --target tests_fuzz || exit 1
+  ./build.sh $build tests_fuzz -DCMAKE_CXX_COMPILER=clang++ -DBACKSTAY_FUZZ=ON \
+    -DBACKSTAY_SANITIZE=address,undefined || exit 1
 fi
 
 names=("$@")

@@ -6,15 +6,19 @@ set -euo pipefail
 
 declare -A groups=(
   [build]="g++ cmake ninja-build pkg-config libsqlite3-dev libcurl4-openssl-dev libssl-dev
-    libzstd-dev libxxhash-dev libpugixml-dev nlohmann-json3-dev libexpected-dev libcli11-dev sqlite3
-    python3 ca-certificates"
-  [test]="catch2 ccache curl openssl procps file binutils
+    libzstd-dev libxxhash-dev libpugixml-dev nlohmann-json3-dev libexpected-dev libcli11-dev catch2
+    sqlite3 python3 ca-certificates"
+  [test]="ccache curl openssl procps file binutils e2fsprogs
     php-cli php-fpm php-sqlite3 libjemalloc-dev libmimalloc-dev libgoogle-perftools-dev"
-  [s3]="ceph-mon ceph-osd radosgw"
+  [s3]="ceph-mon ceph-osd radosgw curl"
   [check]="clang libclang-rt-dev clang-format clang-tidy"
   [arm64]="g++-aarch64-linux-gnu qemu-user-static"
 )
 
+command -v dpkg-query >/dev/null || {
+  echo "install_packages.sh: no Debian, so nothing is installed; the packages' names there are: ${groups[*]}" >&2
+  exit 0
+}
 missing=()
 for group in "$@"; do
   if [[ -z ${groups[$group]:-} ]]; then

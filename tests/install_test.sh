@@ -8,13 +8,12 @@ trap 'rm -rf "$scratch"' EXIT
 prefix=$scratch/prefix
 cmake --install "$build" --prefix "$prefix" >"$scratch/install.log"
 
-for file in bin/backstay lib/backstay/backstay.so lib/backstay/libbackstay_engine.so; do
+for file in bin/backstay lib/backstay/{backstay,libbackstay_engine,libbackstay_preload}.so; do
   [[ -f $prefix/$file ]] || {
     echo "not installed: $file" >&2
     exit 1
   }
 done
-[[ ! -e $build/libbackstay_preload.so || -f $prefix/lib/backstay/libbackstay_preload.so ]]
 odd=$(cd "$prefix" && find . -type f | grep -vE '^\./(bin/backstay|lib/backstay/(lib)?backstay[a-z_]*\.so)$' || true)
 [[ -z $odd ]] || {
   echo "installed, but nobody asked for it: $odd" >&2

@@ -53,25 +53,12 @@ finish() {
   exit
 }
 
-# Clones in other folders share what ccache knows.
-export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
-launcher=()
 # Light optimisation is enough where every access is checked, and it compiles sooner.
 checked=(-DCMAKE_BUILD_TYPE=Debug '-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1' -DBACKSTAY_PRECOMPILE=ON)
-configure() {
-  local build=$1
-  shift
-  cmake -G Ninja -S "$top" -B "$build" "${launcher[@]}" "$@" >"$log.configure" 2>&1 || {
-    cat "$log.configure"
-    rm -f "$log.configure"
-    return 1
-  }
-  rm -f "$log.configure"
-}
 
 # Many of its tests wait more than they compute.
 main_suite() {
-  configure build -DCMAKE_BUILD_TYPE=RelWithDebInfo && cmake --build build &&
+  ./build.sh build all -DCMAKE_BUILD_TYPE=RelWithDebInfo &&
     ctest --test-dir build --output-on-failure --no-tests=error -j $(($(nproc) * 2))
 }
 
@@ -81,16 +68,15 @@ sanitizer() {
   shift 2
   for room in "$@"; do targets+=("tests_$room"); done
   labels=$(IFS='|' && echo "$*")
-  configure "$build" "${checked[@]}" -DBACKSTAY_SANITIZE="$flags" && cmake --build "$build" --target "${targets[@]}" &&
+  ./build.sh "$build" "${targets[@]}" "${checked[@]}" -DBACKSTAY_SANITIZE="$flags" &&
     ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
       TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
       ctest --test-dir "$build" -L "^($labels)\$" --output-on-failure --no-tests=error -j "$(nproc)"
 }
 
 fuzz() {
-  configure build-fuzz "${checked[@]}" -DCMAKE_CXX_COMPILER=clang++ -DBACKSTAY_FUZZ=ON \
+  ./build.sh build-fuzz tests_fuzz "${checked[@]}" -DCMAKE_CXX_COMPILER=clang++ -DBACKSTAY_FUZZ=ON \
     -DBACKSTAY_FUZZ_SECONDS=10 -DBACKSTAY_SANITIZE=address,undefined &&
-    cmake --build build-fuzz --target tests_fuzz &&
     ctest --test-dir build-fuzz -L '^fuzz$' --output-on-failure --no-tests=error -j "$(nproc)"
 }
 
@@ -98,7 +84,6 @@ groups=(build test s3 check)
 [[ -n $quick ]] || groups+=(arm64)
 stage packages tests/install_packages.sh "${groups[@]}" || finish
 passed=0  # an installation is no test
-command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 
 stage 'main suite' main_suite || [[ -z $quick ]] || finish
 if [[ -z $quick ]]; then

@@ -15,11 +15,8 @@ case "${1:-}" in
     ;;
 esac
 build=build-$1
-launcher=()
-command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
-cmake -G Ninja -S . -B "$build" "${launcher[@]}" -DCMAKE_BUILD_TYPE=Debug '-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1' \
-  -DBACKSTAY_PRECOMPILE=ON -DBACKSTAY_SANITIZE="$flags" >/dev/null && cmake --build "$build" || exit 1
+./build.sh "$build" all -DCMAKE_BUILD_TYPE=Debug '-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g1' \
+  -DBACKSTAY_PRECOMPILE=ON -DBACKSTAY_SANITIZE="$flags" || exit 1
 ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
   TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
   ctest --test-dir "$build" -R "${2:-.}" --output-on-failure --no-tests=error -j "$(nproc)"
