@@ -48,10 +48,10 @@ std::vector<std::string> Rows(Api sqlite3_api, sqlite3* db, const char* sql, int
   Statement statement(sqlite3_api, db, sql);
   while (statement.Step()) values.push_back(statement.Text(column));
   if (statement.failed()) {
-    Process::Current()->SayOnce(BACKSTAY_ERROR, {},
-                                std::string("the connection that loads the extension refuses ") +
-                                    sql + ": " + sqlite3_errmsg(db) +
-                                    "; it may not be replicated: load again, or before opening");
+    Process::Current()->Say(Repeat::kNever, BACKSTAY_ERROR, {},
+                            std::string("the connection that loads the extension refuses ") + sql +
+                                ": " + sqlite3_errmsg(db) +
+                                "; it may not be replicated: load again, or before opening");
   }
   return values;
 }
@@ -108,8 +108,8 @@ void TellOfOtherVfs(Api sqlite3_api, sqlite3* db) {
   if (IsOurs(vfs) || sqlite3_db_readonly(db, "main") != 0) return;
   if (!process->selection().Selects(path)) return;
   // It may load the extension next, and is adopted then.
-  Process::Current()->SayOnce(
-      BACKSTAY_INFO, path,
+  Process::Current()->Say(
+      Repeat::kWhileItLasts, BACKSTAY_INFO, path,
       std::string("a connection is opened with the VFS \"") + vfs->zName +
           "\", past Backstay, and counts as a program without it unless it loads the extension; "
           "remedy: do so, leave vfs= out of the URI, or use the preload library");

@@ -54,23 +54,27 @@ void HostRelease(void* ctx) {
 void Database::EnsureEngine() noexcept {
   if (db() != nullptr) return;
   std::lock_guard lock(open_mutex_);
-  if (tried_) return;
+  if (tried_) return SayRefusal();
   tried_ = true;
   starved_ = false;
+  refused_ = false;
   try {
     OpenEngine();
   } catch (const std::exception&) {
     starved_ = true;
     error_ = "out of memory";  // needs none
-    process_->SayOnce(BACKSTAY_ERROR, path(),
-                      "out of memory or file descriptors; this database is not replicated until "
-                      "there are some");
+    process_->Say(Repeat::kWhileItLasts, BACKSTAY_ERROR, path(),
+                  "out of memory or file descriptors; this database is not replicated until "
+                  "there are some");
   }
   tried_ = !starved_;
 }
 
 void Database::RetryEngine() noexcept {
-  if (starved_.load(std::memory_order_relaxed)) EnsureEngine();
+  if (starved_.load(std::memory_order_relaxed)) return EnsureEngine();
+  if (!refused_.load(std::memory_order_relaxed)) return;
+  std::lock_guard lock(open_mutex_);
+  SayRefusal();
 }
 
 void Database::OpenEngine() {
@@ -78,13 +82,12 @@ void Database::OpenEngine() {
   if (!lack.empty()) {
     starved_ = true;
     error_ = lack + "; this database is not replicated until there is room (asked at each commit)";
-    return process_->SayOnce(BACKSTAY_WARN, path(), error_);
+    return Refused(BACKSTAY_WARN, error_);
   }
   const BackstayEngine* engine = process_->Engine(&error_);
   if (engine == nullptr) {
     if (error_.empty()) throw std::bad_alloc();
-    process_->SayOnce(BACKSTAY_ERROR, {}, error_ + "; databases are not replicated");
-    return;
+    return Failed(error_);
   }
   auto context = std::make_unique<HostContext>();
   context->process = process_;
@@ -125,6 +128,8 @@ void Database::OpenEngine() {
   static_cast<void>(context.release());
   engine_.store(engine, std::memory_order_release);
   db_.store(opened, std::memory_order_release);
+  error_.clear();
+  if (!refusal_.empty()) process_->Unsay(path(), refusal_);
 }
 
 // The handle, opened by path, reads the file that the application has open.
@@ -136,7 +141,19 @@ bool Database::IsOpen(HostFile* file) const {
 
 void Database::Failed(const std::string& message) {
   error_ = message;
-  process_->SayOnce(BACKSTAY_ERROR, path(), message + "; this database is not replicated");
+  Refused(BACKSTAY_ERROR, message + "; this database is not replicated");
+}
+
+void Database::Refused(int level, std::string line) {
+  refusal_ = std::move(line);
+  refusal_level_ = level;
+  refused_ = true;
+  SayRefusal();
+}
+
+void Database::SayRefusal() noexcept {
+  if (!refused_) return;
+  process_->Say(Repeat::kWhileItLasts, refusal_level_, path(), refusal_);
 }
 
 void Database::CloseEngine() noexcept {
@@ -240,10 +257,10 @@ void Database::JournalMode(const char* mode) noexcept {
 
 void Database::WarnJournalOff() noexcept {
   try {
-    process_->SayOnce(BACKSTAY_WARN, path(),
-                      "the rollback journal is off: commits are replicated, but a crash of the "
-                      "application in the middle of one can lose the local database; remedy: "
-                      "PRAGMA journal_mode=DELETE or WAL");
+    process_->Say(Repeat::kNever, BACKSTAY_WARN, path(),
+                  "the rollback journal is off: commits are replicated, but a crash of the "
+                  "application in the middle of one can lose the local database; remedy: "
+                  "PRAGMA journal_mode=DELETE or WAL");
   } catch (const std::exception&) {
     // A log line is not worth more.
   }
@@ -278,9 +295,10 @@ void Database::WarnUnreadable() noexcept {
     std::string error;
     static_cast<void>(process_->Engine(&error));
     if (process_->selection().broken()) return EnsureEngine();
-    process_->SayOnce(BACKSTAY_WARN, path(),
-                      "the database header is not SQLite's (is the database encrypted?), so that "
-                      "only WAL mode can be replicated; remedy: PRAGMA journal_mode=WAL");
+    std::lock_guard lock(open_mutex_);
+    Refused(BACKSTAY_WARN,
+            "the database header is not SQLite's (is the database encrypted?), so that "
+            "only WAL mode can be replicated; remedy: PRAGMA journal_mode=WAL");
   } catch (const std::exception&) {
     // The status says it too.
   }

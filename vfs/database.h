@@ -52,7 +52,7 @@ class Database {
 
   // Asks the engine to replicate, once. REQUIRES: none of our mutexes is held.
   void EnsureEngine() noexcept;
-  // Again, if memory or file descriptors ran out then.
+  // Again, if memory or file descriptors ran out then. Otherwise says again why it refused.
   void RetryEngine() noexcept;
   // The last connection goes: hands the database back. Later calls do nothing.
   void CloseEngine() noexcept;
@@ -109,7 +109,9 @@ class Database {
 
   void OpenEngine();
   bool IsOpen(HostFile* file) const;
+  void Refused(int level, std::string line);
   void Failed(const std::string& message);
+  void SayRefusal() noexcept;
   void WarnJournalOff() noexcept;
   BackstayDb* db() const noexcept { return db_.load(std::memory_order_acquire); }
 
@@ -126,6 +128,9 @@ class Database {
   std::mutex open_mutex_;
   bool tried_ = false;  // guarded by open_mutex_
   std::string error_;   // guarded by open_mutex_
+  // What the log says of it, at which level; guarded by open_mutex_, and empty while replicated.
+  std::string refusal_;
+  int refusal_level_ = 0;
 
   // Positions are read and told under this mutex, so that the engine never sees one go back.
   std::mutex note_mutex_;
@@ -139,6 +144,7 @@ class Database {
   MappedIndex* indexes_ = nullptr;  // guarded by index_mutex_; one per connection, the newest first
 
   std::atomic<bool> starved_ = false;  // the engine is to be asked again; written under open_mutex_
+  std::atomic<bool> refused_ = false;  // refusal_ is set; written under open_mutex_
   std::atomic<int> wals_ = 0;
   std::atomic<bool> unreadable_ = false;
   std::atomic<bool> journal_off_ = false;

@@ -117,7 +117,7 @@ int Init(sqlite3* db, char** pzErrMsg, Api sqlite3_api) {
                                 sqlite3_libversion());
     return SQLITE_ERROR;
   }
-  Process::Start(SelectionFromEnvironment(/*every_database=*/true), OwnFolder());
+  Process::Start(SelectionFromEnvironment(/*preloaded=*/false), OwnFolder());
   const SqliteCopy* copy = nullptr;
   int rc = RegisterVfs(sqlite3_api, &copy);
   if (rc == SQLITE_OK) rc = RegisterFunctions(db, sqlite3_api);

@@ -46,7 +46,7 @@ constexpr const char* kOldGlibc = "GLIBC_2.17";
 
 // What is read before the program can change its environment or its folder. Leaked on purpose.
 struct Startup {
-  SelectionOptions selection = SelectionFromEnvironment(/*every_database=*/false);
+  SelectionOptions selection = SelectionFromEnvironment(/*preloaded=*/true);
   std::string folder = OwnFolder();
 };
 
@@ -91,6 +91,7 @@ void HookAll(const FoundVfses& found) {
     Process::Start(TheStartup().selection, TheStartup().folder);
     HookVfs(vfs, copy);
   }
+  if (!found.all) TellOfTooManyVfses();
 }
 
 // ---- When to look -----------------------------------------------------------------------------

@@ -6,16 +6,12 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <ctime>
 #include <exception>
 
-#include "vfs/json_line.h"
 #include "vfs/quiet_checks.h"
 
 namespace backstay {
 namespace {
-
-constexpr size_t kSaidLimit = 1000;
 
 std::atomic<Process*> current = nullptr;
 std::atomic<bool> exit_handler = false;  // inherited by children, as the handler itself is
@@ -27,27 +23,8 @@ void DrainAtExit() {
   if (engine != nullptr) engine->drain();
 }
 
-std::string Now() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  tm utc;
-  gmtime_r(&now.tv_sec, &utc);
-  char text[64];
-  const size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-  snprintf(text + n, sizeof text - n, ".%03ldZ", now.tv_nsec / 1000000);
-  return text;
-}
-
-// The engine's log line, for when there is no engine.
-void WriteStderr(int level, std::string_view path, std::string_view message) {
-  static const char* const kNames[] = {"DEBUG", "INFO", "WARN", "ERROR"};
-  const std::string text = JsonLine({{"time", Now()},
-                                     {"level", kNames[level]},
-                                     {"logger", "backstay"},
-                                     {"msg", message},
-                                     {"db", path}}) +
-                           "\n";
-  if (write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nowhere left to say it
+std::string Line(std::string_view path, std::string_view message) {
+  return std::string(path) + '\n' + std::string(message);
 }
 
 }  // namespace
@@ -105,9 +82,9 @@ Database* Process::Attach(DatabaseOptions options) {
       return it->second;
     }
   }
-  SayOnce(BACKSTAY_WARN, path,
-          "a second copy of SQLite, or a new file under the same name, was opened while the "
-          "database is in use; this connection is not replicated; close all connections first");
+  Say(Repeat::kWhileItLasts, BACKSTAY_WARN, path,
+      "a second copy of SQLite, or a new file under the same name, was opened while the "
+      "database is in use; this connection is not replicated; close all connections first");
   return nullptr;
 }
 
@@ -142,23 +119,52 @@ void Process::Release(Database* database) noexcept {
   if (--database->users_ == 0) delete database;
 }
 
-void Process::SayOnce(int level, std::string_view path, std::string_view message) noexcept {
+void Process::WriteLine(int level, std::string_view path, std::string_view message) {
+  const BackstayEngine* engine = loader_.loaded();
+  if (engine == nullptr) return own_log_.Write(level, path, message);
+  const std::string database(path);
+  const std::string text(message);
+  engine->log(level, path.empty() ? nullptr : database.c_str(), text.c_str());
+}
+
+void Process::Say(Repeat repeat, int level, std::string_view path,
+                  std::string_view message) noexcept {
   try {
-    const std::string database(path);
-    const std::string text(message);
-    const std::string both = database + '\n' + text;
+    const std::string line = Line(path, message);
     std::lock_guard lock(said_mutex_);
-    if (said_.size() >= kSaidLimit || said_.count(both) != 0) return;
-    const BackstayEngine* engine = loader_.loaded();
-    if (engine != nullptr) {
-      engine->log(level, path.empty() ? nullptr : database.c_str(), text.c_str());
-    } else {
-      WriteStderr(level, path, message);
-    }
+    if (!said_.Due(line, repeat)) return;
+    WriteLine(level, path, message);
     // Behind it: what could not be said is said the next time.
-    said_.insert(both);
+    said_.Told(line);
   } catch (const std::exception&) {
     // A log line is not worth more.
+  }
+}
+
+void Process::Unsay(std::string_view path, std::string_view message) noexcept {
+  try {
+    const std::string line = Line(path, message);
+    std::lock_guard lock(said_mutex_);
+    said_.Forget(line);
+  } catch (const std::exception&) {
+    // It is said again an hour later at the most.
+  }
+}
+
+// Whichever database it is: the state of the process is what is told.
+void Process::OpenedUnselected(const char* path) noexcept {
+  if (selected_.load()) return;
+  try {
+    const std::string line = "selection";
+    std::lock_guard lock(said_mutex_);
+    if (!said_.Due(line, Repeat::kWhileItLasts)) return;
+    const std::string why = selection_->WhyNothing();
+    if (!why.empty()) {
+      WriteLine(BACKSTAY_WARN, path, "no database of this process is replicated: " + why);
+    }
+    said_.Told(line);
+  } catch (const std::exception&) {
+    // The next one is told.
   }
 }
 

@@ -8,14 +8,16 @@
 #ifndef BACKSTAY_VFS_PROCESS_H_
 #define BACKSTAY_VFS_PROCESS_H_
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 
 #include "vfs/database.h"
 #include "vfs/engine_loader.h"
+#include "vfs/own_log.h"
+#include "vfs/said.h"
 #include "vfs/selection.h"
 
 namespace backstay {
@@ -43,20 +45,30 @@ class Process {
   void Retain(Database* database) noexcept;
   void Release(Database* database) noexcept;
 
-  // One log line, through the engine if it is there, else to stderr. The same text is said once.
-  void SayOnce(int level, std::string_view path, std::string_view message) noexcept;
+  // One log line, through the engine if it is there. The same text is said once, or, while the
+  // application runs into it, again at the pace of Said.
+  void Say(Repeat repeat, int level, std::string_view path, std::string_view message) noexcept;
+  // What was said of the database lasts no longer.
+  void Unsay(std::string_view path, std::string_view message) noexcept;
+  // An application opened a database that is selected, or one that is not. A process of which none
+  // is selected, and none could be by what is there, is told so.
+  void OpenedSelected() noexcept { selected_ = true; }
+  void OpenedUnselected(const char* path) noexcept;
 
  private:
   Process(std::shared_ptr<const Selection> selection, std::string folder)
-      : selection_(std::move(selection)), loader_(std::move(folder)) {}
+      : selection_(std::move(selection)), own_log_(selection_->log()), loader_(std::move(folder)) {}
   static void AfterForkInChild() noexcept;
+  void WriteLine(int level, std::string_view path, std::string_view message);
 
   const std::shared_ptr<const Selection> selection_;
+  const OwnLog own_log_;
   EngineLoader loader_;
+  std::atomic<bool> selected_ = false;  // a database that was opened
   std::mutex mutex_;
   std::map<std::string, Database*> databases_;  // by path; guarded by mutex_
   std::mutex said_mutex_;
-  std::set<std::string> said_;  // guarded by said_mutex_
+  Said said_;  // guarded by said_mutex_
 };
 
 }  // namespace backstay

@@ -1,15 +1,15 @@
 #include "vfs/selection.h"
 
 #include <fnmatch.h>
+#include <glob.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "vfs/config_file.h"
 #include "vfs/environment.h"
 
 namespace backstay {
@@ -58,119 +58,84 @@ bool Matches(const std::string& pattern, const std::string& path) {
          fnmatch(ResolveFolder(pattern).c_str(), path.c_str(), FNM_PATHNAME) == 0;
 }
 
-// Takes dbs[].path. No tree is built: see json_line.h.
-class PathReader : public nlohmann::json_sax<nlohmann::json> {
- public:
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t& value) override {
-    if (depth_ == kDatabase && in_dbs_ && key_ == "path") paths.push_back(value);
-    return true;
-  }
-  bool binary(binary_t&) override { return true; }
-  bool start_object(size_t) override {
-    if (depth_ == 0) is_object = true;
-    ++depth_;
-    databases += depth_ == kDatabase && in_dbs_;
-    return true;
-  }
-  bool key(string_t& value) override {
-    if (depth_ == 1) in_dbs_ = value == "dbs";
-    key_ = std::move(value);
-    return true;
-  }
-  bool end_object() override { return --depth_, true; }
-  bool start_array(size_t) override { return ++depth_, true; }
-  bool end_array() override { return --depth_, true; }
-  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
-    return false;
-  }
-
-  bool is_object = false;
-  size_t databases = 0;
-  std::vector<std::string> paths;
-
- private:
-  static constexpr int kDatabase = 3;  // an object in the array in the outermost object
-
-  int depth_ = 0;
-  bool in_dbs_ = false;
-  std::string key_;
-};
-
-// As the engine expands it: ${NAME} is the variable, $${ is "${". False: the engine says why not.
-bool Expand(const std::string& text, std::string* out) {
-  size_t from = 0;
-  for (size_t at = text.find("${"); at != std::string::npos; at = text.find("${", from)) {
-    out->append(text, from, at - from);
-    if (at > from && out->back() == '$') {
-      *out += '{';
-      from = at + 2;
-      continue;
-    }
-    const size_t end = text.find('}', at);
-    if (end == std::string::npos) return false;
-    const char* value = Environment::AtStart().Get(text.substr(at + 2, end - at - 2));
-    if (value == nullptr) return false;
-    *out += value;
-    from = end + 1;
-  }
-  out->append(text, from);
-  return true;
+// Something that the pattern names is there.
+bool NamesSomething(const std::string& pattern) {
+  if (access(pattern.c_str(), F_OK) == 0) return true;
+  if (!IsGlob(pattern)) return false;
+  glob_t found{};
+  const bool any = glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0;
+  globfree(&found);
+  return any;
 }
 
-// False: what is wrong in it is the engine's to report.
-bool ReadPaths(std::ifstream* file, std::vector<std::string>* paths) {
-  PathReader json;
-  try {
-    if (!nlohmann::json::sax_parse(*file, &json)) return false;
-  } catch (const std::ios_base::failure&) {
-    return false;  // a folder, say
+const char* UnsetReason(const SelectionOptions& options) {
+  if (!options.preloaded) {
+    return "no replica is set; remedy: BACKSTAY_REPLICA_URL, or a JSON file (BACKSTAY_CONFIG)";
   }
-  for (const std::string& path : json.paths) {
-    std::string expanded;
-    if (!Expand(path, &expanded)) return false;
-    paths->push_back(Absolute(expanded));
+  if (options.replica_set) {
+    return "BACKSTAY_REPLICA_URL alone selects none for the preload library; remedy: set "
+           "BACKSTAY_DB to the database's path, or a glob";
   }
-  return json.is_object && json.paths.size() == json.databases;
+  return "no setting selects one; remedy: BACKSTAY_DB and BACKSTAY_REPLICA_URL, or a JSON file "
+         "(BACKSTAY_CONFIG)";
 }
 
 }  // namespace
 
-SelectionOptions SelectionFromEnvironment(bool every_database) {
+SelectionOptions SelectionFromEnvironment(bool preloaded) {
   SelectionOptions options;
+  options.preloaded = preloaded;
   options.pattern = Absolute(Variable("BACKSTAY_DB"));
-  options.every_database =
-      every_database && options.pattern.empty() && !Variable("BACKSTAY_REPLICA_URL").empty();
+  options.replica_set = !Variable("BACKSTAY_REPLICA_URL").empty();
   options.config = Absolute(Variable("BACKSTAY_CONFIG"));
   options.config_required = !options.config.empty();
   if (options.config.empty()) options.config = kDefaultConfig;
+  options.log.level = Variable("BACKSTAY_LOG_LEVEL");
+  options.log.type = Variable("BACKSTAY_LOG_FORMAT");
+  options.log.file = Variable("BACKSTAY_LOG_FILE");
   return options;
 }
 
-Selection::Selection(const SelectionOptions& options) : every_database_(options.every_database) {
-  if (!options.pattern.empty()) patterns_.push_back(options.pattern);
+Selection::Selection(const SelectionOptions& options)
+    : log_(options.log),
+      every_database_(!options.preloaded && options.pattern.empty() && options.replica_set),
+      unset_reason_(UnsetReason(options)) {
+  if (!options.pattern.empty()) patterns_.push_back({options.pattern, "BACKSTAY_DB"});
   if (!options.config.empty()) ReadConfig(options);
 }
 
 void Selection::ReadConfig(const SelectionOptions& options) {
-  std::ifstream file(options.config);
-  if (!file) {
-    broken_ = options.config_required || access(options.config.c_str(), F_OK) == 0;
+  if (access(options.config.c_str(), F_OK) != 0) {
+    broken_ = options.config_required;
     return;
   }
-  broken_ = !ReadPaths(&file, &patterns_);
+  ConfigFile file;
+  broken_ = !file.Read(options.config);
+  for (std::string& path : file.paths) patterns_.push_back({Absolute(path), "dbs[].path"});
+  if (log_.level.empty()) log_.level = file.log.level;
+  if (log_.type.empty()) log_.type = file.log.type;
+  if (log_.file.empty()) log_.file = file.log.file;
 }
 
 bool Selection::Selects(const std::string& path) const {
   if (every_database_ || broken_) return true;
-  for (const std::string& pattern : patterns_) {
-    if (Matches(pattern, path)) return true;
+  for (const Pattern& pattern : patterns_) {
+    if (Matches(pattern.path, path)) return true;
   }
   return false;
+}
+
+std::string Selection::WhyNothing() const {
+  if (every_database_ || broken_) return {};
+  if (patterns_.empty()) return unset_reason_;
+  std::string why;
+  for (const Pattern& pattern : patterns_) {
+    if (NamesSomething(pattern.path)) return {};
+    if (!why.empty()) why += ", ";
+    why.append(pattern.setting).append(" names ").append(pattern.path);
+  }
+  return why +
+         ", where no file is; remedy: name the database there, by its absolute path or a glob";
 }
 
 }  // namespace backstay

@@ -10,19 +10,23 @@
 #include <string>
 #include <vector>
 
+#include "vfs/own_log.h"
+
 namespace backstay {
 
 struct SelectionOptions {
   std::string pattern;           // path or glob; relative to the working folder
-  bool every_database = false;   // a replica is set and no pattern: all databases
+  bool preloaded = false;        // by the preload library, not as an extension
+  bool replica_set = false;      // a replica for every database that is selected
   std::string config;            // JSON file; empty: none
   bool config_required = false;  // the file was named, so that its absence is an error
+  OwnLogOptions log;             // comes before the JSON file's
 };
 
 // BACKSTAY_DB, BACKSTAY_REPLICA_URL, BACKSTAY_CONFIG, /etc/backstay.json. Without BACKSTAY_DB the
-// replica URL stands for every database only if `every_database`: a preloaded library also sees the
+// replica URL stands for every database unless the shim was preloaded: then it also sees the
 // private databases of runtimes and tools.
-SelectionOptions SelectionFromEnvironment(bool every_database);
+SelectionOptions SelectionFromEnvironment(bool preloaded);
 
 class Selection {
  public:
@@ -30,14 +34,24 @@ class Selection {
 
   // `path`: absolute path of a main database that exists.
   bool Selects(const std::string& path) const;
+  // Why no file that is there now would be selected, and what to do; empty if one would be.
+  std::string WhyNothing() const;
   // The JSON file is unreadable or no valid JSON.
   bool broken() const { return broken_; }
+  const OwnLogOptions& log() const { return log_; }
 
  private:
+  struct Pattern {
+    std::string path;     // absolute
+    const char* setting;  // that gave it
+  };
+
   void ReadConfig(const SelectionOptions& options);
 
-  std::vector<std::string> patterns_;  // absolute
-  bool every_database_ = false;
+  OwnLogOptions log_;
+  const bool every_database_;
+  const char* const unset_reason_;
+  std::vector<Pattern> patterns_;
   bool broken_ = false;
 };
 

@@ -9,17 +9,20 @@
 namespace backstay {
 namespace {
 
-// What changes nothing is left alone, and so is what cannot be read safely; that is told.
+// What changes nothing, or nothing that lasts, is left alone.
+bool Lasts(int flags) {
+  return (flags & (SQLITE_OPEN_READONLY | SQLITE_OPEN_MEMORY | SQLITE_OPEN_DELETEONCLOSE)) == 0;
+}
+
+// So is what cannot be read safely; that is told.
 bool Excluded(Process* process, const char* zName, int flags, const UriParameters& parameters) {
-  if ((flags & (SQLITE_OPEN_READONLY | SQLITE_OPEN_MEMORY | SQLITE_OPEN_DELETEONCLOSE)) != 0) {
-    return true;
-  }
+  if (!Lasts(flags)) return true;
   for (const char* key : {"immutable", "nolock"}) {
     if (!IsTrue(parameters, key)) continue;
-    process->SayOnce(BACKSTAY_WARN, zName,
-                     std::string("a connection is not replicated: it was opened with ") + key +
-                         "=1, without the locks that tell when the file may be read; remedy: open "
-                         "it without");
+    process->Say(Repeat::kWhileItLasts, BACKSTAY_WARN, zName,
+                 std::string("a connection is not replicated: it was opened with ") + key +
+                     "=1, without the locks that tell when the file may be read; remedy: open "
+                     "it without");
     return true;
   }
   return false;
@@ -32,7 +35,10 @@ void OpenedMain(Process* process, const InnerVfs& inner, const char* zName, sqli
   const int all = flags | (out & SQLITE_OPEN_READONLY);
   const bool selected =
       FindParameter(parameters, "replica") != nullptr || process->selection().Selects(zName);
-  if (!selected || IsShimmed(file) || Excluded(process, zName, all, parameters)) return;
+  if (selected) process->OpenedSelected();
+  if (IsShimmed(file)) return;
+  if (!selected && Lasts(all)) process->OpenedUnselected(zName);
+  if (!selected || Excluded(process, zName, all, parameters)) return;
   struct stat info;
   // The file that was opened, not one that has its name by now.
   if (stat(zName, &info) != 0 || HasMoved(file, file->pMethods)) return;
@@ -73,7 +79,8 @@ void ShimOpened(const InnerVfs& inner, const char* zName, sqlite3_file* file, in
       OpenedWal(process, inner, zName, file);
     }
   } catch (const std::exception&) {
-    process->SayOnce(BACKSTAY_ERROR, {}, "out of memory; a connection is not replicated");
+    process->Say(Repeat::kWhileItLasts, BACKSTAY_ERROR, {},
+                 "out of memory; a connection is not replicated");
   }
 }
 

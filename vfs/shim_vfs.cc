@@ -43,8 +43,6 @@ int OpenThrough(const InnerVfs& inner, const char* zName, sqlite3_file* pFile, i
 
 // ---- Hooked objects ---------------------------------------------------------------------------
 
-constexpr size_t kMaxHooks = 64;
-
 // Entries are added under the mutex and then constant, but for an object whose module could not be
 // pinned, was unloaded and is loaded again at the same address. Readers go without it, up to the
 // published count.
@@ -200,6 +198,14 @@ InnerVfs Unhooked(sqlite3_vfs* vfs, const SqliteCopy* copy) noexcept {
   return {vfs, vfs->xOpen, vfs->xDelete, copy};
 }
 
+void TellOfTooManyVfses() noexcept {
+  Process* process = Process::Current();
+  if (process == nullptr) return;
+  process->Say(Repeat::kWhileItLasts, BACKSTAY_WARN, {},
+               "this process holds too many copies of SQLite: what those beyond the first 64 open "
+               "is not replicated");
+}
+
 void HookVfs(sqlite3_vfs* vfs, const SqliteCopy* copy) {
   Hooks& hooks = TheHooks();
   std::lock_guard lock(hooks.mutex);
@@ -207,7 +213,7 @@ void HookVfs(sqlite3_vfs* vfs, const SqliteCopy* copy) {
   const size_t count = hooks.count.load();
   size_t slot = 0;
   while (slot < count && hooks.entries[slot].vfs != vfs) slot++;
-  if (slot == kMaxHooks) return;
+  if (slot == kMaxHooks) return TellOfTooManyVfses();
   PinVfs(vfs);
   hooks.entries[slot] = {vfs, vfs->xOpen, vfs->xDelete, copy};
   if (slot == count) hooks.count.store(count + 1, std::memory_order_release);

@@ -13,6 +13,8 @@
 
 #include <sqlite3.h>
 
+#include <cstddef>
+
 #include "vfs/host_file.h"
 #include "vfs/sqlite_copy.h"
 
@@ -20,9 +22,15 @@ namespace backstay {
 
 constexpr const char* kVfsName = "backstay";
 
-// Replaces xOpen and xDelete in the object. Does nothing when they are ours, or when more VFS
-// objects were hooked than a process can sensibly have. REQUIRES: Process::Start().
+// Objects that can be hooked in a process: at least 64 copies of SQLite have no more.
+constexpr size_t kMaxHooks = 256;
+
+// Replaces xOpen and xDelete in the object. Does nothing when they are ours; says so when
+// kMaxHooks are hooked already. REQUIRES: Process::Start().
 void HookVfs(sqlite3_vfs* vfs, const SqliteCopy* copy);
+
+// Says that there are more than can be hooked. REQUIRES: Process::Start().
+void TellOfTooManyVfses() noexcept;
 
 // True if HookVfs() has done this object.
 bool IsHooked(const sqlite3_vfs* vfs) noexcept;

@@ -94,7 +94,11 @@ int ScanModule(dl_phdr_info* info, size_t, void* data) {
   bool plain = false, exclusive = false;
   module.EachWritablePlace(sizeof(sqlite3_vfs), [&](uintptr_t place) {
     auto* vfs = reinterpret_cast<sqlite3_vfs*>(place);
-    if (found->count == found->objects.size() || !IsUnixVfs(module, vfs)) return;
+    if (!IsUnixVfs(module, vfs)) return;
+    if (found->count == found->objects.size()) {
+      found->all = false;
+      return;
+    }
     plain = plain || std::strcmp(vfs->zName, "unix") == 0;
     exclusive = exclusive || std::strcmp(vfs->zName, "unix-excl") == 0;
     found->objects[found->count++] = vfs;

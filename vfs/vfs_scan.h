@@ -13,11 +13,14 @@
 #include <array>
 #include <cstddef>
 
+#include "vfs/shim_vfs.h"
+
 namespace backstay {
 
 struct FoundVfses {
-  std::array<sqlite3_vfs*, 64> objects;
+  std::array<sqlite3_vfs*, kMaxHooks> objects;
   size_t count = 0;
+  bool all = true;  // there are no more
 };
 
 // The unix VFS objects of all modules that are loaded now. A module counts only if it has "unix"

@@ -14,13 +14,15 @@ foreach(target vfs_static_host vfs_static_plugin)
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 endforeach()
-add_dependencies(backstay_recording vfs_static_host vfs_static_plugin)
+add_library(shifted_clock MODULE ${PROJECT_SOURCE_DIR}/tests/support/shifted_clock.cc)
+set_target_properties(shifted_clock PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+add_dependencies(backstay_recording vfs_static_host vfs_static_plugin shifted_clock)
 
 # A sanitized library needs its runtime before it in a program that is not sanitized: the preloaded one is
 # called by the runtime before that is ready.
 set(tests vfs_capture vfs_adoption vfs_process vfs_rollback)
 if(NOT BACKSTAY_SANITIZE)
-  list(APPEND tests vfs_preload)
+  list(APPEND tests vfs_preload vfs_told)
 endif()
 foreach(name ${tests})
   backstay_script(${name} 600 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py)

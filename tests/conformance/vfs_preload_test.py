@@ -28,10 +28,11 @@ class PreloadCase(ShimCase):
         self.env["BACKSTAY_DB"] = self.db
         self.env["LD_PRELOAD"] = PRELOAD
 
-    def run_program(self, *command, stdin=None):
+    def run_program(self, *command, stdin=None, said=""):
         child = subprocess.run(command, env=self.env, cwd=self.folder, input=stdin, text=True,
                                capture_output=True, timeout=60)
-        self.assertEqual((child.returncode, child.stderr), (0, ""), child.stdout)
+        self.assertEqual(child.returncode, 0, child.stdout + child.stderr)
+        self.assertRegex(child.stderr, f"^{said}$")
         self.stdout = child.stdout
         return self.calls()
 
@@ -139,21 +140,21 @@ class Bystanders(PreloadCase):
         self.assertNotIn("libbackstay_engine", self.stdout)
         self.assertEqual(self.calls(), [])
 
-    def bystander(self):
+    def bystander(self, said):
         self.run_program(sys.executable, "-c", WRITE + """
 assert "libbackstay_engine" not in open("/proc/self/maps").read()
 assert os.listdir("/proc/self/task") == [str(os.getpid())]
 assert c.execute("PRAGMA backstay_status").fetchall() == []
-""", self.db)
+""", self.db, said=f"[^\n]*{said}[^\n]*\n")
         self.assertEqual(self.calls(), [])
 
     def test_a_database_that_nothing_selects(self):
         self.env["BACKSTAY_DB"] = "/other.db"
-        self.bystander()
+        self.bystander("BACKSTAY_DB names /other.db")
 
     def test_a_replica_alone_selects_nothing(self):
         del self.env["BACKSTAY_DB"]
-        self.bystander()
+        self.bystander("BACKSTAY_REPLICA_URL alone")
 
     def test_without_the_engine_file(self):
         alone = os.path.join(self.folder, "alone")

@@ -190,7 +190,7 @@ TEST_CASE("Selection by pattern") {
   std::ofstream(db) << "x";
   CHECK_FALSE(Selects({}, db));
   SelectionOptions every;
-  every.every_database = true;
+  every.replica_set = true;
   CHECK(Selects(every, db));
   CHECK(Selects(Pattern(db), db));
   CHECK(Selects(Pattern(folder / "./a.db"), db));

@@ -1,0 +1,134 @@
+#include "vfs/config_file.h"
+
+#include <cctype>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "vfs/environment.h"
+
+namespace backstay {
+namespace {
+
+class Reader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t& value) override {
+    if (depth_ == kDatabase && part_ == "dbs" && key_ == "path") paths.push_back(value);
+    if (depth_ == kLogging && part_ == "logging") {
+      if (key_ == "level") log.level = value;
+      if (key_ == "type") log.type = value;
+      if (key_ == "file") log.file = value;
+    }
+    return true;
+  }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(size_t) override {
+    if (depth_ == 0) is_object = true;
+    ++depth_;
+    databases += depth_ == kDatabase && part_ == "dbs";
+    return true;
+  }
+  bool key(string_t& value) override {
+    if (depth_ == 1) part_ = value;
+    key_ = std::move(value);
+    return true;
+  }
+  bool end_object() override { return --depth_, true; }
+  bool start_array(size_t) override { return ++depth_, true; }
+  bool end_array() override { return --depth_, true; }
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
+    return false;
+  }
+
+  bool is_object = false;
+  size_t databases = 0;
+  std::vector<std::string> paths;
+  OwnLogOptions log;
+
+ private:
+  static constexpr int kDatabase = 3;  // an object in the array in the outermost object
+  static constexpr int kLogging = 2;   // in an object in the outermost object
+
+  int depth_ = 0;
+  std::string part_;
+  std::string key_;
+};
+
+bool StartsName(char c) { return c == '_' || std::isalpha(static_cast<unsigned char>(c)) != 0; }
+bool IsInName(char c) { return StartsName(c) || (c >= '0' && c <= '9'); }
+
+// The name behind the '$' at `at`, and *end behind it. False: a brace is open.
+bool ReadName(const std::string& text, size_t at, std::string* name, size_t* end) {
+  if (text[at + 1] == '{') {
+    const size_t brace = text.find('}', at);
+    if (brace == std::string::npos) return false;
+    *name = text.substr(at + 2, brace - at - 2);
+    *end = brace + 1;
+    return true;
+  }
+  *end = at + 1;
+  while (*end < text.size() && IsInName(text[*end])) ++*end;
+  *name = text.substr(at + 1, *end - at - 1);
+  return true;
+}
+
+// As the engine expands it: $NAME and ${NAME} are variables, "$$" before one is a "$". False: the
+// engine says why not.
+bool Expand(const std::string& text, std::string* out) {
+  const auto refers = [&](size_t at) {
+    return at < text.size() && (text[at] == '{' || StartsName(text[at]));
+  };
+  for (size_t at = 0; at < text.size();) {
+    if (text[at] == '$' && at + 1 < text.size() && text[at + 1] == '$' && refers(at + 2)) {
+      *out += '$';
+      at += 2;
+      *out += text[at++];
+      continue;
+    }
+    if (text[at] != '$' || !refers(at + 1)) {
+      *out += text[at++];
+      continue;
+    }
+    std::string name;
+    if (!ReadName(text, at, &name, &at)) return false;
+    const char* value = Environment::AtStart().Get(name);
+    if (value == nullptr) return false;
+    *out += value;
+  }
+  return true;
+}
+
+bool ExpandInPlace(std::string* text) {
+  std::string expanded;
+  if (!Expand(*text, &expanded)) return false;
+  *text = std::move(expanded);
+  return true;
+}
+
+}  // namespace
+
+bool ConfigFile::Read(const std::string& name) {
+  std::ifstream file(name);
+  Reader json;
+  try {
+    if (!file || !nlohmann::json::sax_parse(file, &json)) return false;
+  } catch (const std::ios_base::failure&) {
+    return false;  // a folder, say
+  }
+  for (std::string& path : json.paths) {
+    if (!ExpandInPlace(&path)) return false;
+  }
+  for (std::string* text : {&json.log.level, &json.log.type, &json.log.file}) {
+    if (!ExpandInPlace(text)) return false;
+  }
+  paths = std::move(json.paths);
+  log = std::move(json.log);
+  return json.is_object && paths.size() == json.databases;
+}
+
+}  // namespace backstay
