@@ -1,8 +1,9 @@
 // Said: what this process was told by the shim, and when it is due again.
 //
 // What lasts is said at once, again after 5 minutes and then every hour, for as long as the
-// application runs into it. Other lines are said once. Owned by Process, which holds a mutex around it. Bounded: beyond 1000 lines the one
-// that was met longest ago is forgotten. May throw std::bad_alloc; then nothing has changed.
+// application runs into it. Other lines are said once. Owned by Process, which holds a mutex around
+// it. Bounded: beyond 1000 lines the one that was met longest ago is forgotten. May throw
+// std::bad_alloc; then nothing has changed.
 
 #ifndef BACKSTAY_VFS_SAID_H_
 #define BACKSTAY_VFS_SAID_H_
