@@ -1,5 +1,7 @@
 // The outbox: what a later life reads of it, after every kind of end.
 
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -152,6 +154,57 @@ TEST_CASE("compaction keeps what waits and drops the rest", "[outbox]") {
   REQUIRE(outbox.Compact().ok());
   REQUIRE(outbox.file_bytes() == 0);
   CheckPending(outbox, {});
+}
+
+// A hole would make a later life take what came behind it for all there was.
+TEST_CASE("an outbox that could not be written goes on only once it is whole again", "[outbox]") {
+  TempFolder folder;
+  Outbox outbox(folder / "outbox");
+  Fill(&outbox);
+  struct rlimit before {};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  rlimit limit = before;
+  limit.rlim_cur = outbox.file_bytes() + 100;  // room for what is small
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const Status refused = outbox.AppendSegment(Encoded(4), BytesOf(90));
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  REQUIRE_FALSE(refused.ok());
+  REQUIRE(outbox.resting());
+  ShipState ship;
+  ship.shipped.segment_number = 4;
+  REQUIRE(outbox.AppendSegment(Encoded(5), BytesOf(5)).ok());
+  REQUIRE(outbox.AppendShip(ship).ok());
+  REQUIRE(outbox.AppendStamp({4096, 1, 2, 3}).ok());
+  {
+    Outbox later(folder / "outbox");
+    const Read read = Open(&later);
+    REQUIRE(read.segments == std::vector<uint64_t>{1, 2, 3});
+    REQUIRE(read.shipped == std::vector<uint64_t>{1});
+    REQUIRE(read.stamps == 1);
+  }
+  REQUIRE(outbox.Compact().ok());
+  REQUIRE_FALSE(outbox.resting());
+  REQUIRE(outbox.AppendSegment(Encoded(6), BytesOf(6)).ok());
+  Outbox later(folder / "outbox");
+  REQUIRE(Open(&later).segments == std::vector<uint64_t>{2, 3, 4, 5, 6});
+}
+
+TEST_CASE("an outbox whose segments were given up says nothing of those after them", "[outbox]") {
+  TempFolder folder;
+  Outbox outbox(folder / "outbox");
+  Fill(&outbox);
+  outbox.DropPending();
+  const std::string large(1 << 20, 'x');
+  for (uint64_t number : {2, 3}) REQUIRE(outbox.AppendSegment(Encoded(number), large).ok());
+  {
+    Outbox later(folder / "outbox");
+    REQUIRE(Open(&later).segments == std::vector<uint64_t>{1, 2, 3});
+    CheckPending(later, {2, 3});
+  }
+  REQUIRE(outbox.Compact().ok());
+  Outbox later(folder / "outbox");
+  REQUIRE(Open(&later).segments == std::vector<uint64_t>{2, 3});
+  REQUIRE(later.ReadSegment(later.pending().front()).value() == large);
 }
 
 TEST_CASE("without a disk, segments wait in memory", "[outbox]") {

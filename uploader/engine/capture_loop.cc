@@ -269,10 +269,13 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
   Result<bool> advanced = encode ? capture->Advance(to) : capture->Skip(to);
   if (advanced.ok() && *advanced) {
     stale_tries_ = 0;
-    core_->local.Recovered("local state and files are readable again",
-                           {{"db", core_->options.settings.path}});
     SayBareLocked();
-    if (const Status& kept = capture->encoder()->outbox_status(); !kept.ok()) Failed(kept);
+    if (!core_->outbox->resting()) {
+      core_->local.Recovered("local state and files are readable again",
+                             {{"db", core_->options.settings.path}});
+    } else if (const Status& kept = capture->encoder()->outbox_status(); !kept.ok()) {
+      Failed(kept);
+    }
     return;
   }
   if (!advanced.ok() && advanced.status().retryable() && ++stale_tries_ < kMaxStaleTries) {
@@ -362,13 +365,21 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
     whole = false;
   }
   core_->SettleLagLocked();
-  if (outbox->file_bytes() > core_->save_above && core_->repair == RepairNeed::kNone) {
-    core_->SaveIndexLocked();
-  }
+  SaveIfDueLocked();
   core_->placed = true;
   core_->guessed = guessed_;
   // With a repair due, the state at its end covers whatever the WAL held.
   whole ? core_->board.Done(ticket, segment, !guessed_) : core_->board.DoneFinish(ticket);
+}
+
+// What a later life finds grows old while the outbox rests.
+void CaptureLoop::SaveIfDueLocked() {
+  if (core_->repair != RepairNeed::kNone) return;
+  const int64_t now = core_->options.clock->MonotonicMs();
+  const bool again = core_->outbox->resting() && now >= save_at_ms_;
+  if (core_->outbox->file_bytes() <= core_->save_above && !again) return;
+  save_at_ms_ = now + kLocalRetryMs;
+  core_->SaveIndexLocked();
 }
 
 void CaptureLoop::Failed(const Status& status) {

@@ -78,6 +78,7 @@ class CaptureLoop {
   bool RepairLocked(std::unique_lock<std::mutex>* lock);
   bool YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting);
   void AfterLocked(uint64_t ticket, bool whole);
+  void SaveIfDueLocked();
   void Failed(const Status& status);
 
   static constexpr int64_t kRetryMs = 5;  // the WAL, or the file, is just being changed
@@ -91,6 +92,7 @@ class CaptureLoop {
   bool pending_ = false;  // commits were noted that are not encoded
   int64_t first_commit_ms_ = 0;
   int64_t retry_at_ms_ = 0;  // monotonic; 0: nothing to retry
+  int64_t save_at_ms_ = 0;   // monotonic; the next try to save what could not be saved
   int stale_tries_ = 0;
   bool guessed_ = false;  // the pass saw no more than what this process has committed itself
   bool loaded_ = false;   // index and outbox were read in this process

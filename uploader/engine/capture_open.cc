@@ -115,7 +115,11 @@ bool CaptureLoop::LoadLocked(uint32_t page_size) {
     core->ship = file.ship;
   }
   core->index = std::make_unique<PageIndex>(LockBytePage(page_size), std::move(file.hashes));
-  core->outbox = std::make_unique<Outbox>(core->options.folder + "/outbox");
+  auto outbox = std::make_unique<Outbox>(core->options.folder + "/outbox");
+  // Then index and outbox file lack what this process has decided since.
+  const bool unsaved = again && core->outbox != nullptr && core->outbox->resting();
+  if (unsaved) outbox->Rest();
+  core->outbox = std::move(outbox);
   MakeCaptureLocked(page_size);
   core->capture->SetState(file.encoded, file.wal, file.stamp);
   redo_trusted_ = true;
@@ -126,7 +130,7 @@ bool CaptureLoop::LoadLocked(uint32_t page_size) {
   }
   OpenOutboxLocked(again);
   if (!core->capture->stamp().settled) core->capture->WalGone({});
-  if (!OutboxIsWholeLocked() || (again && core->unsaved)) {
+  if (!OutboxIsWholeLocked() || unsaved) {
     core->outbox->DropPending();
     core->capture->encoder()->set_head(core->ship.shipped);
     redo_trusted_ = false;
@@ -158,14 +162,16 @@ void CaptureLoop::OpenOutboxLocked(bool again) {
   core->board.Dropped();
 }
 
-// False: segments between what is shipped and what is encoded are lost, and the log must not skip
-// them.
+// False: segments between what is shipped and what is encoded are lost or others, and the log must
+// neither skip nor mix them.
 bool CaptureLoop::OutboxIsWholeLocked() const {
-  uint64_t number = core_->ship.shipped.segment_number;
+  LogHead end = core_->ship.shipped;
   for (const Outbox::Pending& pending : core_->outbox->pending()) {
-    if (pending.head.segment_number != ++number) return false;
+    if (pending.head.segment_number != end.segment_number + 1) return false;
+    end = pending.head;
   }
-  return number == core_->capture->encoder()->head().segment_number;
+  const LogHead& encoded = core_->capture->encoder()->head();
+  return end.segment_number == encoded.segment_number && end.segment_hash == encoded.segment_hash;
 }
 
 void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {

@@ -13,8 +13,8 @@ constexpr uint64_t kMinSaveBytes = 1 << 20;
 }  // namespace
 
 void Core::SaveIndexLocked() {
-  unsaved = true;
-  if (!ReadyLocked()) return;
+  if (outbox == nullptr) return;
+  if (!ReadyLocked()) return outbox->Rest();
   IndexFile file;
   file.identity = identity;
   file.replica = options.replica;
@@ -32,8 +32,8 @@ void Core::SaveIndexLocked() {
   if (saved.ok()) saved = outbox->Compact();
   // One that is kept may hold older records of this.
   if (saved.ok() && outbox->file_bytes() > 0) saved = outbox->AppendShip(ship);
-  unsaved = !saved.ok();
   if (!saved.ok()) {
+    outbox->Rest();
     local.Failed("local state cannot be saved: " + saved.message(),
                  {{"db", options.settings.path}, {"replica", options.replica}});
   }
@@ -56,7 +56,6 @@ void Core::CollapseLocked(const LogHead& head, bool save) {
       if (pgno <= index->pages()) index->Set(pgno, 0);
     }
   }
-  unsaved = true;
   outbox->DropPending();
   capture->encoder()->set_head(head);
   ++collapses;

@@ -92,7 +92,6 @@ class Core {
   uint64_t snapshot_run = 0;  // another value: the copy that began with the old one is void
   uint64_t collapses = 0;     // another value: a repair that began with the old one is void
   bool distrusted = false;    // capture failed halfway: index, outbox and place are read again
-  bool unsaved = false;       // index and outbox file lack what was decided since
   bool stopping = false;
   Status stopped;         // why this pipeline gave up; sticky
   bool succeeds = false;  // the state folder was left by another file that lay at the path

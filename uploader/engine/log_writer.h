@@ -70,6 +70,7 @@ class LogWriter {
   }
   Status PutNew(const std::string& key, Bytes body);
   Result<Batch> NextBatch();
+  Result<std::string> Waiting(const Outbox::Pending& pending) const;
   Status Settle(const Batch& batch);
   bool Acknowledge(const Batch& batch, size_t segments);
 

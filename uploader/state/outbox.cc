@@ -125,7 +125,7 @@ void Outbox::Push(const EncodedSegment& encoded, uint32_t size, int64_t offset,
 }
 
 Status Outbox::Append(uint8_t type, std::string_view payload) {
-  if (!fd_.valid()) return Status(Code::kIo, path_ + ": not open");
+  if (!fd_.valid()) return Rest(), Status(Code::kIo, path_ + ": not open");
   ByteWriter record;
   record.U32(static_cast<uint32_t>(payload.size()));
   record.U8(type);
@@ -135,6 +135,7 @@ Status Outbox::Append(uint8_t type, std::string_view payload) {
   if (!written.ok()) {
     // A half-written record must not be followed by a whole one.
     [[maybe_unused]] int ignored = ftruncate(fd_.get(), end_);
+    Rest();
     return written.Wrap(path_);
   }
   end_ += static_cast<int64_t>(record.size());
@@ -145,19 +146,21 @@ Status Outbox::AppendSegment(const EncodedSegment& encoded, const std::string& s
   std::string payload = EncodeOutboxSegment(encoded);
   int64_t offset = end_ + static_cast<int64_t>(kRecordHead + payload.size());
   payload += segment;
-  Status appended = Append(kSegmentRecord, payload);
-  Push(encoded, static_cast<uint32_t>(segment.size()), appended.ok() ? offset : -1,
-       appended.ok() ? std::string() : segment);
+  Status appended = resting_ ? Status::Ok() : Append(kSegmentRecord, payload);
+  Push(encoded, static_cast<uint32_t>(segment.size()), resting_ ? -1 : offset,
+       resting_ ? segment : std::string());
   return appended;
 }
 
 Status Outbox::AppendShip(const ShipState& state) {
+  if (resting_) return Status::Ok();
   ByteWriter out;
   EncodeShipState(state, &out);
   return Append(kShipRecord, out.str());
 }
 
 Status Outbox::AppendStamp(const FileStamp& stamp) {
+  if (resting_) return Status::Ok();
   ByteWriter out;
   EncodeFileStamp(stamp, &out);
   return Append(kStampRecord, out.str());
@@ -186,26 +189,29 @@ uint64_t Outbox::waiting_bytes() const {
 }
 
 void Outbox::DropPending() {
+  Rest();
   pending_.clear();
   pending_bytes_ = 0;
 }
 
 Status Outbox::Compact() {
-  if (pending_.empty()) {
-    if (ftruncate(fd_.get(), 0) != 0) return Status::Errno("truncate " + path_, errno);
-    end_ = 0;
-    return Status::Ok();
-  }
-  // The redo of segments that still wait is in the index by now; a reader skips it by segment
-  // number.
+  // One that does not rest is true as it is.
   constexpr uint64_t kMaxInMemory = 1 << 20;
-  if (pending_bytes_ > kMaxInMemory) return Status::Ok();
+  if (!resting_ && !pending_.empty() && pending_bytes_ > kMaxInMemory) return Status::Ok();
+  Status rewritten = Rewrite();
+  resting_ = !rewritten.ok();
+  return rewritten;
+}
+
+// The redo of segments that still wait is in the index by now; a reader skips it by segment number.
+Status Outbox::Rewrite() {
   for (Pending& pending : pending_) {
     Result<std::string> segment = ReadSegment(pending);
     if (!segment.ok()) return segment.status();
     pending.memory = std::move(*segment);
     pending.offset = -1;
   }
+  if (!fd_.valid()) return {Code::kIo, path_ + ": not open"};
   if (ftruncate(fd_.get(), 0) != 0) return Status::Errno("truncate " + path_, errno);
   end_ = 0;
   for (Pending& pending : pending_) {

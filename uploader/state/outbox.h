@@ -7,8 +7,10 @@
 // (a torn tail is not damage).
 //
 // Append… and Compact on the capture and ship threads under the pipeline's mutex; ReadSegment
-// likewise. Appends are not synced. When the disk refuses an append the segment is kept in memory
-// instead and the error is returned once.
+// likewise. Appends are not synced. The file is always a beginning of what happened, so that a
+// later life finds a state that once was: when the disk refuses an append, or what was appended is
+// forgotten, the file rests. Segments wait in memory then, until Compact() has made the file true
+// again; the error is returned once.
 
 #ifndef BACKSTAY_UPLOADER_STATE_OUTBOX_H_
 #define BACKSTAY_UPLOADER_STATE_OUTBOX_H_
@@ -72,6 +74,9 @@ class Outbox {
   void Shipped(uint64_t segment_number);
   // Forgets all pending segments (the caller has made their pages unknown in the index).
   void DropPending();
+  // What happened since is not in the file, and nothing more goes into it before Compact().
+  void Rest() { resting_ = true; }
+  bool resting() const { return resting_; }
   // Rewrites the file with only the pending segments; the index file must hold everything else by
   // now.
   Status Compact();
@@ -82,9 +87,11 @@ class Outbox {
   Status Append(uint8_t type, std::string_view payload);
   void Redo(Bytes payload, uint8_t type, int64_t payload_offset, const OutboxRedo& redo);
   void Push(const EncodedSegment& encoded, uint32_t size, int64_t offset, std::string memory);
+  Status Rewrite();
 
   const std::string path_;
   Fd fd_;
+  bool resting_ = false;
   int64_t end_ = 0;
   std::deque<Pending> pending_;
   uint64_t pending_bytes_ = 0;
