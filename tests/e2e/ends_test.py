@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Short lives: what a process leaves in the replica when it ends, and how long it takes for that."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -95,6 +96,136 @@ class FirstSnapshotTest(EndsCase):
         self.wait_for("a copy", lambda: "snapshot complete" in app.stderr())
         app.close()
         self.assert_restores()
+
+
+class VainTest(EndsCase):
+    """What cannot be shipped is not waited for."""
+
+    def ends_at_once(self, app):
+        """Its log at WARN and above."""
+        start = time.monotonic()
+        app.close()
+        self.assertLess(time.monotonic() - start, DRAIN_S / 2, app.stderr())
+        return "\n".join(line["msg"] for line in app.lines("WARN", "ERROR"))
+
+    def status_file(self):
+        with contextlib.suppress(FileNotFoundError), open(self.state + "/status.json", encoding="utf-8") as file:
+            return file.read()
+        return ""
+
+    def written(self, **more):
+        app = self.opened("delete", **more)
+        app.sql(SCHEMA)
+        app.sql(ROWS.format(3))
+        return app
+
+    def overtaken(self):
+        """The database's replica belongs to a newer writer."""
+        self.started(mode="delete").close()
+        other = os.path.join(self.folder, "other.db")
+        self.tool("restore", "-o", other, self.url)
+        app = App(self, db=other, open_it=False, BACKSTAY_DB=other)
+        app.do("c = connect()")
+        app.sql(ROWS.format(1))
+        self.assert_synced(app)
+        app.close()
+
+    def test_fenced(self):
+        self.overtaken()
+        for _ in range(2):
+            app = self.written()
+            self.wait_for_state(app, "fenced")
+            app.sql(ROWS.format(3))
+            log = self.ends_at_once(app)
+            self.assertIn("a newer writer owns", log)
+            self.assertNotIn("at the next start", log)
+
+    def test_fenced_and_started_again_it_keeps_nothing(self):
+        self.overtaken()
+        app = self.written()
+        self.wait_for_state(app, "fenced")
+        app.close()
+        app = self.written()
+        self.wait_for_state(app, "fenced")
+        app.sql("PRAGMA synchronous=off")
+        app.do("""
+import time
+def kib(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmRSS')).split()[1])
+def commit(): start = time.monotonic(); sql('INSERT INTO t(text) VALUES(randomblob(200000))'); return time.monotonic() - start
+commit()
+""")
+        grown, times = app.do("before = kib(); times = sorted(commit() for _ in range(120)); "
+                              "result = kib() - before, times")
+        self.assertLess(grown, 8192)
+        # Waiting for room would be 500 ms.
+        self.assertLess(times[-1], times[60] + 0.4)
+        self.ends_at_once(app)
+
+    def test_stopped(self):
+        os.mkdir(self.replica)
+        with open(os.path.join(self.replica, "other"), "wb"):
+            pass
+        app = self.written()
+        self.assertIn("holds other objects", self.ends_at_once(app))
+
+    def test_state_folder_that_cannot_be_used(self):
+        with open(self.state, "wb"):
+            pass
+        for wait in (True, False):
+            app = self.written()
+            if wait:
+                self.wait_for_state(app, "error")
+            self.assertIn(self.state, self.ends_at_once(app))
+
+    def test_state_folder_that_cannot_be_used_keeps_nothing(self):
+        with open(self.state, "wb"):
+            pass
+        app = self.written()
+        self.wait_for_state(app, "error")
+        app.sql("INSERT INTO t(text) VALUES(zeroblob(2000000))")
+        start = time.monotonic()
+        for _ in range(12):
+            app.sql("UPDATE t SET text = randomblob(2000000) WHERE id = 4")
+        os.remove(self.state)
+        self.assert_replicated(app)
+        self.assertLess(time.monotonic() - start, DRAIN_S)
+        app.close()
+
+    def test_replica_that_refuses(self):
+        os.mkdir(self.replica, 0o555)
+        self.give_to_nobody(self.disk)
+        app = self.written(unprivileged=True)
+        self.assertIn(self.replica, self.ends_at_once(app))
+
+    def test_replica_that_is_made_good_in_time(self):
+        """The last try is made at once, however long the pauses have become."""
+        os.mkdir(self.replica, 0o555)
+        self.give_to_nobody(self.disk)
+        app = self.written(unprivileged=True)
+        self.wait_for_state(app, "retrying")
+        os.chmod(self.replica, 0o777)
+        self.assertNotIn("before everything was shipped", self.ends_at_once(app))
+        self.assert_restores()
+
+    def test_replica_that_cannot_be_reached(self):
+        for wait in (True, False):
+            app = self.written(BACKSTAY_REPLICA_URL="s3://bucket/app?endpoint=http://127.0.0.1:1",
+                               BACKSTAY_ACCESS_KEY_ID="key", BACKSTAY_SECRET_ACCESS_KEY="secret")
+            if wait:
+                self.wait_for_state(app, "retrying")
+            self.assertIn("127.0.0.1", self.ends_at_once(app))
+
+    def test_a_neighbour_of_one_that_cannot_ship(self):
+        unreachable = {"BACKSTAY_REPLICA_URL": "s3://bucket/app?endpoint=http://127.0.0.1:1",
+                       "BACKSTAY_ACCESS_KEY_ID": "key", "BACKSTAY_SECRET_ACCESS_KEY": "secret"}
+        first = self.written(**unreachable)
+        self.wait_for("an outage in the status file", lambda: "retrying" in self.status_file())
+        second = self.written(**unreachable)
+        self.wait_for_state(second, "passive")
+        second.sql(ROWS.format(3))
+        self.ends_at_once(second)
+        first.sql(ROWS.format(3))
+        self.ends_at_once(first)
 
 
 if __name__ == "__main__":

@@ -133,4 +133,17 @@ TEST_CASE("what was missed while another process shipped is told", "[handover]")
   REQUIRE(batch.transactions.size() == 1);
 }
 
+TEST_CASE("where replication has stopped nothing is kept, whoever ships later", "[handover]") {
+  Bench bench(4096);
+  static_cast<void>(bench.handover.Opened(bench.file));
+  bench.Run(Changed({2}));
+  bench.handover.Close();
+  REQUIRE(bench.handover.queued_pages() == 0);
+  bench.handover.Deactivate();
+  bench.handover.Activate();
+  bench.Run(Changed({2}));
+  bench.Run(Changed({3}));  // would wait for room
+  REQUIRE(bench.handover.queued_pages() == 0);
+}
+
 }  // namespace backstay

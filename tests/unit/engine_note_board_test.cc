@@ -139,6 +139,20 @@ TEST_CASE("the end of capture releases everybody", "[note_board]") {
   }
 }
 
+TEST_CASE("who is impatient learns of a failure", "[note_board]") {
+  NoteBoard board(RealClock());
+  std::atomic<bool> back{false};
+  std::thread sync([&] {
+    REQUIRE_FALSE(board.Sync(kLong, /*impatient=*/true));
+    back = true;
+  });
+  board.Wait(Later(), 0, false, {}, UINT32_MAX);  // it has asked
+  REQUIRE_FALSE(board.Sync(1));
+  REQUIRE_FALSE(back);
+  board.Trouble();
+  sync.join();
+}
+
 TEST_CASE("the time of a commit is found by its frame", "[note_board]") {
   NoteBoard board(RealClock());
   int64_t before = RealClock()->WallMs();

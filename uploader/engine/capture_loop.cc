@@ -71,7 +71,8 @@ bool CaptureLoop::AwaitTarget() {
 bool CaptureLoop::TakeLock() {
   if (!AwaitTarget()) return false;
   const std::string& database = core_->options.settings.path;
-  for (bool told = false;;) {
+  bool told = false;
+  for (bool dropped = false;;) {
     Result<FolderLock> lock =
         FolderLock::Take(core_->options.folder, database, core_->options.locks);
     if (lock.ok()) {
@@ -79,7 +80,7 @@ bool CaptureLoop::TakeLock() {
       std::lock_guard<std::mutex> guard(core_->mutex);
       core_->passive = false;
       core_->local_error = Status::Ok();
-      if (told) {
+      if (dropped) {
         // What was written meanwhile counts as part of the file.
         core_->handover.Activate();
         if (core_->handover.rollback()) open_stamp_ = StampOf(database);
@@ -95,11 +96,10 @@ bool CaptureLoop::TakeLock() {
     core_->placed = true;
     if (!held) Failed(lock.status());
     held ? core_->neighbours.Follow() : core_->neighbours.Alone();
-    if (held && !told) {
-      core_->handover.Deactivate();
-      core_->Log(Level::kInfo, lock.status().message());
-    }
-    told = told || held;
+    if (!held) core_->board.Trouble();
+    // Nobody takes here what is handed over.
+    if (!std::exchange(dropped, true)) core_->handover.Deactivate();
+    if (held && !std::exchange(told, true)) core_->Log(Level::kInfo, lock.status().message());
     tick_();
     int64_t until = core_->options.clock->MonotonicMs() + kLocalRetryMs;
     NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);

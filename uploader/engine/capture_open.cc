@@ -46,14 +46,9 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   if (loaded_) open_stamp_ = {};
   bool known = LoadLocked(page_size);
   if (core_->ship.fenced) {
-    // Stop() takes the mutex itself; a fenced state is final, so the pipeline is told by its
-    // status.
-    core_->stopped = {
-        Code::kFenced,
-        "a newer writer owns the replica; restore this database from it before writing again"};
-    core_->last_error = core_->stopped;
-    core_->board.Deactivate();
-    core_->Log(Level::kError, "replication stopped: " + core_->stopped.message());
+    core_->StopLocked(
+        {Code::kFenced,
+         "a newer writer owns the replica; restore this database from it before writing again"});
     return false;
   }
   Status placed = Status::Ok();

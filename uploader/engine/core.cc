@@ -115,15 +115,20 @@ void Core::StopLocked(const Status& why, Level level) {
   if (!stopped.ok() || stopping) return;
   stopped = why;
   last_error = why;
-  if (why.code() == Code::kFenced) {
-    ship.fenced = true;
-    SaveShipLocked();
-  }
-  handover.Deactivate();
+  if (why.code() == Code::kFenced && !std::exchange(ship.fenced, true)) SaveShipLocked();
+  handover.Close();
   board.Deactivate();
   ship_work.notify_all();
   Log(level, "replication stopped: " + why.message());
 }
+
+void Core::Leave() {
+  std::lock_guard<std::mutex> lock(mutex);
+  ending = Ending::kBegun;
+  ship_work.notify_all();
+}
+
+bool Core::AllShippedLocked() { return lag.since_ms() == 0 && board.NotTaken().first_ms == 0; }
 
 bool Core::IsReplaced() const {
   const FileId there = FileIdOf(options.settings.path);

@@ -46,6 +46,8 @@ struct CoreOptions {
 };
 
 enum class RepairNeed { kNone, kUnknown, kAll };
+// The process ends; since then a try to reach the replica has failed.
+enum class Ending { kNo, kBegun, kTried };
 
 class Core {
  public:
@@ -93,6 +95,7 @@ class Core {
   uint64_t collapses = 0;     // another value: a repair that began with the old one is void
   bool distrusted = false;    // capture failed halfway: index, outbox and place are read again
   bool stopping = false;
+  Ending ending = Ending::kNo;
   Status stopped;         // why this pipeline gave up; sticky
   bool succeeds = false;  // the state folder was left by another file that lay at the path
   Status last_error;      // of the last try to reach the replica; Ok when it worked
@@ -129,6 +132,10 @@ class Core {
   // The pipeline gives up for good: logged, shown in status, waiters released.
   void Stop(const Status& why);
   void StopLocked(const Status& why, Level level = Level::kError);
+  // The process ends: the next try to ship is made at once.
+  void Leave();
+  // Nothing of it waits for the replica, as far as known.
+  bool AllShippedLocked();
   // Another file lies at the path by now.
   bool IsReplaced() const;
   // The database was closed and another file opened at its path: ends once nothing waits that can

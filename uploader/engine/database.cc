@@ -199,12 +199,31 @@ void Database::AwaitThreads(int64_t deadline_ms) {
   }
 }
 
-void Database::CommitIsLate(int64_t waited_ms) {
-  ++late_commits_;
+void Database::Leave() {
+  host_.Leave();
+  for (auto& pipeline : pipelines_) pipeline->Leave();
+}
+
+bool Database::Drain(LastWait* wait) {
+  StartThreads();
+  if (!started_) return false;
+  bool all = true;
+  for (auto& pipeline : pipelines_) all = pipeline->Drain(wait) && all;
+  if (all) CommitsAreSafe();
+  return all;
+}
+
+std::string Database::Problem() {
   std::string why;
   for (auto& pipeline : pipelines_) {
     if (why.empty()) why = pipeline->Problem();
   }
+  return why;
+}
+
+void Database::CommitIsLate(int64_t waited_ms) {
+  ++late_commits_;
+  const std::string why = Problem();
   late_.Failed("durability=sync: a commit returned after " + std::to_string(waited_ms) +
                    " ms and is not in every replica" + (why.empty() ? "" : ": " + why),
                {{"db", path()}});

@@ -64,8 +64,12 @@ class Database {
   void Written(const BackstayWrites& writes);
   // Negative: the configured sync timeout; BACKSTAY_SYNC_COMMIT: likewise, for a commit.
   bool Sync(int64_t timeout_ms);
-  // The process ends: what it has open it will not write to any more.
-  void Leave() { host_.Leave(); }
+  // The process ends: what it has open it will not write to any more. What waits is shipped...
+  void Leave();
+  // ... and waited for. False: it is not all in every replica; Problem() may say why.
+  bool Drain(LastWait* wait);
+  // Why a replica lags; empty when nothing is known to be wrong.
+  std::string Problem();
   // Starts threads for which there was no room or memory before; costs nothing when all run.
   void StartThreads();
   // The host closed it and every pipeline is done.

@@ -191,35 +191,37 @@ void Engine::Drain() {
   if (reaper.joinable()) reaper.join();
   // Nobody adds or removes a database any more. Without memory the threads must end, too.
   const int64_t timeout = settings_.ok() ? settings_->drain_timeout_ms : kDefaultDrainMs;
-  const int64_t deadline = RealClock()->MonotonicMs() + timeout;
+  LastWait wait(RealClock(), timeout);
   const auto each = [this](auto does) {
     for (auto& [path, owned] : databases_) {
       Database* database = owned.get();
       if (database != nullptr) (void)Caught([&] { return does(database), Status::Ok(); });
     }
   };
-  DrainRetired(deadline);
-  each([&](Database* database) { DrainOne(database, deadline); });
+  // All at once: what one waits for the others wait for, too.
+  each([](Database* database) { database->Leave(); });
+  DrainRetired(&wait);
+  each([&](Database* database) { DrainOne(database, &wait); });
   each([](Database* database) { database->RequestStop(); });
   each([](Database* database) { database->Stop(); });
 }
 
 // First: they have the state folders that others wait for.
-void Engine::DrainRetired(int64_t deadline) {
+void Engine::DrainRetired(LastWait* wait) {
   for (std::unique_ptr<Database>& database : retired_) {
-    const int64_t left = std::max<int64_t>(0, deadline - RealClock()->MonotonicMs());
-    (void)Caught([&] { return (void)database->Sync(left), Status::Ok(); });
+    (void)Caught([&] { return database->Leave(), Status::Ok(); });
+    (void)Caught([&] { return (void)database->Drain(wait), Status::Ok(); });
     (void)Caught([&] { return database->Stop(), Status::Ok(); });
     (void)Caught([&] { return database.reset(), Status::Ok(); });
   }
 }
 
-void Engine::DrainOne(Database* database, int64_t deadline) {
-  const int64_t left = std::max<int64_t>(0, deadline - RealClock()->MonotonicMs());
-  database->Leave();
-  if (database->Sync(left)) return;
+void Engine::DrainOne(Database* database, LastWait* wait) {
+  if (database->Drain(wait)) return;
+  const std::string why = database->Problem();
   logger_.Log(Level::kWarn,
-              "the process exits before everything was shipped; the rest follows at the next start",
+              "the process exits before everything was shipped" +
+                  (why.empty() ? "; the rest follows at the next start" : ": " + why),
               {{"db", database->path()}});
 }
 

@@ -44,8 +44,8 @@ class Engine {
   void ReapOnce();
   void RetireLocked(std::unique_ptr<Database>* database);
   void EndRetired(std::vector<std::unique_ptr<Database>>* retired);
-  void DrainRetired(int64_t deadline);
-  void DrainOne(Database* database, int64_t deadline);
+  void DrainRetired(LastWait* wait);
+  void DrainOne(Database* database, LastWait* wait);
 
   const SettingsSources sources_;
   const Result<Settings> settings_;

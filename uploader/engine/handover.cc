@@ -53,13 +53,13 @@ void Handover::Begin(const FileLook& look) {
 void Handover::End(TransactionPtr transaction, const FileLook& look) {
   std::unique_lock<std::mutex> lock(mutex_);
   auto fits = [&] {
-    return !active_ || bytes_ == 0 || bytes_ + transaction->bytes() <= options_.max_bytes;
+    return !kept() || bytes_ == 0 || bytes_ + transaction->bytes() <= options_.max_bytes;
   };
   if (!fits() && !gave_up_) {
     gave_up_ = !room_.wait_for(lock, std::chrono::milliseconds(kMaxWaitMs), fits);
   }
   try {
-    if (active_) PushLocked(fits() ? std::move(transaction) : WithoutImages({}, *transaction));
+    if (kept()) PushLocked(fits() ? std::move(transaction) : WithoutImages({}, *transaction));
   } catch (const std::exception&) {
     foreign_ = true;
   }
@@ -166,18 +166,28 @@ Handover::Settled Handover::SettledSince(uint64_t begun) {
   return Settled::kForeign;
 }
 
-void Handover::Deactivate() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  active_ = false;
+void Handover::DropLocked(Use use) {
+  use_ = use;
   queue_.clear();
   bytes_ = 0;
   pages_ = 0;
   room_.notify_all();
 }
 
+void Handover::Deactivate() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (kept()) DropLocked(Use::kDropped);
+}
+
+void Handover::Close() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  DropLocked(Use::kClosed);
+}
+
 void Handover::Activate() {
   std::lock_guard<std::mutex> lock(mutex_);
-  active_ = true;
+  if (use_ == Use::kClosed) return;
+  use_ = Use::kKept;
   foreign_ = foreign_ || begun_ != ended_;
 }
 

@@ -76,11 +76,17 @@ class Handover {
   // transactions handed over so far say.
   Settled SettledSince(uint64_t begun);
 
-  // Another process ships: nothing is kept. Then this one does: what the file holds now counts.
+  // This process does not ship: nothing is kept. Then it does: what the file holds now counts.
   void Deactivate();
   void Activate();
+  // It never will again: nothing is kept from here on, whatever is said later.
+  void Close();
 
  private:
+  enum class Use { kKept, kDropped, kClosed };
+
+  bool kept() const { return use_ == Use::kKept; }
+  void DropLocked(Use use);
   void EndLocked(const FileLook& look);
   void PushLocked(TransactionPtr transaction);
   void SetKnownLocked(const FileLook& look);
@@ -96,7 +102,7 @@ class Handover {
   std::optional<FileLook> known_;  // the file as the last transaction left it
   std::optional<FileStamp> entry_;
   bool foreign_ = false;
-  bool active_ = true;
+  Use use_ = Use::kKept;
   bool gave_up_ = false;  // waiting was in vain; not again before the queue was taken
   uint64_t begun_ = 0;
   uint64_t ended_ = 0;

@@ -25,6 +25,9 @@ class StatusReader : public nlohmann::json_sax<nlohmann::json> {
   bool number_float(number_float_t, const string_t&) override { return true; }
   bool string(string_t& value) override {
     if (depth_ == kReplica && key_ == "replica") matches_ = value == replica_;
+    if (depth_ == kReplica && key_ == "state") {
+      each_.failing = value == "retrying" || value == "error" || value == "fenced";
+    }
     return true;
   }
   bool binary(binary_t&) override { return true; }

@@ -17,6 +17,7 @@ struct LeaderStatus {
   int64_t written_ms = 0;  // wall clock
   std::optional<int64_t> lag_ms;
   std::optional<int64_t> lag_transactions;
+  bool failing = false;  // it cannot ship, or has stopped
 
   // Of this replica, by its name; nothing when the file does not tell.
   static std::optional<LeaderStatus> Read(const std::string& folder, const std::string& replica);

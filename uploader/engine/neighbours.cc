@@ -51,7 +51,7 @@ Neighbours::Role Neighbours::RoleBy(int64_t deadline_ms) {
   return role_;
 }
 
-bool Neighbours::Sync(int64_t timeout_ms) {
+bool Neighbours::Sync(int64_t timeout_ms, bool impatient) {
   int64_t now = options_.clock->MonotonicMs();
   const int64_t deadline = now + timeout_ms;
   int64_t try_lock_at = now + kSliceMs;
@@ -61,7 +61,7 @@ bool Neighbours::Sync(int64_t timeout_ms) {
     const Role role = RoleBy(deadline);
     now = options_.clock->MonotonicMs();
     const int64_t left = std::max<int64_t>(0, deadline - now);
-    if (role != Role::kFollows) return options_.board->Sync(left);
+    if (role != Role::kFollows) return options_.board->Sync(left, impatient);
     const bool gave_up = question.page != nullptr && SharedPage::GaveUp(question.ticket.holder);
     if (now >= try_lock_at || gave_up) {
       // The one that shipped may be gone.

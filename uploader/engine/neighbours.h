@@ -44,7 +44,7 @@ class Neighbours {
   // One in a rollback-journal mode.
   void Changed();
   // Sync() and Finish() of the board, of whichever process ships.
-  bool Sync(int64_t timeout_ms);
+  bool Sync(int64_t timeout_ms, bool impatient = false);
   bool Finish(int64_t timeout_ms);
   // What every Sync() so far has waited for, in vain or not, is shipped.
   bool AllShipped();
@@ -53,6 +53,8 @@ class Neighbours {
 
   // This process is the one that ships.
   bool leads() const { return role_ == Role::kLeads; }
+  // None can be, as far as known: the lock can be neither had nor found taken.
+  bool alone() const { return role_ == Role::kAlone; }
 
   // Capture thread. This process ships from now on.
   void Lead();

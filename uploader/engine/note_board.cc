@@ -71,7 +71,7 @@ bool NoteBoard::Finish(int64_t timeout_ms) {
   return !active_ || finish_ticket_ >= ticket;
 }
 
-bool NoteBoard::Sync(int64_t timeout_ms) {
+bool NoteBoard::Sync(int64_t timeout_ms, bool impatient) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (!active_) return false;
   Waiter waiter{++asked_, 0, false, waiters_};
@@ -80,7 +80,10 @@ bool NoteBoard::Sync(int64_t timeout_ms) {
   ++arrivals_;
   work_.notify_one();
   CaptureLocked(&waiter);
-  done_.wait_for(lock, Ms(timeout_ms), [&] { return !active_ || ReachedLocked(waiter); });
+  const uint64_t troubles = troubles_;
+  done_.wait_for(lock, Ms(timeout_ms), [&] {
+    return !active_ || ReachedLocked(waiter) || (impatient && troubles_ != troubles);
+  });
   --syncs_;
   Waiter** at = &waiters_;
   while (*at != &waiter) at = &(*at)->next;
@@ -293,6 +296,12 @@ void NoteBoard::Shipped(uint64_t segment_number, bool restorable) {
     wake = AnyReachedLocked();
   }
   if (wake) done_.notify_all();
+}
+
+void NoteBoard::Trouble() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ++troubles_;
+  done_.notify_all();
 }
 
 void NoteBoard::Dropped() {

@@ -32,8 +32,8 @@ class NoteBoard {
   // Waits for a capture pass that began after the call and caught up. True too when the board is
   // inactive.
   bool Finish(int64_t timeout_ms);
-  // Waits until all that such a pass found is shipped.
-  bool Sync(int64_t timeout_ms);
+  // Waits until all that such a pass found is shipped; `impatient`: or until Trouble().
+  bool Sync(int64_t timeout_ms, bool impatient = false);
 
   // What was noted and not taken; wall clock, ms, 0: nothing. Any thread.
   struct Noted {
@@ -105,6 +105,8 @@ class NoteBoard {
 
   // Ship thread: everything up to here is in the bucket, and it can be restored.
   void Shipped(uint64_t segment_number, bool restorable);
+  // A try to ship has failed.
+  void Trouble();
   // Segments that were encoded will not be shipped; their pages will, in others, after a repair.
   void Dropped();
   // True while a Sync() waits: shipping should not hold back.
@@ -183,6 +185,7 @@ class NoteBoard {
   uint64_t done_segment_ = 0;
   uint64_t shipped_segment_ = 0;
   uint64_t drops_ = 0;
+  uint64_t troubles_ = 0;
   bool restorable_ = false;
   Waiter* waiters_ = nullptr;
   uint32_t syncs_ = 0;          // how many

@@ -85,6 +85,33 @@ bool Pipeline::Quiet() {
          !core_.snapshotting && core_.repair == RepairNeed::kNone && !jobs_.running();
 }
 
+bool Pipeline::Drain(LastWait* wait) {
+  // What is committed is encoded, whatever becomes of it: the next start goes on there.
+  (void)core_.board.Finish(wait->Next());
+  while (const int64_t ms = wait->Next()) {
+    if (core_.neighbours.Sync(ms, /*impatient=*/true)) return true;
+    std::lock_guard<std::mutex> lock(core_.mutex);
+    if (VainLocked(*wait)) return false;
+  }
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  return core_.AllShippedLocked();
+}
+
+// One answer is enough of a replica that refuses: only somebody else can change that.
+bool Pipeline::VainLocked(const LastWait& wait) {
+  if (!core_.stopped.ok() || core_.neighbours.alone()) return true;
+  const Status& error = core_.last_error;
+  if (core_.ending == Ending::kTried && !error.ok() && !error.retryable()) return true;
+  if (wait.patient()) return false;
+  if (core_.passive) {
+    const auto leader =
+        LeaderStatus::Read(StateFolderOf(core_.options.settings.path), core_.options.replica);
+    return leader && leader->failing;
+  }
+  if (!error.ok()) return !core_.options.client->Reached();
+  return !core_.ship.restorable && core_.jobs.failing();
+}
+
 std::string Pipeline::Problem() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   if (core_.passive) return core_.neighbours.Problem();

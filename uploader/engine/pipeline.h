@@ -18,6 +18,7 @@
 #include "uploader/engine/capture_loop.h"
 #include "uploader/engine/core.h"
 #include "uploader/engine/jobs.h"
+#include "uploader/engine/last_wait.h"
 #include "uploader/engine/shipper.h"
 
 namespace backstay {
@@ -40,6 +41,10 @@ class Pipeline {
   Neighbours* neighbours() { return &core_.neighbours; }
   // Nothing is left to do: all is shipped, no job runs.
   bool Quiet();
+  // The process ends: what waits is shipped now...
+  void Leave() { core_.Leave(); }
+  // ... and waited for, as long as that is of use. False: it is not all in the replica.
+  bool Drain(LastWait* wait);
   // Why the replica lags; empty when nothing is known to be wrong.
   std::string Problem();
   // Another file was opened at the database's path: this one has an end.
@@ -57,6 +62,7 @@ class Pipeline {
   // pause.
   void Keep(const char* name, const std::function<void()>& body);
   void ReportFailure(const char* name, const Status& failure);
+  bool VainLocked(const LastWait& wait);
   const char* StateLocked() const;
   const Status& ErrorLocked() const;
   nlohmann::json RestorableLocked() const;

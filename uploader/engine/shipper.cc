@@ -151,7 +151,13 @@ bool Shipper::PauseAfter(const Status& status) {
   int64_t wait = backoff_.Next(core_->options.client->RetryAfterMs());
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->last_error = status;
-  core_->ship_work.wait_for(lock, std::chrono::milliseconds(wait), [&] { return OverLocked(); });
+  if (core_->ending == Ending::kBegun) core_->ending = Ending::kTried;
+  core_->board.Trouble();
+  const auto ends = [this] { return core_->ending == Ending::kBegun; };
+  core_->ship_work.wait_for(lock, std::chrono::milliseconds(wait),
+                            [&] { return OverLocked() || ends(); });
+  // Whatever the pauses had come to: there is no time for them.
+  if (ends()) backoff_.Reset();
   return !OverLocked();
 }
 

@@ -71,6 +71,8 @@ class ReplicaClient {
   virtual void Cancel() = 0;
   // Delay in ms that the server asked for with its last 503 (Retry-After), 0 if none.
   virtual int64_t RetryAfterMs() const { return 0; }
+  // The last call was answered, be it by a refusal: somebody is there.
+  virtual bool Reached() const { return true; }
   virtual ClientCounters Counters() const = 0;
 };
 

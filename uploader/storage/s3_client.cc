@@ -126,6 +126,7 @@ Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
   requests_++;
   bytes_sent_ += request.body.size();
   Result<HttpResponse> response = options_.transport->Send(Signed(request));
+  reached_ = response.ok();
   if (!response.ok()) return response.status().Wrap(Describe(request).what);
   bytes_received_ += response->body.size();
   bool slow_down = response->status == 503 || response->status == 429;

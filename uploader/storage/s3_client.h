@@ -49,6 +49,7 @@ class S3ReplicaClient : public ReplicaClient {
   Status Delete(const std::vector<std::string>& keys) override;
   void Cancel() override;
   int64_t RetryAfterMs() const override { return retry_after_ms_; }
+  bool Reached() const override { return reached_; }
   ClientCounters Counters() const override;
 
  private:
@@ -93,6 +94,7 @@ class S3ReplicaClient : public ReplicaClient {
   const std::string prefix_;  // "" or "path/"
   std::atomic<bool> no_batch_delete_{false};
   std::atomic<int64_t> retry_after_ms_{0};
+  std::atomic<bool> reached_{true};
   std::atomic<uint64_t> requests_{0};
   std::atomic<uint64_t> bytes_sent_{0};
   std::atomic<uint64_t> bytes_received_{0};
