@@ -27,9 +27,11 @@ struct Command {
   const char* name;
   const char* summary;                                    // one line
   int (*run)(const std::vector<std::string>& arguments);  // those after the name
+  bool becomes_another = false;  // a program that inherits how signals are handled
 };
 
 int RunPrune(const std::vector<std::string>& arguments);
+int RunRun(const std::vector<std::string>& arguments);
 int RunRestore(const std::vector<std::string>& arguments);
 int RunAdopt(const std::vector<std::string>& arguments);
 int RunList(const std::vector<std::string>& arguments);

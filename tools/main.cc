@@ -13,12 +13,19 @@ namespace {
 
 constexpr Command kCommands[] = {
     {"restore", "rebuild a database from its replica", RunRestore},
+    {"run", "start a program with the preload library in it", RunRun, true},
     {"list", "what can be restored", RunList},
     {"status", "how replication of a database stands", RunStatus},
     {"adopt", "let a replica follow another file from now on", RunAdopt},
     {"prune", "delete what is older than the retention", RunPrune},
     {"version", "versions of the tool, the format and the libraries", RunVersion},
 };
+
+// A file size limit or a closed pipe is an error to report, not a way to die half-way.
+void IgnoreSignals() {
+  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
+}
 
 void PrintUsage(FILE* out) {
   fprintf(out, "usage: backstay COMMAND [options] …\n\n");
@@ -43,6 +50,7 @@ int Run(const std::vector<std::string>& arguments) {
   }
   for (const Command& command : kCommands) {
     if (name != command.name) continue;
+    if (!command.becomes_another) IgnoreSignals();
     return command.run(std::vector<std::string>(arguments.begin() + 1, arguments.end()));
   }
   std::string known;
@@ -56,9 +64,6 @@ int Run(const std::vector<std::string>& arguments) {
 }  // namespace backstay
 
 int main(int argc, char** argv) {
-  // A file size limit or a closed pipe is an error to report, not a way to die half-way.
-  signal(SIGXFSZ, SIG_IGN);
-  signal(SIGPIPE, SIG_IGN);
   try {
     return backstay::Run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const std::exception& error) {

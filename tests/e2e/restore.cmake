@@ -7,3 +7,4 @@ set_target_properties(replica_maker PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJEC
 add_dependencies(tests_e2e replica_maker backstay_tool)
 backstay_script(restore_cli 300 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/restore_cli_test.py)
 backstay_script(tls 60 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/tls_test.py)
+backstay_script(run 120 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/run_test.py)
