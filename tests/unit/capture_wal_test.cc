@@ -117,6 +117,23 @@ TEST_CASE("a size that the files cannot hold takes no memory", "[capture]") {
   REQUIRE(bench.index.pages() == kPages);
 }
 
+// What is known is not shipped by a repair: only a first snapshot puts it into the replica.
+TEST_CASE("a page that is copied becomes known in a first snapshot alone", "[capture]") {
+  Bench bench;
+  REQUIRE(bench.capture->StartFresh(WalTarget{}).ok());
+  REQUIRE(bench.index.unknown() == kPages);
+  std::string page(kPage, 0);
+  const std::span<uint8_t> out(reinterpret_cast<uint8_t*>(page.data()), page.size());
+  REQUIRE(bench.capture->CopyPages(1, 1, out).ok());
+  bench.capture->encoder()->BeginSnapshot(/*first=*/false);
+  REQUIRE(bench.capture->CopyPages(2, 1, out).ok());
+  bench.capture->encoder()->EndSnapshot();
+  REQUIRE(bench.index.unknown() == kPages);
+  bench.capture->encoder()->BeginSnapshot(/*first=*/true);
+  REQUIRE(bench.capture->CopyPages(3, 1, out).ok());
+  REQUIRE(bench.index.unknown() == kPages - 1);
+}
+
 TEST_CASE("pages far apart are found again", "[capture]") {
   Bench bench;
   WalMaker wal(kPage);

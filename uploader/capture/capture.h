@@ -115,8 +115,9 @@ class Capture {
   // The database file had this stamp when everything so far was encoded. True: it is a new one.
   bool SetStamp(const FileStamp& stamp);
 
-  // Pages of a snapshot, 1-based; makes unknown untouched pages known. `out` has room for `count`
-  // pages of this database, else kCancelled.
+  // Pages of a snapshot, 1-based. In a first one, without which nothing is in the replica, unknown
+  // pages that no segment holds become known; a later one leaves what is unknown to the repair.
+  // `out` has room for `count` pages of this database, else kCancelled.
   Status CopyPages(uint32_t first, uint32_t count, std::span<uint8_t> out);
   // Database size at `to`, pages; never more than the files can hold.
   uint32_t PagesAt(const WalTarget& to);

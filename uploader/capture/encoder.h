@@ -61,6 +61,7 @@ class Encoder {
   void BeginSnapshot(bool first);
   void EndSnapshot();
   bool snapshot_active() const { return snapshot_; }
+  bool first_snapshot_active() const { return first_snapshot_; }
   bool Touched(uint32_t pgno) const { return pgno <= touched_.size() && touched_[pgno - 1]; }
 
   // Counters for status and benchmarks.
