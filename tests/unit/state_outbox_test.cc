@@ -207,6 +207,26 @@ TEST_CASE("an outbox whose segments were given up says nothing of those after th
   REQUIRE(later.ReadSegment(later.pending().front()).value() == large);
 }
 
+TEST_CASE("another database's records are none", "[outbox]") {
+  TempFolder folder;
+  const DatabaseId id = {1};
+  {
+    Outbox outbox(folder / "outbox");
+    outbox.SetOwner(id);
+    Fill(&outbox);
+  }
+  const std::string theirs = ReadFile(folder / "outbox", kMax).value();
+  REQUIRE(WriteFileAtomic(folder / "other", theirs, false).ok());
+  Outbox other(folder / "other");
+  other.SetOwner({2});
+  REQUIRE(Open(&other).segments.empty());
+  CheckPending(other, {});
+  REQUIRE(other.file_bytes() == 0);
+  Outbox own(folder / "outbox");
+  own.SetOwner(id);
+  REQUIRE(Open(&own).segments.size() == 3);
+}
+
 TEST_CASE("without a disk, segments wait in memory", "[outbox]") {
   TempFolder folder;
   Outbox outbox(folder / "nowhere/outbox");

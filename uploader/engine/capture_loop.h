@@ -58,6 +58,7 @@ class CaptureLoop {
   bool ReadIndexLocked(uint32_t page_size, IndexFile* file);
   void OpenOutboxLocked(bool again);
   void ApplyRedoLocked(const EncodedSegment& encoded);
+  bool KnowsLocked(const LogHead& head) const;
   bool OutboxIsWholeLocked() const;
   void MakeCaptureLocked(uint32_t page_size);
   void RelocateLocked(const WalTarget& to);

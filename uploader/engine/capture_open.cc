@@ -123,6 +123,7 @@ bool CaptureLoop::LoadLocked(uint32_t page_size) {
     core->identity.page_size = page_size;
     for (uint8_t& byte : core->identity.id) byte = static_cast<uint8_t>(core->options.random());
   }
+  core->outbox->SetOwner(core->identity.id);
   OpenOutboxLocked(again);
   if (!core->capture->stamp().settled) core->capture->WalGone({});
   if (!OutboxIsWholeLocked() || unsaved) {
@@ -145,8 +146,13 @@ void CaptureLoop::OpenOutboxLocked(bool again) {
   Core* core = core_;
   OutboxRedo redo;
   redo.segment = [this](const EncodedSegment& encoded) { ApplyRedoLocked(encoded); };
-  redo.ship = [core, again](const ShipState& ship) {
-    if (!again) core->ship = ship;
+  redo.ship = [this, core, again](const ShipState& ship) {
+    if (again) return;
+    if (KnowsLocked(ship.shipped)) {
+      core->ship = ship;
+    } else {
+      redo_trusted_ = false;
+    }
   };
   redo.stamp = [core](const FileStamp& stamp) { core->capture->WalGone(stamp); };
   if (Status opened = core->outbox->Open(redo); !opened.ok()) Failed(opened);
@@ -157,23 +163,45 @@ void CaptureLoop::OpenOutboxLocked(bool again) {
   core->board.Dropped();
 }
 
+// The log ends where index or outbox have been: else the outbox is another database's, or of
+// another time.
+bool CaptureLoop::KnowsLocked(const LogHead& head) const {
+  const auto same = [&head](const LogHead& known) {
+    return known.segment_number == head.segment_number && known.segment_hash == head.segment_hash;
+  };
+  const auto& pending = core_->outbox->pending();
+  return same(core_->ship.shipped) || same(core_->capture->encoder()->head()) ||
+         std::any_of(pending.begin(), pending.end(), [&](auto& one) { return same(one.head); });
+}
+
 // False: segments between what is shipped and what is encoded are lost or others, and the log must
 // neither skip nor mix them.
 bool CaptureLoop::OutboxIsWholeLocked() const {
-  LogHead end = core_->ship.shipped;
+  LogHead head = core_->ship.shipped;
   for (const Outbox::Pending& pending : core_->outbox->pending()) {
-    if (pending.head.segment_number != end.segment_number + 1) return false;
-    end = pending.head;
+    Result<std::string> bytes = core_->outbox->ReadSegment(pending);
+    if (!bytes.ok()) return false;
+    size_t size = 0;
+    Result<Segment> segment = Segment::Parse(AsBytes(*bytes), &size);
+    if (!segment.ok() || size != bytes->size() || segment->hash() != pending.head.segment_hash) {
+      return false;
+    }
+    const SegmentHeader& header = segment->header();
+    if (header.number != head.segment_number + 1 || header.previous_hash != head.segment_hash ||
+        header.page_size != core_->identity.page_size) {
+      return false;
+    }
+    head = pending.head;
   }
   const LogHead& encoded = core_->capture->encoder()->head();
-  return end.segment_number == encoded.segment_number && end.segment_hash == encoded.segment_hash;
+  return head.segment_number == encoded.segment_number && head.segment_hash == encoded.segment_hash;
 }
 
 void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {
   PageIndex* index = core_->index.get();
   Encoder* encoder = core_->capture->encoder();
   if (encoded.head.segment_number <= encoder->head().segment_number) return;
-  redo_trusted_ = encoded.head.segment_number == encoder->head().segment_number + 1;
+  const bool next = encoded.head.segment_number == encoder->head().segment_number + 1;
   // A record names every page by which the database grew: else its size justifies no memory.
   const bool justified = encoded.pages <= index->pages() + encoded.hashes.size();
   if (justified) {
@@ -183,7 +211,7 @@ void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {
     }
     index->Resize(encoded.pages);
   }
-  redo_trusted_ = redo_trusted_ && justified && index->checksum() == encoded.checksum;
+  redo_trusted_ = redo_trusted_ && next && justified && index->checksum() == encoded.checksum;
   // With frames of a WAL in it, the file alone is not what is encoded.
   const bool in_wal = (encoded.wal.salt1 | encoded.wal.salt2) != 0;
   core_->capture->SetState(encoded.head, encoded.wal,

@@ -224,6 +224,7 @@ Status LogWriter::AdoptState(const Identity& found, const ShipState& ship,
   core_->Log(said.level, said.message);
   core_->AbortSnapshotLocked();
   core_->identity = found;
+  core_->outbox->SetOwner(found.id);
   core_->ship = ship;
   *core_->index = PageIndex(LockBytePage(found.page_size), hashes);
   core_->encoding = ship.restorable;

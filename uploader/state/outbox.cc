@@ -18,10 +18,6 @@ constexpr uint8_t kStampRecord = 3;
 constexpr size_t kRecordHead = 5;  // length and type
 constexpr uint32_t kMaxPayload = 128 << 20;
 
-uint32_t RecordHash(Bytes type_and_payload) {
-  return static_cast<uint32_t>(Hash(type_and_payload));
-}
-
 }  // namespace
 
 std::string EncodeOutboxSegment(const EncodedSegment& encoded) {
@@ -61,6 +57,12 @@ Result<EncodedSegment> ParseOutboxSegment(Bytes payload, size_t* consumed) {
   }
   *consumed = in.position();
   return encoded;
+}
+
+void Outbox::SetOwner(const DatabaseId& id) { owner_ = static_cast<uint32_t>(Hash(id)); }
+
+uint32_t Outbox::RecordHash(Bytes type_and_payload) const {
+  return static_cast<uint32_t>(Hash(type_and_payload)) ^ owner_;
 }
 
 Status Outbox::Open(const OutboxRedo& redo) {

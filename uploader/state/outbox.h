@@ -2,9 +2,9 @@
 // index.
 //
 // Record (little-endian): u32 payload length, u8 type, payload, u32 low half of XXH3-64 of type and
-// payload. Types: 1 segment (EncodedSegment, then the segment's bytes), 2 ShipState, 3 FileStamp. A
-// record that is cut off or does not match its hash ends the file: what follows was never finished
-// (a torn tail is not damage).
+// payload, xor that of the database id. Types: 1 segment (EncodedSegment, then the segment's
+// bytes), 2 ShipState, 3 FileStamp. A record that is cut off or does not match its hash ends the
+// file: what follows was never finished (a torn tail is not damage), or is another database's.
 //
 // Append… and Compact on the capture and ship threads under the pipeline's mutex; ReadSegment
 // likewise. Appends are not synced. The file is always a beginning of what happened, so that a
@@ -24,6 +24,7 @@
 
 #include "uploader/base/file.h"
 #include "uploader/base/status.h"
+#include "uploader/format/keys.h"
 #include "uploader/state/positions.h"
 
 namespace backstay {
@@ -51,6 +52,8 @@ class Outbox {
  public:
   explicit Outbox(std::string path) : path_(std::move(path)) {}
 
+  // Whose records these are, from here on; before Open(), if that is known.
+  void SetOwner(const DatabaseId& id);
   // Reads what an earlier life left (in order, through `redo`) and makes the file ready for
   // appending.
   Status Open(const OutboxRedo& redo);
@@ -84,12 +87,14 @@ class Outbox {
   uint64_t file_bytes() const { return static_cast<uint64_t>(end_); }
 
  private:
+  uint32_t RecordHash(Bytes type_and_payload) const;
   Status Append(uint8_t type, std::string_view payload);
   void Redo(Bytes payload, uint8_t type, int64_t payload_offset, const OutboxRedo& redo);
   void Push(const EncodedSegment& encoded, uint32_t size, int64_t offset, std::string memory);
   Status Rewrite();
 
   const std::string path_;
+  uint32_t owner_ = 0;
   Fd fd_;
   bool resting_ = false;
   int64_t end_ = 0;
