@@ -1,5 +1,8 @@
 // WalEnd: where the committed end of a database is when only its files say so.
 
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <string>
@@ -27,6 +30,12 @@ class Bench {
     Result<WalTarget> found = end_.Find();
     REQUIRE(found.ok());
     REQUIRE(found->found);
+    return *found;
+  }
+  // By wal-index or frames.
+  WalTarget Any() {
+    Result<WalTarget> found = end_.Find();
+    REQUIRE(found.ok());
     return *found;
   }
   std::string path() const { return folder_ / "db"; }
@@ -77,6 +86,45 @@ TEST_CASE("the end of a WAL follows what is appended, begun anew, torn and taken
   REQUIRE(unlink((bench.path() + "-wal").c_str()) == 0);
   REQUIRE(bench.Again().at_rest());
   REQUIRE(bench.Find(wal.wal()).max_frame == 2 * kRead - 1);
+}
+
+TEST_CASE("the wal-index of whoever has the database open says how far it is committed",
+          "[capture]") {
+  Bench bench;
+  sqlite3* db = nullptr;
+  REQUIRE(sqlite3_open(bench.path().c_str(), &db) == SQLITE_OK);
+  const auto sql = [&](const char* text) {
+    REQUIRE(sqlite3_exec(db, text, nullptr, nullptr, nullptr) == SQLITE_OK);
+  };
+  sql("PRAGMA journal_mode=wal; CREATE TABLE t(x)");
+  const WalTarget first = bench.Any();
+  REQUIRE(first.counted());
+  sql("INSERT INTO t VALUES(1)");
+  REQUIRE(bench.Any().change == first.change + 1);
+  REQUIRE(bench.Any().max_frame > first.max_frame);
+  // A transaction that has not ended does not count, however much of it is in the file.
+  sql("PRAGMA cache_size=5; BEGIN; INSERT INTO t SELECT randomblob(9000) FROM t");
+  for (int i = 0; i < 6; ++i) sql("INSERT INTO t SELECT randomblob(9000) FROM t");
+  REQUIRE(bench.Any().change == first.change + 1);
+  sql("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
+  REQUIRE(bench.Any().max_frame == 0);
+  REQUIRE(bench.Any().change == first.change + 2);
+  // Looking has closed nothing that SQLite's locks hang on.
+  sql("SELECT count(*) FROM t; BEGIN; SELECT count(*) FROM t");
+  const pid_t child = fork();
+  if (child == 0) {
+    const int shm = open((bench.path() + "-shm").c_str(), O_RDWR);
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_start = 120;
+    lock.l_len = 9;
+    const bool free = fcntl(shm, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+    _exit(shm >= 0 && !free ? 0 : 1);
+  }
+  int status = 1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(status == 0);
+  sqlite3_close(db);
 }
 
 }  // namespace backstay

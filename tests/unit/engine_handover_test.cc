@@ -33,7 +33,7 @@ TransactionPtr Changed(std::vector<uint32_t> pgnos, bool with_images = true) {
 // A file, and the handover that looks at it.
 struct Bench {
   explicit Bench(uint64_t max_bytes = 1 << 20)
-      : handover({[this] { return file; }, [this] { return journal; }, max_bytes}) {}
+      : handover({[this] { return file; }, [this] { return journal; }, nullptr, max_bytes}) {}
 
   void Run(TransactionPtr transaction) {
     handover.Begin(file);
@@ -126,7 +126,7 @@ TEST_CASE("what was missed while another process shipped is told", "[handover]")
   bench.handover.Deactivate();
   bench.Run(Changed({2}));
   bench.handover.Begin(bench.file);
-  bench.handover.Activate();
+  bench.handover.Activate(bench.file);
   bench.handover.End(Changed({3}), bench.file);
   Handover::Batch batch = bench.handover.Take();
   REQUIRE(batch.foreign);
@@ -140,7 +140,7 @@ TEST_CASE("where replication has stopped nothing is kept, whoever ships later", 
   bench.handover.Close();
   REQUIRE(bench.handover.queued_pages() == 0);
   bench.handover.Deactivate();
-  bench.handover.Activate();
+  bench.handover.Activate(bench.file);
   bench.Run(Changed({2}));
   bench.Run(Changed({3}));  // would wait for room
   REQUIRE(bench.handover.queued_pages() == 0);

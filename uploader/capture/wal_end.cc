@@ -1,6 +1,7 @@
 #include "uploader/capture/wal_end.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cstdint>
 
@@ -25,6 +26,7 @@ Result<WalTarget> WalEnd::Find() {
   target.found = true;
   Result<bool> exists = page_size != 0 ? reader_->Refresh() : false;
   if (!exists.ok()) return exists.status();
+  if (std::optional<WalTarget> indexed = Indexed(*exists)) return *indexed;
   if (!*exists) {
     end_ = {};
     return target;
@@ -42,6 +44,19 @@ Result<WalTarget> WalEnd::Find() {
   target.max_frame = end_.frame;
   target.pages = pages_;
   return target;
+}
+
+// What the wal-index says, if it is that of this WAL: one that a crash has left, or whose WAL has
+// just been deleted, is not.
+std::optional<WalTarget> WalEnd::Indexed(bool has_header) const {
+  if (access((database_path_ + "-wal").c_str(), F_OK) != 0) return std::nullopt;
+  std::optional<WalTarget> index = index_.Read();
+  if (!index) return std::nullopt;
+  const WalMark start = has_header ? reader_->Start() : WalMark{};
+  const bool same = has_header && index->salt1 == start.salt1 && index->salt2 == start.salt2;
+  // Without a frame: the WAL was truncated, or begins anew and its old header is still there.
+  const bool next = index->max_frame == 0 && (!has_header || index->salt1 == start.salt1 + 1);
+  return same || next ? index : std::nullopt;
 }
 
 Status WalEnd::ReadOn() {

@@ -10,10 +10,9 @@
 namespace backstay {
 namespace {
 
-constexpr int64_t kPollMs = 1000;     // for commits that no hook reported
 constexpr int64_t kMaxHoldMs = 1000;  // a commit is encoded after this at the latest
 constexpr uint32_t kMaxHoldFrames = 256;
-constexpr int64_t kLocalRetryMs = 1000;
+constexpr int kMaxClosedTries = 10;
 
 }  // namespace
 
@@ -48,65 +47,6 @@ bool CaptureLoop::LacksSettledStamp() {
   if (!core_->ReadyLocked()) return false;
   const FileStamp& stamp = core_->capture->stamp();
   return stamp.size >= 0 && !stamp.settled && stamp == StampOf(core_->options.settings.path);
-}
-
-// Waits until it is known where the database stands: a process that cannot map the wal-index, or
-// has not yet, keeps no other from shipping. False: stop.
-bool CaptureLoop::AwaitTarget() {
-  for (uint64_t seen = seen_ticket_;;) {
-    {
-      std::lock_guard<std::mutex> lock(core_->mutex);
-      if (Target()) return true;
-    }
-    tick_();
-    const int64_t until = core_->options.clock->MonotonicMs() + kPollMs;
-    NoteBoard::Work work = core_->board.Wait(until, seen, true, {}, UINT32_MAX);
-    if (work.stop) return false;
-    seen = work.ticket;
-    core_->board.DoneFinish(work.ticket);
-  }
-}
-
-// Waits until this process is the one that ships this database. False: stop.
-bool CaptureLoop::TakeLock() {
-  if (!AwaitTarget()) return false;
-  const std::string& database = core_->options.settings.path;
-  bool told = false;
-  for (bool dropped = false;;) {
-    Result<FolderLock> lock =
-        FolderLock::Take(core_->options.folder, database, core_->options.locks);
-    if (lock.ok()) {
-      lock_.emplace(std::move(*lock));
-      std::lock_guard<std::mutex> guard(core_->mutex);
-      core_->passive = false;
-      core_->local_error = Status::Ok();
-      if (dropped) {
-        // What was written meanwhile counts as part of the file.
-        core_->handover.Activate();
-        if (core_->handover.rollback()) open_stamp_ = StampOf(database);
-      }
-      return true;
-    }
-    bool held = lock.status().code() == Code::kExists;
-    {
-      std::lock_guard<std::mutex> guard(core_->mutex);
-      core_->passive = held;
-      if (!held) core_->local_error = lock.status();
-    }
-    core_->placed = true;
-    if (!held) Failed(lock.status());
-    held ? core_->neighbours.Follow() : core_->neighbours.Alone();
-    if (!held) core_->board.Trouble();
-    // Nobody takes here what is handed over.
-    if (!std::exchange(dropped, true)) core_->handover.Deactivate();
-    if (held && !std::exchange(told, true)) core_->Log(Level::kInfo, lock.status().message());
-    tick_();
-    int64_t until = core_->options.clock->MonotonicMs() + kLocalRetryMs;
-    NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);
-    if (work.stop) return false;
-    seen_ticket_ = work.ticket;
-    core_->board.DoneFinish(work.ticket);
-  }
 }
 
 int64_t CaptureLoop::DueAtMs() const {
@@ -179,6 +119,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   guessed_ = false;
   std::optional<NoteBoard::Gone> gone = core_->board.TakeGone();
   const bool looked = !core_->handover.rollback() || core_->handover.Poll();
+  const bool left_wal = LeaveWalLocked();
   // In this order: what is handed over before a WAL begins is encoded before it.
   std::optional<WalTarget> to = Target();
   const bool ready = core_->ReadyLocked();
@@ -194,6 +135,13 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   if (!PageSizeHoldsLocked()) return core_->board.DoneFinish(ticket);
   // Opening has looked at the files behind it.
   if (gone && ready) WalGoneLocked(*gone);
+  if (to && to->at_rest() && JournalActive(core_->options.settings.path)) {
+    // Another process writes to the file without a WAL.
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
+    return core_->board.DoneFinish(ticket);
+  }
+  const bool moved = to && (relocate_ || left_wal || !to->rollback);
+  if (moved && !FollowTrailLocked(*to) && left_wal) MissedLocked();
   if (relocate_ && !to) return core_->board.DoneFinish(ticket);
   if (relocate_) RelocateLocked(*to);
   DrainLocked(to);
@@ -205,7 +153,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
       core_->index->unknown() != 0) {
     core_->NeedRepairLocked(RepairNeed::kUnknown);
   }
-  bool whole = core_->repair == RepairNeed::kNone || RepairLocked(lock);
+  bool whole = core_->repair == RepairNeed::kNone || (to && RepairLocked(lock));
   if (!looked && retry_at_ms_ == 0 && core_->board.SyncWaits()) {
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
   }
@@ -221,6 +169,8 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
     relocate_ = false;
     if (gone.last || gone.stamp != capture->stamp()) core_->NeedRepairLocked(RepairNeed::kAll);
   }
+  // Recovered and checkpointed by a connection that told of no commit.
+  if (!gone.last && gone.stamp != capture->stamp()) return;
   unread_ = gone.last && capture->Behind(*gone.last) > 0;
   if (core_->repair != RepairNeed::kNone || unread_) return;
   capture->AnnounceRestart();
@@ -278,7 +228,9 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
     }
     return;
   }
-  if (!advanced.ok() && advanced.status().retryable() && ++stale_tries_ < kMaxStaleTries) {
+  // With the database closed here nobody but another process has more to say.
+  const int tries = core_->options.host->InUse() ? kMaxStaleTries : kMaxClosedTries;
+  if (!advanced.ok() && advanced.status().retryable() && ++stale_tries_ < tries) {
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
     return;
   }
@@ -325,6 +277,8 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   }
   core_->repair = RepairNeed::kNone;
   core_->lag.WaitsFor(after.segment_number);
+  // Reading some pages again is daily business where processes write without a WAL.
+  if (!all) return true;
   core_->Log(Level::kInfo, "replica and database compared; shipped the difference in " +
                                std::to_string(after.segment_number - before.segment_number) +
                                " segments");

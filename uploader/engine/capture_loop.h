@@ -45,6 +45,8 @@ class CaptureLoop {
   void PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock);
   std::optional<WalTarget> Fresh();
   std::optional<WalTarget> Found();
+  bool LeaveWalLocked();
+  bool FollowTrailLocked(const WalTarget& to);
   bool Settles(const WalTarget& to) const;
   // The same, or the database file without a WAL.
   std::optional<WalTarget> Target();
@@ -82,7 +84,9 @@ class CaptureLoop {
   void SaveIfDueLocked();
   void Failed(const Status& status);
 
-  static constexpr int64_t kRetryMs = 5;  // the WAL, or the file, is just being changed
+  static constexpr int64_t kRetryMs = 5;    // the WAL, or the file, is just being changed
+  static constexpr int64_t kPollMs = 1000;  // for commits that no hook reported
+  static constexpr int64_t kLocalRetryMs = 1000;
   static constexpr int kMaxStaleTries = 50;
 
   Core* const core_;

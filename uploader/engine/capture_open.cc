@@ -52,7 +52,9 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
     return false;
   }
   Status placed = Status::Ok();
-  if (known && core_->ship.restorable) {
+  core_->encoding = known && core_->ship.restorable;
+  if (core_->encoding) {
+    static_cast<void>(FollowTrailLocked(to));
     RelocateLocked(to);
   } else {
     placed = core_->capture->StartFresh(to);
@@ -66,7 +68,6 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
     if (placed.code() != Code::kUnavailable) Failed(placed);
     return false;
   }
-  core_->encoding = core_->ship.restorable;
   core_->save_above = core_->outbox->file_bytes() + (1 << 20);
   core_->board.Shipped(core_->ship.shipped.segment_number, core_->ship.restorable);
   core_->ship_work.notify_all();
@@ -247,7 +248,8 @@ void CaptureLoop::RelocateLocked(const WalTarget& to) {
   }
   Capture* capture = core_->capture.get();
   Result<bool> found = capture->Locate(to, open_stamp_);
-  if (found.ok() && *found && core_->index->unknown() == 0) return;
+  const bool known = core_->index->unknown() == 0 || core_->repair == RepairNeed::kUnknown;
+  if (found.ok() && *found && known) return;
   if (!core_->ship.restorable) return core_->NeedRepairLocked(RepairNeed::kAll);
   core_->Log(Level::kInfo,
              "the database may have changed while it was not watched; comparing all pages");

@@ -27,7 +27,7 @@ void CaptureLoop::DrainLocked(const std::optional<WalTarget>& to) {
   bool lost = std::exchange(unread_, false) && to && to->rollback;
   if ((batch.foreign || lost) && core_->repair != RepairNeed::kAll) MissedLocked();
   EncodeLocked(batch.transactions);
-  std::optional<FileStamp> stamp = batch.entry;
+  std::optional<FileStamp> stamp = batch.entry ? batch.entry : batch.left;
   if (batch.entry) capture->SetEntryStamp(*batch.entry);
   bool file_counts = !batch.transactions.empty() || (to && to->rollback);
   if (batch.look && file_counts) stamp = batch.look->stamp;

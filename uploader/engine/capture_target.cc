@@ -1,8 +1,12 @@
 // CaptureLoop, the part that asks where the committed end is.
 
+#include <unistd.h>
+
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "uploader/engine/bridge.h"
 #include "uploader/engine/capture_loop.h"
 
 namespace backstay {
@@ -48,6 +52,53 @@ std::optional<WalTarget> CaptureLoop::Target() {
   file.rollback = true;
   file.pages = core_->handover.pages();
   return file;
+}
+
+// Another process has turned WAL mode off while the database was closed here.
+bool CaptureLoop::LeaveWalLocked() {
+  const std::string& path = core_->options.settings.path;
+  Host* host = core_->options.host;
+  if (!core_->ReadyLocked() || relocate_ || core_->handover.rollback() || host->InUse()) {
+    return false;
+  }
+  const FileLook look = host->Look(path);
+  if (look.page_size == 0 || !look.rollback || JournalActive(path)) return false;
+  if (access((path + "-wal").c_str(), F_OK) == 0) return false;
+  static_cast<void>(core_->handover.Opened(look));
+  core_->board.LeaveWal();
+  return true;
+}
+
+// Other processes closed the WAL or wrote to the file while it was closed here: what they have left
+// in the trail leads to what the file is now. True: the place in the files is found.
+bool CaptureLoop::FollowTrailLocked(const WalTarget& to) {
+  Capture* capture = core_->capture.get();
+  Host* host = core_->options.host;
+  if (core_->repair != RepairNeed::kNone || unread_) return false;
+  if (!relocate_ && host->InUse()) return false;
+  const WalMark& mark = capture->wal_mark();
+  const WalTarget end{mark.salt1, mark.salt2, mark.frame};
+  const bool marked = (mark.salt1 | mark.salt2) != 0;
+  const bool in_wal = capture->stamp().size < 0;
+  if (in_wal && (!marked || capture->Holds(end))) return false;
+  const TrailPlace from = in_wal ? PlaceOf(end) : PlaceOf(capture->stamp());
+  const TrailPlace now = relocate_ && to.rollback
+                             ? PlaceOf(open_stamp_)
+                             : PlaceOf(host->Look(core_->options.settings.path));
+  if (from.Same(now)) {
+    // What the next WAL counts says nothing of the last one.
+    if (marked) static_cast<void>(capture->SetStamp(capture->stamp()));
+    return true;
+  }
+  auto transactions = core_->Bridge(from, now);
+  if (!transactions) return false;
+  EncodeLocked(*transactions);
+  if (core_->repair == RepairNeed::kAll) return false;
+  const bool kept =
+      capture->SetStamp(now.file) && core_->repair == RepairNeed::kNone && core_->encoding;
+  if (!kept) return true;
+  if (Status saved = core_->outbox->AppendStamp(now.file); !saved.ok()) Failed(saved);
+  return true;
 }
 
 std::vector<WalTarget> CaptureLoop::FreshTargets() {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "uploader/base/hash.h"
+#include "uploader/engine/bridge.h"
 
 namespace backstay {
 namespace {
@@ -148,12 +149,22 @@ std::string Core::ForeignRemedy() const {
          options.settings.path;
 }
 
-Handover::Options Core::HandoverOptions() const {
+std::optional<std::vector<TransactionPtr>> Core::Bridge(const TrailPlace& from,
+                                                        const TrailPlace& to) {
+  auto steps = trail.Between(from, to);
+  if (!steps) return std::nullopt;
+  return TransactionsOf(*steps, options.clock->WallMs());
+}
+
+Handover::Options Core::HandoverOptions() {
   const std::string& path = options.settings.path;
   Host* host = options.host;
   Handover::Options handover;
   handover.look = [path, host] { return host->Look(path); };
   handover.journal_active = [path] { return JournalActive(path); };
+  handover.bridge = [this](const FileLook& from, const FileLook& to) {
+    return Bridge(PlaceOf(from), PlaceOf(to));
+  };
   return handover;
 }
 

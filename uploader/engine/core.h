@@ -13,7 +13,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "uploader/base/clock.h"
 #include "uploader/base/log.h"
@@ -28,6 +30,7 @@
 #include "uploader/state/outbox.h"
 #include "uploader/state/page_index.h"
 #include "uploader/state/state_folder.h"
+#include "uploader/state/trail.h"
 #include "uploader/storage/replica_client.h"
 
 namespace backstay {
@@ -54,6 +57,7 @@ class Core {
   explicit Core(CoreOptions options)
       : options(std::move(options)),
         board(this->options.clock),
+        trail(this->options.folder),
         handover(HandoverOptions()),
         neighbours(NeighboursOptions()),
         shipping(this->options.logger, this->options.clock, Level::kError),
@@ -65,6 +69,7 @@ class Core {
 
   const CoreOptions options;
   NoteBoard board;
+  Trail trail;
   Handover handover;
   Neighbours neighbours;
   LastingProblem shipping;  // of the replica
@@ -141,13 +146,15 @@ class Core {
   // The database was closed and another file opened at its path: ends once nothing waits that can
   // be shipped, and at once where nothing could be restored anyway.
   void RetireLocked();
+  // What neighbours have done to the database between these places, as far as it is known.
+  std::optional<std::vector<TransactionPtr>> Bridge(const TrailPlace& from, const TrailPlace& to);
   // What to do about a replica that is another database's.
   std::string ForeignRemedy() const;
   // The fields of every log line.
   void Log(Level level, const std::string& message) const;
 
  private:
-  Handover::Options HandoverOptions() const;
+  Handover::Options HandoverOptions();
   Neighbours::Options NeighboursOptions();
 };
 

@@ -11,6 +11,7 @@
 #include "uploader/base/caught.h"
 #include "uploader/base/file.h"
 #include "uploader/base/json_text.h"
+#include "uploader/engine/bridge.h"
 #include "uploader/state/state_folder.h"
 #include "uploader/storage/client_factory.h"
 
@@ -89,7 +90,10 @@ void Database::Reopen(const BackstayHost& host) {
   }
 }
 
-void Database::Close() { closed_ = true; }
+void Database::Close() {
+  closed_at_ms_ = options_.clock->MonotonicMs();
+  closed_ = true;
+}
 
 void Database::Retire() {
   closed_ = true;
@@ -111,14 +115,19 @@ void Database::Committed(const WalTarget& target) {
 
 void Database::Writing() {
   FileLook look = host_.Look(path());
+  before_ = look;
   for (auto& pipeline : pipelines_) pipeline->handover()->Begin(look);
 }
 
 void Database::Written(const BackstayWrites& writes) {
   FileLook look = host_.Look(path());
   TransactionPtr transaction;
+  std::optional<TrailStep> step;
   try {
     transaction = ToTransaction(writes, look);
+    if (transaction->complete) {
+      step = {PlaceOf(before_), PlaceOf(look), look.page_size, look.pages, transaction->pgnos};
+    }
   } catch (const std::exception&) {
     // Out of memory: the database is compared instead.
   }
@@ -127,6 +136,7 @@ void Database::Written(const BackstayWrites& writes) {
     if (!handover->rollback()) pipeline->board()->LeaveWal();
     transaction != nullptr ? handover->End(transaction, look) : handover->EndUnknown(look);
     pipeline->board()->Handed(handover->queued_pages() >= kManyPages);
+    if (step) pipeline->NoteStep(*step);
     if (writes.committed != 0) pipeline->neighbours()->Changed();
   }
   StartThreads();
@@ -169,8 +179,8 @@ void Database::BeforeCheckpoint() {
 }
 
 void Database::WalGone() {
-  FileStamp stamp = StampOf(path());
-  for (auto& pipeline : pipelines_) pipeline->board()->WalGone(stamp);
+  FileLook look = host_.Look(path());
+  for (auto& pipeline : pipelines_) pipeline->NoteWalGone(look);
 }
 
 bool Database::Sync(int64_t timeout_ms) {
@@ -236,6 +246,13 @@ void Database::CommitsAreSafe() {
 bool Database::Quiet() {
   return closed_ && std::all_of(pipelines_.begin(), pipelines_.end(),
                                 [](auto& pipeline) { return pipeline->Quiet(); });
+}
+
+bool Database::Over() {
+  if (!Quiet()) return false;
+  const bool stopped = std::any_of(pipelines_.begin(), pipelines_.end(),
+                                   [](auto& pipeline) { return pipeline->Stopped(); });
+  return stopped || StampOf(path()).size < 0;
 }
 
 void Database::RequestStop() {

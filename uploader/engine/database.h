@@ -74,6 +74,10 @@ class Database {
   void StartThreads();
   // The host closed it and every pipeline is done.
   bool Quiet();
+  // And nothing would come of following what other processes do to the file.
+  bool Over();
+  bool closed() const { return closed_; }
+  int64_t closed_at_ms() const { return closed_at_ms_; }
   void RequestStop();
   void Stop();
   std::string StatusJson();
@@ -102,7 +106,9 @@ class Database {
   const ProcessId process_ = ThisProcess();
   Host host_;
   std::vector<std::unique_ptr<Pipeline>> pipelines_;
+  FileLook before_;  // the file before the transaction; guarded by the database's own lock
   std::atomic<bool> closed_{false};
+  std::atomic<int64_t> closed_at_ms_{0};  // monotonic; the last time
   std::atomic<bool> retired_{false};
   std::atomic<bool> started_{false};  // all threads of all pipelines were
   std::mutex start_mutex_;

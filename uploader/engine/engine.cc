@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <new>
 #include <utility>
 #include <vector>
@@ -16,6 +18,8 @@
 namespace backstay {
 namespace {
 
+// Databases that this process has closed and goes on following: others may write to them.
+constexpr size_t kFollowed = 16;
 constexpr auto kReapInterval = std::chrono::milliseconds(250);
 constexpr int64_t kDefaultDrainMs = 5000;
 
@@ -142,6 +146,18 @@ void Engine::Reap() {
   }
 }
 
+// Those that were closed before have been followed for long enough.
+int64_t Engine::FollowedSinceLocked() const {
+  std::vector<int64_t> closed;
+  for (const auto& [path, database] : databases_) {
+    if (database != nullptr && database->closed()) closed.push_back(database->closed_at_ms());
+  }
+  if (closed.size() <= kFollowed) return INT64_MIN;
+  auto oldest = closed.begin() + kFollowed - 1;
+  std::nth_element(closed.begin(), oldest, closed.end(), std::greater<>());
+  return *oldest;
+}
+
 void Engine::ReapOnce() {
   std::vector<std::unique_ptr<Database>> done;
   std::vector<std::unique_ptr<Database>> retired;
@@ -152,9 +168,13 @@ void Engine::ReapOnce() {
       if (database->Quiet()) retired.push_back(std::move(database));
     }
     std::erase(retired_, nullptr);
+    const int64_t since = FollowedSinceLocked();
+    const auto is_over = [since](Database* database) {
+      return database->Over() || (database->closed_at_ms() < since && database->Quiet());
+    };
     for (auto it = databases_.begin(); it != databases_.end();) {
       if (it->second != nullptr) it->second->StartThreads();
-      if (it->second != nullptr && !it->second->Quiet()) {
+      if (it->second != nullptr && !is_over(it->second.get())) {
         ++it;
         continue;
       }

@@ -46,6 +46,7 @@ class Engine {
   void EndRetired(std::vector<std::unique_ptr<Database>>* retired);
   void DrainRetired(LastWait* wait);
   void DrainOne(Database* database, LastWait* wait);
+  int64_t FollowedSinceLocked() const;
 
   const SettingsSources sources_;
   const Result<Settings> settings_;

@@ -31,23 +31,37 @@ TransactionPtr WithoutImages(const Transaction& a, const Transaction& b) {
 
 void Handover::SetKnownLocked(const FileLook& look) {
   ++epoch_;
+  unexplained_ = false;
   known_ = look.rollback ? std::optional(look) : std::nullopt;
   rollback_ = known_.has_value();
 }
 
+// The file is not what the last transaction left. True: a neighbour has told what it did.
+bool Handover::BridgeLocked(const FileLook& look) {
+  if (!kept() || foreign_ || !options_.bridge) return false;
+  std::optional<std::vector<TransactionPtr>> steps = options_.bridge(*known_, look);
+  if (!steps) return false;
+  for (TransactionPtr& transaction : *steps) PushLocked(std::move(transaction));
+  if (!look.rollback) left_ = look.stamp;
+  return true;
+}
+
+void Handover::DifferLocked(const FileLook& look) { foreign_ = !BridgeLocked(look); }
+
 bool Handover::Opened(const FileLook& look) {
   std::lock_guard<std::mutex> lock(mutex_);
-  bool same = known_ && known_->Same(look);
-  if (known_ && !same) foreign_ = true;
+  const bool same = known_ && known_->Same(look);
+  if (known_ && !same) DifferLocked(look);
+  const bool followed = same || (known_ && kept() && !foreign_);
   SetKnownLocked(look);
-  return same && known_;
+  return followed && known_;
 }
 
 void Handover::Begin(const FileLook& look) {
   std::lock_guard<std::mutex> lock(mutex_);
   ++begun_;
   ++epoch_;
-  if (known_ && !known_->Same(look)) foreign_ = true;
+  if (known_ && !known_->Same(look)) DifferLocked(look);
 }
 
 void Handover::End(TransactionPtr transaction, const FileLook& look) {
@@ -96,7 +110,7 @@ void Handover::PushLocked(TransactionPtr transaction) {
 void Handover::EnterWal(const FileLook& look) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (!known_) return;
-  if (!known_->Same(look)) foreign_ = true;
+  if (!known_->Same(look)) DifferLocked(look);
   ++epoch_;
   known_.reset();
   rollback_ = false;
@@ -110,6 +124,7 @@ Handover::Batch Handover::Take() {
   batch.foreign = std::exchange(foreign_, false);
   batch.look = known_;
   batch.entry = std::exchange(entry_, std::nullopt);
+  batch.left = std::exchange(left_, std::nullopt);
   queue_.clear();
   bytes_ = 0;
   pages_ = 0;
@@ -161,9 +176,12 @@ Handover::Settled Handover::SettledSince(uint64_t begun) {
     known_->stamp = look.stamp;  // its attributes may have changed
     return Settled::kYes;
   }
-  foreign_ = true;
+  const bool bridged = BridgeLocked(look);
+  // A neighbour tells after the file has changed: it gets a second look.
+  if (!bridged && options_.bridge && !std::exchange(unexplained_, true)) return Settled::kNotYet;
+  foreign_ = !bridged;
   SetKnownLocked(look);
-  return Settled::kForeign;
+  return foreign_ ? Settled::kForeign : Settled::kYes;
 }
 
 void Handover::DropLocked(Use use) {
@@ -184,11 +202,12 @@ void Handover::Close() {
   DropLocked(Use::kClosed);
 }
 
-void Handover::Activate() {
+void Handover::Activate(const FileLook& look) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (use_ == Use::kClosed) return;
   use_ = Use::kKept;
-  foreign_ = foreign_ || begun_ != ended_;
+  foreign_ = begun_ != ended_;
+  SetKnownLocked(look);
 }
 
 }  // namespace backstay

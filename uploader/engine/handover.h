@@ -35,12 +35,16 @@ class Handover {
   struct Options {
     std::function<FileLook()> look;        // at the file, as it is now
     std::function<bool()> journal_active;  // JournalActive()
-    uint64_t max_bytes = 16 << 20;         // of images that wait
+    // What neighbours have done to the file between the two looks, without images; nothing: that is
+    // not known. May be null.
+    std::function<std::optional<std::vector<TransactionPtr>>(const FileLook&, const FileLook&)>
+        bridge;
+    uint64_t max_bytes = 16 << 20;  // of images that wait
   };
   explicit Handover(Options options) : options_(std::move(options)) {}
 
   // Application threads. The host opened the database, again. True: it is in a rollback-journal
-  // mode, and nothing was written since the last transaction that was seen.
+  // mode, and what was written since the last transaction that was seen is known.
   bool Opened(const FileLook& look);
   void Begin(const FileLook& look);
   // `look` is the file after the transaction.
@@ -58,6 +62,7 @@ class Handover {
     bool foreign = false;            // something else changed the file, before or in between
     std::optional<FileLook> look;    // at the file after them; none in WAL mode
     std::optional<FileStamp> entry;  // what the file was when WAL mode began, if it did
+    std::optional<FileStamp> left;   // likewise when another process turned WAL mode on
   };
   Batch Take();
   // Pages that wait.
@@ -78,7 +83,7 @@ class Handover {
 
   // This process does not ship: nothing is kept. Then it does: what the file holds now counts.
   void Deactivate();
-  void Activate();
+  void Activate(const FileLook& look);
   // It never will again: nothing is kept from here on, whatever is said later.
   void Close();
 
@@ -88,6 +93,8 @@ class Handover {
   bool kept() const { return use_ == Use::kKept; }
   void DropLocked(Use use);
   void EndLocked(const FileLook& look);
+  bool BridgeLocked(const FileLook& look);
+  void DifferLocked(const FileLook& look);
   void PushLocked(TransactionPtr transaction);
   void SetKnownLocked(const FileLook& look);
 
@@ -101,9 +108,11 @@ class Handover {
   uint64_t pages_ = 0;
   std::optional<FileLook> known_;  // the file as the last transaction left it
   std::optional<FileStamp> entry_;
+  std::optional<FileStamp> left_;
   bool foreign_ = false;
   Use use_ = Use::kKept;
-  bool gave_up_ = false;  // waiting was in vain; not again before the queue was taken
+  bool unexplained_ = false;  // the file differed already at the last look
+  bool gave_up_ = false;      // waiting was in vain; not again before the queue was taken
   uint64_t begun_ = 0;
   uint64_t ended_ = 0;
   uint64_t epoch_ = 0;  // another value: known_ is about another moment

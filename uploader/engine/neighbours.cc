@@ -32,12 +32,14 @@ Neighbours::PagePtr Neighbours::Page() {
 
 void Neighbours::Committed(const WalTarget& target) {
   options_.board->Committed(target);
+  ++commits_;
   PagePtr page = Page();
   if (page == nullptr) return;
   role_ == Role::kFollows ? page->Note(NameOf(target)) : page->Know(NameOf(target));
 }
 
 void Neighbours::Changed() {
+  ++commits_;
   PagePtr page = Page();
   if (page != nullptr && role_ == Role::kFollows) page->Note(0);
 }
@@ -79,13 +81,18 @@ bool Neighbours::AskAround(Question* question, int64_t ms) {
   PagePtr page = Page();
   if (page == nullptr) return Pause(ms);
   if (question->page != page || question->ticket.holder != page->holder()) {
-    *question = {page, page->Ask(SharedPage::kSync)};
+    Ask(page, question);
     std::lock_guard<std::mutex> lock(mutex_);
     last_ = *question;
   }
   const uint64_t holder = question->ticket.holder;
   if (SharedPage::GaveUp(holder)) return false;
   return Foreign(holder) ? Pause(ms) : page->Wait(SharedPage::kSync, question->ticket, ms);
+}
+
+void Neighbours::Ask(const PagePtr& page, Question* question) const {
+  const uint64_t commits = commits_;
+  *question = {page, page->Ask(SharedPage::kSync), commits};
 }
 
 bool Neighbours::Foreign(uint64_t holder) const {
@@ -102,6 +109,10 @@ bool Neighbours::Pause(int64_t ms) {
 }
 
 bool Neighbours::Finish(int64_t timeout_ms) {
+  const int64_t start = options_.clock->MonotonicMs();
+  // Who has to read it shows once the lock was tried.
+  (void)RoleBy(start + std::min(timeout_ms, kMaxReadMs));
+  timeout_ms = std::max<int64_t>(0, start + timeout_ms - options_.clock->MonotonicMs());
   PagePtr page = Page();
   if (role_ != Role::kFollows || page == nullptr) return options_.board->Finish(timeout_ms);
   SharedPage::Ticket ticket{page->holder(), unread_};
@@ -130,8 +141,30 @@ bool Neighbours::AllShipped() {
   if (last_.page == page && last_.ticket.holder == page->holder()) {
     return page->Answered(SharedPage::kSync, last_.ticket) && !Foreign(last_.ticket.holder);
   }
-  last_ = {page, page->Ask(SharedPage::kSync)};
+  Ask(page, &last_);
   return false;
+}
+
+bool Neighbours::Settled() {
+  const uint64_t commits = commits_;
+  if (commits == settled_) return true;
+  PagePtr page = Page();
+  if (page == nullptr) return false;
+  std::lock_guard<std::mutex> lock(mutex_);
+  const bool asked = last_.page == page && last_.ticket.holder == page->holder();
+  if (!asked || last_.commits < commits) {
+    Ask(page, &last_);
+    return false;
+  }
+  const bool over =
+      !Foreign(last_.ticket.holder) && page->Answered(SharedPage::kSync, last_.ticket);
+  if (over) settled_ = last_.commits;
+  return over;
+}
+
+bool Neighbours::gave_up() {
+  PagePtr page = Page();
+  return page != nullptr && SharedPage::GaveUp(page->holder());
 }
 
 std::string Neighbours::Problem() {

@@ -48,6 +48,11 @@ class Neighbours {
   bool Finish(int64_t timeout_ms);
   // What every Sync() so far has waited for, in vain or not, is shipped.
   bool AllShipped();
+  // What was committed here is known to be shipped by another process. Asks it if need be; the
+  // answer shows in a later call. Of no meaning where this process ships.
+  bool Settled();
+  // The process that ships has stopped for good.
+  bool gave_up();
   // Why a wait in a process that does not ship was in vain.
   std::string Problem();
 
@@ -73,10 +78,11 @@ class Neighbours {
  private:
   enum class Role { kUnknown, kAlone, kFollows, kLeads };
   using PagePtr = std::shared_ptr<SharedPage>;
-  // A ticket, and the page that it is of.
+  // A ticket, the page that it is of, and the commits it was asked after.
   struct Question {
     PagePtr page;
     SharedPage::Ticket ticket;
+    uint64_t commits = 0;
   };
 
   PagePtr OpenPage(bool holder);
@@ -86,6 +92,7 @@ class Neighbours {
   PagePtr Page();
   Role RoleBy(int64_t deadline_ms);
   bool Foreign(uint64_t holder) const;
+  void Ask(const PagePtr& page, Question* question) const;
   bool AskAround(Question* question, int64_t ms);
   bool Pause(int64_t ms);
   void Listen(const PagePtr& page);
@@ -98,6 +105,8 @@ class Neighbours {
   std::condition_variable changed_;          // the role, or stop_
   PagePtr page_;                             // guarded by mutex_
   Question last_;                            // guarded by mutex_; the last one of a Sync()
+  std::atomic<uint64_t> commits_{0};         // told here so far
+  std::atomic<uint64_t> settled_{0};         // commits_ that the replica is known to have
   std::string failure_;                      // why there is no page; capture thread
   bool missing_ = false;                     // nobody had one at the last look; capture thread
   std::atomic<uint64_t> unread_{0};          // the ticket of the last Finish() in vain; 0: none

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "uploader/base/caught.h"
+#include "uploader/engine/bridge.h"
 #include "uploader/engine/leader_status.h"
 #include "uploader/engine/threads.h"
 #include "uploader/format/keys.h"
@@ -77,15 +78,34 @@ void Pipeline::ReportFailure(const char* name, const Status& failure) {
       {{"db", core_.options.settings.path}, {"replica", core_.options.replica}});
 }
 
+void Pipeline::NoteStep(const TrailStep& step) {
+  if (!core_.neighbours.leads()) core_.trail.Append(step);
+}
+
+void Pipeline::NoteWalGone(const FileLook& look) {
+  std::optional<WalTarget> end = core_.board.Latest();
+  TrailStep step;
+  if (end) step = {PlaceOf(*end), PlaceOf(look), look.page_size, look.pages, {}};
+  if (end) NoteStep(step);
+  core_.board.WalGone(look.stamp);
+  if (end) core_.neighbours.Changed();
+}
+
 bool Pipeline::Quiet() {
   std::lock_guard<std::mutex> lock(core_.mutex);
-  if (!core_.stopped.ok() || core_.passive) return true;
+  if (!core_.stopped.ok()) return true;
+  // Another process has shipped it, or never will.
+  if (core_.passive) return core_.neighbours.Settled() || core_.neighbours.gave_up();
   if (!core_.ReadyLocked()) return false;
   return core_.outbox->pending().empty() && core_.handover.Idle() && core_.ship.restorable &&
          !core_.snapshotting && core_.repair == RepairNeed::kNone && !jobs_.running();
 }
 
 bool Pipeline::Drain(LastWait* wait) {
+  {
+    std::lock_guard<std::mutex> lock(core_.mutex);
+    if (core_.passive && core_.neighbours.Settled()) return true;
+  }
   // What is committed is encoded, whatever becomes of it: the next start goes on there.
   (void)core_.board.Finish(wait->Next());
   while (const int64_t ms = wait->Next()) {
@@ -110,6 +130,11 @@ bool Pipeline::VainLocked(const LastWait& wait) {
   }
   if (!error.ok()) return !core_.options.client->Reached();
   return !core_.ship.restorable && core_.jobs.failing();
+}
+
+bool Pipeline::Stopped() {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  return !core_.stopped.ok();
 }
 
 std::string Pipeline::Problem() {

@@ -39,12 +39,19 @@ class Pipeline {
   // What the host commits and waits for goes through here: another process may be the one that
   // ships.
   Neighbours* neighbours() { return &core_.neighbours; }
+  // Leaves a step for the process that ships, if that is another one. With the database's lock
+  // held.
+  void NoteStep(const TrailStep& step);
+  // The same: all that was committed is in the database file, which looks so.
+  void NoteWalGone(const FileLook& look);
   // Nothing is left to do: all is shipped, no job runs.
   bool Quiet();
   // The process ends: what waits is shipped now...
   void Leave() { core_.Leave(); }
   // ... and waited for, as long as that is of use. False: it is not all in the replica.
   bool Drain(LastWait* wait);
+  // It has given up for good.
+  bool Stopped();
   // Why the replica lags; empty when nothing is known to be wrong.
   std::string Problem();
   // Another file was opened at the database's path: this one has an end.

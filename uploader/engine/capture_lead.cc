@@ -1,0 +1,70 @@
+// CaptureLoop, the part that becomes the one which ships: one process at a time does.
+
+#include <optional>
+#include <utility>
+
+#include "uploader/engine/capture_loop.h"
+
+namespace backstay {
+
+// Waits until it is known where the database stands: a process that cannot map the wal-index, or
+// has not yet, keeps no other from shipping. False: stop.
+bool CaptureLoop::AwaitTarget() {
+  for (uint64_t seen = seen_ticket_;;) {
+    {
+      std::lock_guard<std::mutex> lock(core_->mutex);
+      if (Target()) return true;
+    }
+    tick_();
+    const int64_t until = core_->options.clock->MonotonicMs() + kPollMs;
+    NoteBoard::Work work = core_->board.Wait(until, seen, true, {}, UINT32_MAX);
+    if (work.stop) return false;
+    seen = work.ticket;
+    core_->board.DoneFinish(work.ticket);
+  }
+}
+
+// Waits until this process is the one that ships this database. False: stop.
+bool CaptureLoop::TakeLock() {
+  if (!AwaitTarget()) return false;
+  const std::string& database = core_->options.settings.path;
+  bool told = false;
+  for (bool dropped = false;;) {
+    Result<FolderLock> lock =
+        FolderLock::Take(core_->options.folder, database, core_->options.locks);
+    if (lock.ok()) {
+      lock_.emplace(std::move(*lock));
+      std::lock_guard<std::mutex> guard(core_->mutex);
+      core_->passive = false;
+      core_->local_error = Status::Ok();
+      if (dropped) {
+        // What was written meanwhile counts as part of the file.
+        const FileLook look = core_->options.host->Look(database);
+        core_->handover.Activate(look);
+        if (look.rollback) open_stamp_ = look.stamp;
+      }
+      return true;
+    }
+    bool held = lock.status().code() == Code::kExists;
+    {
+      std::lock_guard<std::mutex> guard(core_->mutex);
+      core_->passive = held;
+      if (!held) core_->local_error = lock.status();
+    }
+    core_->placed = true;
+    if (!held) Failed(lock.status());
+    held ? core_->neighbours.Follow() : core_->neighbours.Alone();
+    if (!held) core_->board.Trouble();
+    // Nobody takes here what is handed over.
+    if (!std::exchange(dropped, true)) core_->handover.Deactivate();
+    if (held && !std::exchange(told, true)) core_->Log(Level::kInfo, lock.status().message());
+    tick_();
+    int64_t until = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+    NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);
+    if (work.stop) return false;
+    seen_ticket_ = work.ticket;
+    core_->board.DoneFinish(work.ticket);
+  }
+}
+
+}  // namespace backstay
