@@ -6,8 +6,9 @@
 **
 ** Threads. Functions of BackstayEngine may be called on any application thread. None throws,
 ** writes to stdout or changes signal handlers. committed() never blocks; finish_wal(),
-** sync() and drain() block at most the time they are given, checkpoint() at most 20 ms, written()
-** at most 0.5 s for each replica; the others only for short, purely local work. The callbacks of
+** sync() and drain() block at most the time they are given, closed() the configured close timeout,
+** checkpoint() 20 ms, written() 0.5 s for each replica; the others only for short, purely local
+** work. The callbacks of
 ** BackstayHost are called on the engine's threads, at any time between open() and release(), and
 ** never throw.
 **
@@ -23,7 +24,7 @@
 extern "C" {
 #endif
 
-#define BACKSTAY_ENGINE_API_VERSION 4
+#define BACKSTAY_ENGINE_API_VERSION 5
 #define BACKSTAY_SYNC_COMMIT (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
 
@@ -64,6 +65,9 @@ typedef struct BackstayHost {
   int (*wal_position)(void *ctx, BackstayWalPosition *pos);
   /* 1 if a connection of this process has the database open. */
   int (*in_use)(void *ctx);
+  /* The number of the transaction of this process that keeps others from writing to the database;
+  ** 0: none does. */
+  uint64_t (*writing)(void *ctx);
   /* The engine is done with the database: close the handle, free ctx. The last call. */
   void (*release)(void *ctx);
 } BackstayHost;
@@ -96,8 +100,12 @@ typedef struct BackstayEngine {
   int (*open)(const BackstayOpen *options, BackstayDb **db, char *error, size_t n);
   /* The host's last connection in this process is gone (called before its file is closed,
   ** after the WAL is deleted, if it is). The engine finishes on its own, then calls
-  ** release(). `db` is dead to the caller. */
+  ** release(). The caller may do nothing more with `db` than call closed(), once. */
   void (*close)(BackstayDb *db);
+  /* After close(), with no lock of the database held: waits until what this process has committed
+  ** in it is in every replica, at most the configured close timeout, and not where a wait would
+  ** be in vain or the database was opened again. `db` is dead to the caller. */
+  void (*closed)(BackstayDb *db);
   /* A transaction ended at *pos. Called while the WAL write lock is still held. */
   void (*committed)(BackstayDb *db, const BackstayWalPosition *pos);
   /* The WAL's content is about to be destroyed: waits until every committed frame has been

@@ -37,6 +37,8 @@ int HostWalPosition(void* ctx, BackstayWalPosition* pos) {
   return Context(ctx)->database->HostPosition(pos);
 }
 
+uint64_t HostWriting(void* ctx) { return Context(ctx)->database->writing(); }
+
 int HostInUse(void* ctx) { return Context(ctx)->database->connections() > 0 ? 1 : 0; }
 
 void HostRelease(void* ctx) {
@@ -115,7 +117,8 @@ void Database::OpenEngine() {
   open.params = params.data();
   open.nparam = static_cast<int>(params.size() / 2);
   open.sqlite_version = options_.inner.copy->version;
-  open.host = {context.get(), HostRead, HostSize, HostWalPosition, HostInUse, HostRelease};
+  open.host = {context.get(), HostRead,    HostSize,   HostWalPosition,
+               HostInUse,     HostWriting, HostRelease};
 
   char error[kErrorBytes] = "";
   BackstayDb* opened = nullptr;
@@ -156,9 +159,16 @@ void Database::SayRefusal() noexcept {
   process_->Say(Repeat::kWhileItLasts, refusal_level_, path(), refusal_);
 }
 
-void Database::CloseEngine() noexcept {
+Closing Database::CloseEngine() noexcept {
   BackstayDb* opened = db_.exchange(nullptr);
-  if (opened != nullptr) engine_.load()->close(opened);
+  if (opened == nullptr) return {};
+  engine_.load()->close(opened);
+  return {engine_.load(), opened};
+}
+
+void Database::WriteLocked() noexcept {
+  static std::atomic<uint64_t> last = 0;
+  writing_ = ++last;
 }
 
 void Database::AddIndex(MappedIndex* index) noexcept {

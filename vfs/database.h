@@ -24,6 +24,22 @@ namespace backstay {
 
 class Process;
 
+// Behind the last close of a database: what was committed in it may still be on its way.
+class Closing {
+ public:
+  Closing() = default;
+  Closing(const BackstayEngine* engine, BackstayDb* db) noexcept : engine_(engine), db_(db) {}
+
+  // Once, with no lock of the database held. Blocks at most the configured close timeout.
+  void Wait() const noexcept {
+    if (db_ != nullptr) engine_->closed(db_);
+  }
+
+ private:
+  const BackstayEngine* engine_ = nullptr;
+  BackstayDb* db_ = nullptr;
+};
+
 using FileId = std::pair<dev_t, ino_t>;
 
 struct DatabaseOptions {
@@ -55,7 +71,13 @@ class Database {
   // Again, if memory or file descriptors ran out then. Otherwise says again why it refused.
   void RetryEngine() noexcept;
   // The last connection goes: hands the database back. Later calls do nothing.
-  void CloseEngine() noexcept;
+  [[nodiscard]] Closing CloseEngine() noexcept;
+
+  // A connection of this process keeps others from writing, or is about to let them again.
+  void WriteLocked() noexcept;
+  void WriteUnlocked() noexcept { writing_ = 0; }
+  // The number of that transaction, unlike any other of this process; 0: there is none.
+  uint64_t writing() const noexcept { return writing_; }
 
   // A wal-index was mapped or is about to be unmapped.
   void AddIndex(MappedIndex* index) noexcept;
@@ -146,6 +168,7 @@ class Database {
   std::atomic<bool> starved_ = false;  // the engine is to be asked again; written under open_mutex_
   std::atomic<bool> refused_ = false;  // refusal_ is set; written under open_mutex_
   std::atomic<int> wals_ = 0;
+  std::atomic<uint64_t> writing_ = 0;
   std::atomic<bool> unreadable_ = false;
   std::atomic<bool> journal_off_ = false;
 };

@@ -33,6 +33,8 @@ void FindShm(ShimFile* shim, sqlite3_file* pFile) {
 // other.
 void CommitPhaseTwo(ShimFile* shim, sqlite3_file* pFile) {
   Database* database = shim->database;
+  // In EXCLUSIVE locking mode the lock stays, though there is nothing to be ended.
+  LetWrite(shim);
   const bool in_wal = shim->index.shm != nullptr || database->wal_open();
   const bool replicated = database->replicated();
   // The WAL may have been opened without memory to ask.
@@ -116,14 +118,18 @@ int FileControl(ShimFile* shim, sqlite3_file* pFile, int op, void* pArg) {
 int MainClose(sqlite3_file* pFile) noexcept {
   ShimFile* shim = ShimOf(pFile);
   const sqlite3_io_methods* inner = shim->inner;
+  Closing closing;
   if (IsOurs(shim)) EndWrites(shim, pFile, /*committed=*/false);
   pFile->pMethods = inner;
   if (IsOurs(shim)) {
     SetShm(shim, nullptr);
-    shim->process->Detach(shim->database);
+    LetWrite(shim);
+    closing = shim->process->Detach(shim->database);
   }
   delete shim;
-  return inner->xClose(pFile);
+  const int rc = inner->xClose(pFile);
+  closing.Wait();
+  return rc;
 }
 
 int MainFileControl(sqlite3_file* pFile, int op, void* pArg) noexcept {
@@ -152,12 +158,14 @@ int MainShmLock(sqlite3_file* pFile, int ofst, int n, int flags) noexcept {
   if (shim->index.shm == nullptr) FindShm(shim, pFile);
   // The end of a transaction: all frames are written and the wal-index names the last one. Until
   // the lock is gone nobody can add to it.
-  const bool writer_leaves = flags == (SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE) &&
-                             ofst <= kWalWriteLock && kWalWriteLock < ofst + n;
+  const bool writes = ofst <= kWalWriteLock && kWalWriteLock < ofst + n;
+  const bool writer_leaves = writes && flags == (SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
   if (writer_leaves && shim->index.shm != nullptr) shim->database->NoteIndex(shim->index.shm);
+  if (writer_leaves) LetWrite(shim);
   const int rc = shim->inner->xShmLock(pFile, ofst, n, flags);
   // What others committed, in this process past the shim or in another one.
   const bool acquired = rc == SQLITE_OK && (flags & SQLITE_SHM_LOCK) != 0;
+  if (acquired && (flags & SQLITE_SHM_EXCLUSIVE) != 0 && writes) KeepFromWriting(shim);
   if (acquired && shim->index.shm != nullptr) shim->database->NoteIndex(shim->index.shm);
   return rc;
 }

@@ -88,17 +88,19 @@ Database* Process::Attach(DatabaseOptions options) {
   return nullptr;
 }
 
-void Process::Detach(Database* database) noexcept {
+Closing Process::Detach(Database* database) noexcept {
+  Closing closing;
   {
     // Under the mutex, so that the engine sees this close before the open of a connection that
     // comes now.
     std::lock_guard lock(mutex_);
     if (--database->connections_ == 0) {
       databases_.erase(database->path());
-      database->CloseEngine();
+      closing = database->CloseEngine();
     }
   }
   Release(database);
+  return closing;
 }
 
 Database* Process::Use(const std::string& path, const SqliteCopy* copy) noexcept {

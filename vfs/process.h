@@ -38,7 +38,7 @@ class Process {
   // A connection opened this database. NULL if another copy of SQLite, or another file under this
   // name, is being replicated. To be ended by Detach().
   Database* Attach(DatabaseOptions options);
-  void Detach(Database* database) noexcept;
+  [[nodiscard]] Closing Detach(Database* database) noexcept;
   // The database of that path and copy of SQLite, if it is open; NULL if not, or if another file
   // has taken its path. To be ended by Detach(): until then the engine's handle stays good.
   Database* Use(const std::string& path, const SqliteCopy* copy) noexcept;

@@ -24,6 +24,18 @@ void Write(ShimFile* shim, sqlite3_file* pFile, int iAmt, sqlite3_int64 iOfst) {
 
 }  // namespace
 
+void KeepFromWriting(ShimFile* shim) noexcept {
+  if (shim->locked) return;
+  shim->locked = true;
+  shim->database->WriteLocked();
+}
+
+// Before the lock is given back: behind it the next one may have it.
+void LetWrite(ShimFile* shim) noexcept {
+  if (shim->locked) shim->database->WriteUnlocked();
+  shim->locked = false;
+}
+
 void BeginWrites(ShimFile* shim, sqlite3_file* pFile) noexcept {
   if (shim->writes.open() || !shim->database->replicated() || !InRollbackMode(shim)) return;
   shim->writes.Begin(InnerOf(shim, pFile));
@@ -73,13 +85,17 @@ int MainLock(sqlite3_file* pFile, int eLock) noexcept {
   const int rc = shim->inner->xLock(pFile, eLock);
   // Before the first read, and before a hot journal is played back.
   if (rc == SQLITE_OK && eLock == SQLITE_LOCK_SHARED && IsOurs(shim)) LookAtMode(shim, pFile);
+  if (rc == SQLITE_OK && eLock >= SQLITE_LOCK_RESERVED && IsOurs(shim)) KeepFromWriting(shim);
   return rc;
 }
 
 int MainUnlock(sqlite3_file* pFile, int eLock) noexcept {
   ShimFile* shim = ShimOf(pFile);
   // Without a commit before: rolled back.
-  if (eLock < SQLITE_LOCK_RESERVED && IsOurs(shim)) EndWrites(shim, pFile, /*committed=*/false);
+  if (eLock < SQLITE_LOCK_RESERVED && IsOurs(shim)) {
+    EndWrites(shim, pFile, /*committed=*/false);
+    LetWrite(shim);
+  }
   return shim->inner->xUnlock(pFile, eLock);
 }
 

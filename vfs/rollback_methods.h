@@ -13,6 +13,10 @@
 
 namespace backstay {
 
+// From here on this connection keeps others from writing, or no longer.
+void KeepFromWriting(ShimFile* shim) noexcept;
+void LetWrite(ShimFile* shim) noexcept;
+
 int MainWrite(sqlite3_file* pFile, const void* zBuf, int iAmt, sqlite3_int64 iOfst) noexcept;
 int MainTruncate(sqlite3_file* pFile, sqlite3_int64 size) noexcept;
 int MainLock(sqlite3_file* pFile, int eLock) noexcept;

@@ -27,6 +27,7 @@ struct ShimFile {
   Database* database;
   MappedIndex index;  // main file
   bool looked;        // main file: its header said which journal mode it is in
+  bool locked;        // main file: this connection keeps others from writing
   PageWrites writes;  // main file
   WalWrites wal;      // WAL file
 };

@@ -48,7 +48,7 @@ void OpenedMain(Process* process, const InnerVfs& inner, const char* zName, sqli
   try {
     ShimMainFile(process, database, file);
   } catch (const std::exception&) {
-    process->Detach(database);
+    process->Detach(database).Wait();
     throw;
   }
 }
@@ -60,7 +60,7 @@ void OpenedWal(Process* process, const InnerVfs& inner, const char* zName, sqlit
   try {
     ShimWalFile(process, database, file);
   } catch (const std::exception&) {
-    process->Detach(database);
+    process->Detach(database).Wait();
     throw;
   }
   database->EnsureEngine();

@@ -28,7 +28,7 @@ int DeleteThrough(const InnerVfs& inner, const char* zName, int syncDir) noexcep
   const int rc = inner.xDelete(inner.vfs, zName, syncDir);
   if (database == nullptr) return rc;
   if (rc == SQLITE_OK) database->WalGone();
-  process->Detach(database);
+  process->Detach(database).Wait();
   return rc;
 }
 

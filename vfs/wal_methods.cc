@@ -40,13 +40,16 @@ void AfterFrameHeader(ShimFile* shim, sqlite3_file* pFile, const uint8_t* bytes,
 int WalClose(sqlite3_file* pFile) noexcept {
   ShimFile* shim = ShimOf(pFile);
   const sqlite3_io_methods* inner = shim->inner;
+  Closing closing;
   pFile->pMethods = inner;
   if (IsOurs(shim)) {
     shim->database->WalClosed();
-    shim->process->Detach(shim->database);
+    closing = shim->process->Detach(shim->database);
   }
   delete shim;
-  return inner->xClose(pFile);
+  const int rc = inner->xClose(pFile);
+  closing.Wait();
+  return rc;
 }
 
 int WalWrite(sqlite3_file* pFile, const void* zBuf, int iAmt, sqlite3_int64 iOfst) noexcept {

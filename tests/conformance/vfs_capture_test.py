@@ -252,6 +252,24 @@ class Destruction(ShimCase):
         """)
         self.check()
 
+    def test_the_wait_of_a_close_comes_last(self):
+        self.env["RECORDING_ENGINE_CLOSED"] = "1"
+        self.run_child("""
+            load(connect(":memory:"))
+            a = wal(connect())
+            b = connect()
+            a.execute("CREATE TABLE t(x)")
+            a.close()
+            assert not calls("closed")
+            b.close()
+            assert [call["call"] for call in calls("close", "released", "closed")] == ["close", "released", "closed"]
+            c = connect()
+            c.execute("PRAGMA journal_mode=delete")
+            c.execute("INSERT INTO t VALUES(1)")
+            c.close()
+            assert len(calls("closed")) == len(calls("close")) == 2
+        """)
+
     def test_last_close(self):
         self.run_child("""
             load(connect(":memory:"))

@@ -75,6 +75,33 @@ class Rollback(ShimCase):
             assert len(calls("writing", "written")) == count
         """)
 
+    def test_whose_transaction_keeps_others_from_writing_is_known(self):
+        self.child("""
+            seen = []
+            def open_now(): return status(c)["writing"]
+            for mode in ("delete", "wal"):
+                c = start(mode)
+                d = connect()
+                assert open_now() == 0
+                for end in ("COMMIT", "ROLLBACK"):
+                    d.execute("SELECT count(*) FROM t").fetchone()
+                    assert open_now() == 0
+                    c.execute("BEGIN IMMEDIATE")
+                    seen.append(open_now())
+                    assert status(d)["writing"] == seen[-1] != 0
+                    c.execute("INSERT INTO t VALUES(1)")
+                    assert open_now() == seen[-1]
+                    c.execute(end)
+                    assert open_now() == 0
+                d.close()
+                c.execute("PRAGMA locking_mode=exclusive")
+                c.execute("INSERT INTO t VALUES(1)")
+                assert open_now() == 0
+                c.close()
+                os.remove(db)
+            assert len(set(seen)) == 4, seen
+        """)
+
     def test_hot_journal_of_another_process(self):
         self.child("""
             c = start()

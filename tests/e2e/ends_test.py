@@ -98,6 +98,26 @@ class FirstSnapshotTest(EndsCase):
         self.assert_restores()
 
 
+class StuckCopyTest(EndsCase):
+    def test_a_copy_that_cannot_go_on_is_told_once(self):
+        app = self.opened(BACKSTAY_CLOSE_TIMEOUT="0s")
+        app.sql(SCHEMA)
+        app.sql(ROWS.format(60000))
+        app.do("c.close()")
+        away = self.db + "-away"
+        os.rename(self.db, away)
+        self.wait_for("the cause and the remedy", lambda: "keep a connection open" in app.stderr())
+        begun = app.stderr().count("snapshot begins")
+        os.rename(away, self.db)
+        app.do("c = connect()")
+        app.sql(ROWS.format(1))
+        self.assert_replicated(app)
+        self.wait_for("its end", lambda: "snapshot works again" in app.stderr())
+        app.close()
+        self.assertEqual(app.stderr().count("snapshot begins"), begun, app.stderr())
+        self.assertEqual(len(app.lines("WARN")), 1, app.stderr())
+
+
 class VainTest(EndsCase):
     """What cannot be shipped is not waited for."""
 

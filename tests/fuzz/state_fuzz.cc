@@ -49,7 +49,9 @@ class FalseHost {
     if (LinkedEngine()->open(&options, &db_, error, sizeof error) != 0) db_ = nullptr;
   }
   void Close() {
-    if (db_ != nullptr) LinkedEngine()->close(db_);
+    if (db_ == nullptr) return;
+    LinkedEngine()->close(db_);
+    LinkedEngine()->closed(db_);
     db_ = nullptr;
   }
   BackstayDb* db() { return db_; }
@@ -94,6 +96,7 @@ class FalseHost {
               return host->mapped_ ? 1 : 0;
             },
             [](void*) { return 1; },
+            [](void*) -> uint64_t { return 0; },
             [](void*) {}};
   }
 

@@ -86,6 +86,7 @@ class Application {
             },
             WalPosition,
             [](void*) { return 1; },
+            [](void*) -> uint64_t { return 0; },
             [](void* self) { ++static_cast<Application*>(self)->released; }};
   }
 

@@ -85,6 +85,7 @@ class Client {
   }
   void Close() {
     Inside()->close(db_);
+    Inside()->closed(db_);
     db_ = nullptr;
   }
   // The engine gives a host back when it is done with the database.

@@ -267,7 +267,9 @@ TEST_CASE("the table's defaults are the structs'") {
   Settings settings, fresh;
   DatabaseSettings database, fresh_database;
   ReplicaSettings replica, fresh_replica;
-  settings.drain_timeout_ms = database.sync_timeout_ms = database.min_interval_ms = -1;
+  settings.drain_timeout_ms = settings.close_timeout_ms = database.sync_timeout_ms =
+      database.min_interval_ms = -1;
+  settings.drain_on_sigterm = true;
   settings.log = {"x", "x", "x"};
   database.durability = Durability::kSync;
   database.sync_wal = false;
@@ -280,6 +282,8 @@ TEST_CASE("the table's defaults are the structs'") {
     CHECK(setting.set(setting.standard, {&settings, &database, &replica}).ok());
   }
   CHECK(settings.drain_timeout_ms == fresh.drain_timeout_ms);
+  CHECK(settings.close_timeout_ms == fresh.close_timeout_ms);
+  CHECK(settings.drain_on_sigterm == fresh.drain_on_sigterm);
   CHECK(settings.log.level == fresh.log.level);
   CHECK(settings.log.type == fresh.log.type);
   CHECK(settings.log.file == fresh.log.file);

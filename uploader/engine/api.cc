@@ -80,6 +80,10 @@ void Close(BackstayDb* db) noexcept {
   Guard(0, [&] { return TheEngine()->Close(FromHandle(db)), 0; });
 }
 
+void Closed(BackstayDb* db) noexcept {
+  Guard(0, [&] { return TheEngine()->Closed(FromHandle(db)), 0; });
+}
+
 void Committed(BackstayDb* db, const BackstayWalPosition* pos) noexcept {
   Guard(0, [&] { return FromHandle(db)->Committed(ToTarget(*pos)), 0; });
 }
@@ -138,6 +142,7 @@ constexpr BackstayEngine kTable = {BACKSTAY_ENGINE_API_VERSION,
                                    Start,
                                    Open,
                                    Close,
+                                   Closed,
                                    Committed,
                                    FinishWal,
                                    Checkpoint,

@@ -91,8 +91,19 @@ void Database::Reopen(const BackstayHost& host) {
 }
 
 void Database::Close() {
+  ++closing_;
   closed_at_ms_ = options_.clock->MonotonicMs();
   closed_ = true;
+}
+
+void Database::Linger(int64_t deadline_ms) {
+  constexpr int64_t kLookMs = 100;
+  for (auto& pipeline : pipelines_) {
+    while (started_ && closed_ && !stopping_ && pipeline->Owes()) {
+      const int64_t left = deadline_ms - options_.clock->MonotonicMs();
+      if (left <= 0 || pipeline->neighbours()->Sync(std::min(left, kLookMs), true)) break;
+    }
+  }
 }
 
 void Database::Retire() {
@@ -244,8 +255,9 @@ void Database::CommitsAreSafe() {
 }
 
 bool Database::Quiet() {
-  return closed_ && std::all_of(pipelines_.begin(), pipelines_.end(),
-                                [](auto& pipeline) { return pipeline->Quiet(); });
+  return closed_ && closing_ == 0 &&
+         std::all_of(pipelines_.begin(), pipelines_.end(),
+                     [](auto& pipeline) { return pipeline->Quiet(); });
 }
 
 bool Database::Over() {

@@ -49,7 +49,12 @@ class Database {
   bool sync_commits() const { return options_.settings.durability == Durability::kSync; }
 
   void Reopen(const BackstayHost& host);
+  // To be followed by Closed(), the last word of that connection. Between them Linger() waits until
+  // what this process has committed is shipped, unless that would be in vain.
   void Close();
+  void Linger(int64_t deadline_ms);
+  void Closed() { --closing_; }
+  bool closing() const { return closing_ > 0; }
   // Another file was opened at the path: ends soon, and leaves the status file to that one.
   void Retire();
   // The capture threads look at once.
@@ -64,6 +69,8 @@ class Database {
   void Written(const BackstayWrites& writes);
   // Negative: the configured sync timeout; BACKSTAY_SYNC_COMMIT: likewise, for a commit.
   bool Sync(int64_t timeout_ms);
+  // The number of the write transaction that this process has open; 0: none.
+  uint64_t WriteOpen() { return host_.Writing(); }
   // The process ends: what it has open it will not write to any more. What waits is shipped...
   void Leave();
   // ... and waited for. False: it is not all in every replica; Problem() may say why.
@@ -109,6 +116,7 @@ class Database {
   FileLook before_;  // the file before the transaction; guarded by the database's own lock
   std::atomic<bool> closed_{false};
   std::atomic<int64_t> closed_at_ms_{0};  // monotonic; the last time
+  std::atomic<int> closing_{0};           // Close() without Closed() so far
   std::atomic<bool> retired_{false};
   std::atomic<bool> started_{false};  // all threads of all pipelines were
   std::mutex start_mutex_;

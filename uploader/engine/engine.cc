@@ -13,6 +13,7 @@
 
 #include "uploader/base/caught.h"
 #include "uploader/engine/host_version.h"
+#include "uploader/engine/term_signal.h"
 #include "uploader/engine/threads.h"
 
 namespace backstay {
@@ -21,7 +22,6 @@ namespace {
 // Databases that this process has closed and goes on following: others may write to them.
 constexpr size_t kFollowed = 16;
 constexpr auto kReapInterval = std::chrono::milliseconds(250);
-constexpr int64_t kDefaultDrainMs = 5000;
 
 uint64_t RandomBits() {
   uint64_t bits = 0;
@@ -45,12 +45,21 @@ LogOptions LogOptionsFrom(const Result<Settings>& settings) {
   return options;
 }
 
+int64_t DrainTimeout(const Result<Settings>& settings) {
+  return settings.ok() ? settings->drain_timeout_ms : Settings().drain_timeout_ms;
+}
+
+int64_t CloseTimeout(const Result<Settings>& settings) {
+  return settings.ok() ? std::min(settings->close_timeout_ms, settings->drain_timeout_ms) : 0;
+}
+
 }  // namespace
 
 Engine::Engine(SettingsSources sources)
     : sources_(std::move(sources)),
       settings_(LoadSettings(sources_)),
-      logger_(LogOptionsFrom(settings_)) {
+      logger_(LogOptionsFrom(settings_)),
+      closes_(RealClock(), CloseTimeout(settings_)) {
   // Whoever makes it tries again.
   if (!settings_.ok() && settings_.status().retryable()) throw std::bad_alloc();
   // OpenSSL would clean itself up at exit before the shim's drain runs: exit handlers run last in,
@@ -102,6 +111,7 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   Result<std::unique_ptr<Database>> opened = Database::Open(std::move(database), options.host);
   if (!opened.ok()) return opened.status();
   place = std::move(*opened);
+  TakeTermSignalLocked();
   return place.get();
 }
 
@@ -127,6 +137,28 @@ void Engine::Close(Database* database) {
   database->Close();
   std::lock_guard<std::mutex> lock(mutex_);
   StartReaperLocked();
+}
+
+void Engine::Forked() noexcept {
+  locks_.CloseAll();
+  TermSignal::GiveBack();
+}
+
+void Engine::Closed(Database* database) {
+  const int64_t start = RealClock()->MonotonicMs();
+  const int64_t left = closes_.Left();
+  if (left > 0) (void)Caught([&] { return database->Linger(start + left), Status::Ok(); });
+  closes_.Spent(RealClock()->MonotonicMs() - start);
+  database->Closed();
+}
+
+void Engine::TakeTermSignalLocked() {
+  if (!settings_->drain_on_sigterm || std::exchange(term_signal_, true)) return;
+  const bool taken = TermSignal::Take([this] {
+    logger_.Log(Level::kInfo, "SIGTERM: the process ends when what is committed is shipped");
+    (void)Caught([this] { return Drain(), Status::Ok(); });
+  });
+  if (!taken) logger_.Log(Level::kInfo, "drain-on-sigterm: the program handles SIGTERM itself");
 }
 
 void Engine::StartReaperLocked() {
@@ -200,6 +232,8 @@ void Engine::Log(Level level, const char* path, const char* message) {
 }
 
 void Engine::Drain() {
+  // Who comes second waits for the first: only then everything is shipped.
+  std::lock_guard<std::mutex> draining(drain_mutex_);
   std::thread reaper;
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -210,8 +244,7 @@ void Engine::Drain() {
   reap_.notify_all();
   if (reaper.joinable()) reaper.join();
   // Nobody adds or removes a database any more. Without memory the threads must end, too.
-  const int64_t timeout = settings_.ok() ? settings_->drain_timeout_ms : kDefaultDrainMs;
-  LastWait wait(RealClock(), timeout);
+  LastWait wait(RealClock(), DrainTimeout(settings_), [this] { return OpenWrites(); });
   const auto each = [this](auto does) {
     for (auto& [path, owned] : databases_) {
       Database* database = owned.get();
@@ -226,12 +259,23 @@ void Engine::Drain() {
   each([](Database* database) { database->Stop(); });
 }
 
+std::vector<uint64_t> Engine::OpenWrites() {
+  std::vector<uint64_t> open;
+  for (auto& [path, database] : databases_) {
+    const uint64_t number = database != nullptr ? database->WriteOpen() : 0;
+    if (number != 0) open.push_back(number);
+  }
+  return open;
+}
+
 // First: they have the state folders that others wait for.
 void Engine::DrainRetired(LastWait* wait) {
   for (std::unique_ptr<Database>& database : retired_) {
     (void)Caught([&] { return database->Leave(), Status::Ok(); });
     (void)Caught([&] { return (void)database->Drain(wait), Status::Ok(); });
     (void)Caught([&] { return database->Stop(), Status::Ok(); });
+    // Whoever closes it may be about to leave.
+    if (database->closing()) static_cast<void>(database.release());
     (void)Caught([&] { return database.reset(), Status::Ok(); });
   }
 }

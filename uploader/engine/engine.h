@@ -13,8 +13,10 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "uploader/base/status.h"
+#include "uploader/engine/close_budget.h"
 #include "uploader/engine/database.h"
 #include "uploader/engine_api.h"
 #include "uploader/settings/settings.h"
@@ -29,21 +31,25 @@ class Engine {
   // The settings as they were read at the start, or why they cannot be used.
   Result<Database*> Open(const BackstayOpen& options);
   void Close(Database* database);
+  // Behind Close(): waits for what was committed in it.
+  void Closed(Database* database);
   void Log(Level level, const char* path, const char* message);
   // Ships what is committed, at most for the drain timeout, then ends the threads. At process exit.
   void Drain();
   // In a forked child, instead of anything else: only async-signal-safe work.
-  void Forked() noexcept { locks_.CloseAll(); }
+  void Forked() noexcept;
 
  private:
   Result<DatabaseSettings> SettingsOf(const BackstayOpen& options);
   // Says once in this process that the host's SQLite has a bug that loses commits.
   void WarnOfSqliteLocked(int version);
   void StartReaperLocked();
+  void TakeTermSignalLocked();
   void Reap();
   void ReapOnce();
   void RetireLocked(std::unique_ptr<Database>* database);
   void EndRetired(std::vector<std::unique_ptr<Database>>* retired);
+  std::vector<uint64_t> OpenWrites();
   void DrainRetired(LastWait* wait);
   void DrainOne(Database* database, LastWait* wait);
   int64_t FollowedSinceLocked() const;
@@ -52,6 +58,7 @@ class Engine {
   const Result<Settings> settings_;
   Logger logger_;
   LockRegister locks_;
+  CloseBudget closes_;
   std::mutex mutex_;
   std::condition_variable reap_;
   std::map<std::string, std::unique_ptr<Database>> databases_;  // by path; guarded by mutex_
@@ -60,6 +67,8 @@ class Engine {
   std::thread reaper_;             // guarded by mutex_
   bool drained_ = false;           // guarded by mutex_
   bool warned_of_sqlite_ = false;  // guarded by mutex_
+  bool term_signal_ = false;       // looked at; guarded by mutex_
+  std::mutex drain_mutex_;         // held while the process drains
 };
 
 }  // namespace backstay

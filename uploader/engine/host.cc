@@ -33,6 +33,11 @@ bool Host::InUse() {
   return present_ && !left_ && host_.in_use(host_.ctx) != 0;
 }
 
+uint64_t Host::Writing() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return present_ ? host_.writing(host_.ctx) : 0;
+}
+
 void Host::Leave() {
   std::lock_guard<std::mutex> lock(mutex_);
   left_ = true;

@@ -29,6 +29,8 @@ class Host {
   FileLook Look(const std::string& database_path);
   std::optional<WalTarget> WalPosition();
   bool InUse();
+  // The number of the write transaction that is open; 0: none is.
+  uint64_t Writing();
   // The process is ending: what it has open is not used any more.
   void Leave();
   // The database was opened (again, before it was released).

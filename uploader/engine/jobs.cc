@@ -14,7 +14,8 @@ constexpr uint64_t kMinSnapshotLogBytes = 4
 constexpr uint64_t kPackObjects = 1024;
 constexpr uint64_t kPackBytes = 4 << 20;
 constexpr int64_t kPackAgeMs = 3600 * 1000;
-constexpr int64_t kFailedJobPauseMs = 10000;
+constexpr int64_t kFirstPauseMs = 10000;
+constexpr int64_t kMaxPauseMs = 300000;
 constexpr int kQuietTries = 2;  // a hiccup is nobody's business
 
 }  // namespace
@@ -48,8 +49,12 @@ Jobs::Job Jobs::Due() {
   return Job::kNone;
 }
 
-bool Jobs::Free() const {
-  return !running_.load() && core_->options.clock->MonotonicMs() >= not_before_ms_;
+bool Jobs::Free() {
+  if (running_.load()) return false;
+  if (core_->options.clock->MonotonicMs() >= not_before_ms_) return true;
+  if (!blind_) return false;
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return !core_->guessed;
 }
 
 bool Jobs::BuildDue() {
@@ -63,6 +68,7 @@ void Jobs::StartDue() {
   Stop();
   Job job = Due();
   if (job == Job::kNone) return;
+  blind_ = false;
   running_ = true;
   if (!StartThread(
           "backstay-job", [this, job] { Run(job); }, &thread_)) {
@@ -90,6 +96,7 @@ void Jobs::Run(Job job) {
 void Jobs::Ended(Job job, const Status& done) {
   if (done.ok()) {
     backoff_.Reset();
+    pause_ms_ = 0;
     problem_->Recovered(
         std::string(NameOf(job)) + " works again",
         {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
@@ -103,7 +110,10 @@ void Jobs::Ended(Job job, const Status& done) {
                             [&] { return core_->stopping || !core_->stopped.ok(); });
 }
 
-void Jobs::Pause() { not_before_ms_ = core_->options.clock->MonotonicMs() + kFailedJobPauseMs; }
+void Jobs::Pause() {
+  pause_ms_ = std::clamp(pause_ms_ * 2, kFirstPauseMs, kMaxPauseMs);
+  not_before_ms_ = core_->options.clock->MonotonicMs() + pause_ms_;
+}
 
 void Jobs::Stop() {
   if (thread_.joinable()) thread_.join();

@@ -39,7 +39,7 @@ class Jobs {
   enum class Job { kNone, kSnapshot, kPack, kPrune };
   static const char* NameOf(Job job);
   Job Due();
-  bool Free() const;
+  bool Free();
   void Run(Job job);
   void Ended(Job job, const Status& done);
 
@@ -82,7 +82,7 @@ class Jobs {
   // Calls `attempt` until it succeeds, fails for good, or the pipeline stops.
   Status Persist(const std::function<Status()>& attempt);
   void Waits(const Status& why);
-  // Before the next job is looked for.
+  // Before the next job is looked for; longer with each one in a row.
   void Pause();
   bool Stopping();
 
@@ -91,6 +91,8 @@ class Jobs {
   std::thread thread_;
   std::atomic<bool> running_{false};
   std::atomic<int64_t> not_before_ms_{0};  // monotonic
+  std::atomic<int64_t> pause_ms_{0};       // the last one
+  std::atomic<bool> blind_{false};         // it is until the committed end can be seen again
   // Wall clock; at first it is not known whether anything is old enough.
   std::atomic<int64_t> prune_at_ms_{std::numeric_limits<int64_t>::max()};
   bool prune_known_ = false;           // job thread

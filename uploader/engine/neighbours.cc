@@ -54,6 +54,13 @@ Neighbours::Role Neighbours::RoleBy(int64_t deadline_ms) {
 }
 
 bool Neighbours::Sync(int64_t timeout_ms, bool impatient) {
+  const uint64_t commits = commits_;
+  const bool done = SyncByRole(timeout_ms, impatient);
+  if (done) settled_ = commits;
+  return done;
+}
+
+bool Neighbours::SyncByRole(int64_t timeout_ms, bool impatient) {
   int64_t now = options_.clock->MonotonicMs();
   const int64_t deadline = now + timeout_ms;
   int64_t try_lock_at = now + kSliceMs;

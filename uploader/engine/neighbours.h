@@ -53,6 +53,8 @@ class Neighbours {
   bool Settled();
   // The process that ships has stopped for good.
   bool gave_up();
+  // Some of what was committed here is not known to be shipped.
+  bool Owes() const { return commits_ != settled_; }
   // Why a wait in a process that does not ship was in vain.
   std::string Problem();
 
@@ -85,6 +87,7 @@ class Neighbours {
     uint64_t commits = 0;
   };
 
+  bool SyncByRole(int64_t timeout_ms, bool impatient);
   PagePtr OpenPage(bool holder);
   PagePtr MakePage();
   void RenewPage();

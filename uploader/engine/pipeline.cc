@@ -123,11 +123,7 @@ bool Pipeline::VainLocked(const LastWait& wait) {
   const Status& error = core_.last_error;
   if (core_.ending == Ending::kTried && !error.ok() && !error.retryable()) return true;
   if (wait.patient()) return false;
-  if (core_.passive) {
-    const auto leader =
-        LeaderStatus::Read(StateFolderOf(core_.options.settings.path), core_.options.replica);
-    return leader && leader->failing;
-  }
+  if (core_.passive) return LeaderFails();
   if (!error.ok()) return !core_.options.client->Reached();
   return !core_.ship.restorable && core_.jobs.failing();
 }
@@ -135,6 +131,21 @@ bool Pipeline::VainLocked(const LastWait& wait) {
 bool Pipeline::Stopped() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   return !core_.stopped.ok();
+}
+
+bool Pipeline::LeaderFails() const {
+  const auto leader =
+      LeaderStatus::Read(StateFolderOf(core_.options.settings.path), core_.options.replica);
+  return leader && leader->failing;
+}
+
+bool Pipeline::Owes() {
+  if (!core_.neighbours.Owes()) return false;
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  if (!core_.stopped.ok() || core_.neighbours.alone()) return false;
+  if (core_.passive) return !LeaderFails();
+  return core_.last_error.ok() && core_.local_error.ok() && !core_.AllShippedLocked() &&
+         (core_.ship.restorable || !core_.jobs.failing());
 }
 
 std::string Pipeline::Problem() {

@@ -46,6 +46,8 @@ class Pipeline {
   void NoteWalGone(const FileLook& look);
   // Nothing is left to do: all is shipped, no job runs.
   bool Quiet();
+  // What this process has committed waits for the replica, which takes it as far as known.
+  bool Owes();
   // The process ends: what waits is shipped now...
   void Leave() { core_.Leave(); }
   // ... and waited for, as long as that is of use. False: it is not all in the replica.
@@ -70,6 +72,7 @@ class Pipeline {
   void Keep(const char* name, const std::function<void()>& body);
   void ReportFailure(const char* name, const Status& failure);
   bool VainLocked(const LastWait& wait);
+  bool LeaderFails() const;
   const char* StateLocked() const;
   const Status& ErrorLocked() const;
   nlohmann::json RestorableLocked() const;

@@ -61,7 +61,8 @@ Status Jobs::BeginCopy(Copy* copy) {
   copy->pages = core_->index->pages();
   copy->page_size = core_->identity.page_size;
   copy->log_bytes = core_->ship.log_bytes;
-  core_->Log(Level::kInfo, "snapshot begins: " + std::to_string(copy->pages) + " pages");
+  if (!problem_->failing())
+    core_->Log(Level::kInfo, "snapshot begins: " + std::to_string(copy->pages) + " pages");
   return Status::Ok();
 }
 
@@ -125,8 +126,12 @@ Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
     core_->ship_work.wait_for(*lock, kSettlePause);
     lock->unlock();
   }
+  blind_ = true;
   Pause();
-  return Aborted();
+  return {Code::kUnavailable,
+          "this process has closed the database and another one may be writing to it, so that no "
+          "moment can be found in which the copy is whole; remedy: keep a connection open, here or "
+          "in a process with Backstay"};
 }
 
 // Catches up with everything committed so far: from there on copy and replay give a committed

@@ -69,6 +69,8 @@ struct Settings {
   std::vector<DatabaseRule> rules;
   LogSettings log;
   int64_t drain_timeout_ms = 5000;
+  int64_t close_timeout_ms = 2000;
+  bool drain_on_sigterm = false;
   ReplicaSettings replica_defaults;  // the file's top-level endpoint, credentials, …
 };
 

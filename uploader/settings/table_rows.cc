@@ -114,6 +114,12 @@ Status DrainTimeout(V value, T t) {
   return SetDuration(value, 0, kHour, &t.settings->drain_timeout_ms);
 }
 
+Status CloseTimeout(V value, T t) {
+  return SetDuration(value, 0, kHour, &t.settings->close_timeout_ms);
+}
+
+Status DrainOnSigterm(V value, T t) { return SetBool(value, &t.settings->drain_on_sigterm); }
+
 Status LogLevel(V value, T t) {
   return SetChoice(value, {"debug", "info", "warn", "error"}, &t.settings->log.level);
 }
@@ -205,6 +211,10 @@ std::vector<Setting> WorkRows() {
      "how far back states can be restored; older ones are deleted from the replica, unless `off`", DatabaseRetention, 0},
     {top, "drain-timeout", time, {"BACKSTAY_DRAIN_TIMEOUT"}, "", "5s",
      "longest wait at process exit for what is not yet uploaded", DrainTimeout, 0},
+    {top, "close-timeout", time, {"BACKSTAY_CLOSE_TIMEOUT"}, "", "2s",
+     "longest wait of a database's last close in a process for what is not yet uploaded", CloseTimeout, 0},
+    {top, "drain-on-sigterm", yes_no, {"BACKSTAY_DRAIN_ON_SIGTERM"}, "", "false",
+     "ship before SIGTERM ends the process, if the program leaves the signal alone", DrainOnSigterm, 0},
     {log, "level", text, {"BACKSTAY_LOG_LEVEL"}, "", "info",
      "`debug`, `info`, `warn` or `error`", LogLevel, 0},
     {log, "type", text, {"BACKSTAY_LOG_FORMAT"}, "", "json",
