@@ -63,15 +63,19 @@ class Writer(App):
 class FencingTest(FaultCase):
     def setUp(self):
         super().setUp()
-        self.s3 = os.environ.get("BACKSTAY_TEST_S3_ENDPOINT")
+        self.s3 = self.endpoint()
         if self.s3:
-            prefix = f"fencing-{os.getpid()}-{self.seed}-{self._testMethodName}"
+            prefix = f"fencing-{os.getpid()}-{self.seed}-{self.id()}"
             self.url = (f"s3://{os.environ['BACKSTAY_TEST_S3_BUCKET']}/{prefix}?endpoint={self.s3}")
             self.env.update({k: v for k, v in os.environ.items() if k.startswith("AWS_")})
             self.env["BACKSTAY_REPLICA_URL"] = self.url
         self.env["BACKSTAY_LOG_LEVEL"] = "debug"
         if self.random.random() < 0.5:
             self.env.update(BACKSTAY_DURABILITY="sync", BACKSTAY_SYNC_TIMEOUT="2s")
+
+    def endpoint(self):
+        """None: the replica is a folder."""
+        return os.environ.get("BACKSTAY_TEST_S3_ENDPOINT")
 
     def writer(self, name, folder):
         folder = os.path.join(self.folder, folder)

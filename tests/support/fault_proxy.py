@@ -4,7 +4,7 @@ It runs on a thread of the test's process. The client signs for the proxy's addr
 header goes on unchanged, so the server behind checks the signature as usual. Requests are told
 apart by kind:
 
-  put-log put-takeover put-identity put-frame put-manifest put-pack get head list delete
+  put-log put-takeover put-writer put-identity put-frame put-manifest put-pack get head list delete
   initiate part complete abort (of a multipart upload)                             other
 
     with FaultProxy("http://127.0.0.1:9000") as proxy:       # proxy.url is the endpoint
@@ -17,12 +17,15 @@ apart by kind:
                                      FAULT_PROXY_PID begins an outage, SIGUSR2 ends it
 
 A rule's fault is one of FAULTS; it hits `times` requests (None: all) whose key begins with the
-prefix. Counts of requests and of hits are kept per prefix and kind.
+prefix. Two more make a server of another kind: `unconditional` ignores If-None-Match (it signs the
+request anew, with the keys of with-s3.sh), `no-condition` answers 501 to it. Counts of requests and of hits are kept per prefix and kind.
 """
 
 import asyncio
 import collections
 import contextlib
+import hashlib
+import hmac
 import os
 import re
 import signal
@@ -36,6 +39,7 @@ import urllib.parse
 # What each fault does with the request; see _Connection.
 FAULTS = ("500", "slow-down", "403", "expired", "skewed", "reset-before", "reset-after",
           "applied-500", "truncated", "delayed", "duplicate", "stale-list", "stall")
+STORES = ("unconditional", "no-condition")
 REFUSALS = {  # status, S3 code, further header
     "500": (500, "InternalError", ""),
     "applied-500": (500, "InternalError", ""),
@@ -43,13 +47,14 @@ REFUSALS = {  # status, S3 code, further header
     "403": (403, "AccessDenied", ""),
     "expired": (400, "ExpiredToken", ""),
     "skewed": (403, "RequestTimeTooSkewed", ""),
+    "no-condition": (501, "NotImplemented", ""),
 }
 RESET = struct.pack("ii", 1, 0)  # close() sends RST
 
 
 class Rule:
     def __init__(self, fault, kinds, times, prefix, seconds):
-        assert fault in FAULTS, fault
+        assert fault in FAULTS + STORES, fault
         self.fault, self.kinds, self.prefix, self.seconds = fault, kinds, prefix, seconds
         self.left = times
         self.over = asyncio.Event()  # set when the rule is taken away
@@ -91,6 +96,8 @@ def kind_of(request, bucket_and_key, query):
         return "delete", key
     if method in ("GET", "HEAD"):
         return method.lower(), key
+    if method == "PUT" and key.endswith("/log/writer"):
+        return "put-writer", key
     if method == "PUT" and "/log/" in key:
         return ("put-takeover" if request.body[:6] == b"BKST\x01\x02" else "put-log"), key
     if method in ("PUT", "POST") and "/snapshot/" in key:
@@ -100,6 +107,25 @@ def kind_of(request, bucket_and_key, query):
     if method == "PUT" and key.endswith("backstay.json"):
         return "put-identity", key
     return "other", key
+
+
+def sign_anew(request):
+    """The request without If-None-Match."""
+    names = re.search(r"SignedHeaders=([^,\s]*)", request.header("authorization")).group(1).split(";")
+    names.remove("if-none-match")
+    scope = re.search(r"Credential=[^/]*/([^,\s]*)", request.header("authorization")).group(1)
+    method, target, _ = request.first.split(" ")
+    path, _, query = target.partition("?")
+    whole = "\n".join([method, path, query, *(f"{n}:{request.header(n).strip()}" for n in names), "",
+                       ";".join(names), request.header("x-amz-content-sha256")])
+    text = "\n".join(["AWS4-HMAC-SHA256", request.header("x-amz-date"), scope,
+                      hashlib.sha256(whole.encode()).hexdigest()])
+    key = ("AWS4" + os.environ["AWS_SECRET_ACCESS_KEY"]).encode()
+    for part in scope.split("/") + [text]:
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    head = re.sub(rb"(?im)^if-none-match:[^\r\n]*\r\n", b"", request.head)
+    head = re.sub(rb"(?i)SignedHeaders=[^,\s]*", b"SignedHeaders=" + ";".join(names).encode(), head)
+    return Message(re.sub(rb"Signature=[0-9a-f]*", b"Signature=" + key.hex().encode(), head), request.body)
 
 
 async def read_message(reader, head_only=False):
@@ -208,11 +234,13 @@ class FaultProxy:
             self._connections.discard(task)
             connection.close()
 
-    def rule_for(self, kind, key):
+    def rule_for(self, kind, key, conditional):
         folder = key.split("/", 1)[0]
         self.requests[folder, kind] += 1
         for rule in self._rules:
             if rule.fault == "stale-list" and kind != "list":
+                continue
+            if rule.fault in STORES and not conditional:
                 continue
             if rule.matches(kind, key):
                 if rule.left is not None:
@@ -234,7 +262,7 @@ class _Connection:
             path, _, query = request.first.split(" ")[1].partition("?")
             query = urllib.parse.parse_qs(query, keep_blank_values=True)
             kind, key = kind_of(request, urllib.parse.unquote(path), query)
-            rule = self.proxy.rule_for(kind, key)
+            rule = self.proxy.rule_for(kind, key, conditional=bool(request.header("if-none-match")))
             if self.proxy.latency:
                 await asyncio.sleep(self.proxy.latency)
             if not await self.answer(request, rule):
@@ -260,6 +288,8 @@ class _Connection:
             await self.pause(rule)
         if fault in ("stall", "reset-before"):
             return self.reset()
+        if fault == "unconditional":
+            request = sign_anew(request)
         answer = await self.forward(request)
         if fault == "duplicate":
             answer = await self.forward(request)

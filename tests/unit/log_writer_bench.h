@@ -30,15 +30,19 @@ class TestClock : public Clock {
   int64_t now_ms = 1000000;
 };
 
-// A folder; calls `after` when a new object has arrived, whose status is the answer.
+// A folder; calls `after` when a new object has arrived, whose status is the answer. `store`: what
+// it says to a condition.
 class LyingClient : public ReplicaClient {
  public:
   explicit LyingClient(const std::string& root) : inner_(FileReplicaClient::Make(root).value()) {}
 
   std::string Describe() const override { return inner_->Describe(); }
+  std::string Place() const override { return place; }
   Status Put(const std::string& key, Bytes body) override { return inner_->Put(key, body); }
   Status PutIfAbsent(const std::string& key, Bytes body) override {
-    Status put = inner_->PutIfAbsent(key, body);
+    ++conditions;
+    if (store == kAnswers501) return {Code::kUnsupported, "status 501"};
+    Status put = store == kIgnores ? inner_->Put(key, body) : inner_->PutIfAbsent(key, body);
     return put.ok() && after ? after() : put;
   }
   Result<std::string> Get(const std::string& key, const GetOptions& options = {}) override {
@@ -52,6 +56,9 @@ class LyingClient : public ReplicaClient {
   ClientCounters Counters() const override { return inner_->Counters(); }
 
   std::function<Status()> after;
+  enum { kRefuses, kIgnores, kAnswers501 } store = kRefuses;
+  std::string place = "a server";
+  int conditions = 0;  // PutIfAbsent()
 
  private:
   const std::unique_ptr<ReplicaClient> inner_;

@@ -69,12 +69,16 @@ Status LogWriter::OwnLog() {
     if (found.code() == Code::kExists) found = FindReplica();
   }
   BACKSTAY_TRY(found);
+  BACKSTAY_TRY(fence_.Probe());
   ShipState ship;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     ship = core_->ship;
   }
-  if (ship.epoch > 0 && ship.writer_id != 0 && !ship.taking_over) return Status::Ok();
+  if (ship.epoch > 0 && ship.writer_id != 0 && !ship.taking_over) {
+    Result<bool> stranger = fence_.HasStranger();
+    if (!stranger.ok() || !*stranger) return stranger.status();
+  }
   if (ship.epoch > 0) return TakeOver();
   std::lock_guard<std::mutex> lock(core_->mutex);
   core_->ship.epoch = 1;
@@ -111,7 +115,7 @@ Status LogWriter::CreateReplica() {
     std::lock_guard<std::mutex> lock(core_->mutex);
     identity = EncodeIdentity(core_->identity);
   }
-  Status created = PutNew(kIdentityKey, AsBytes(identity));
+  Status created = fence_.Create(kIdentityKey, AsBytes(identity));
   created_ = created.ok();
   return created;
 }
@@ -127,6 +131,8 @@ Status LogWriter::TakeOver() {
     ship.taking_over = true;
     core_->SaveIndexLocked();
   }
+  // Before this writer announces itself: that stops the one that has the log.
+  if (!fence_.refuses()) BACKSTAY_TRY(FollowLog());
   for (bool done = false; !done;) BACKSTAY_TRY(TryTakeOver(&done));
   Mark();
   SayForeign();
@@ -147,7 +153,7 @@ Status LogWriter::PutTakeover(uint64_t* number, uint64_t* epoch) {
               ship.shipped.segment_hash,
               ship.shipped.txid};
   }
-  return PutNew(LogKey(*number), AsBytes(EncodeTakeover(*epoch, *number, record)));
+  return fence_.Create(LogKey(*number), AsBytes(EncodeTakeover(*epoch, *number, record)));
 }
 
 Result<bool> LogWriter::IsOwnTakeover(uint64_t number) {

@@ -25,6 +25,7 @@ Status LogWriter::Look() {
   if (found.ok()) BACKSTAY_TRY(CheckIdentity(*found));
   BACKSTAY_TRY(MakeGood(missing));
   if (writer_id_ != 0) BACKSTAY_TRY(TakeOver());  // one that failed halfway
+  BACKSTAY_TRY(LookAhead());
   look_.Done();
   return Status::Ok();
 }
@@ -34,7 +35,10 @@ Status LogWriter::Look() {
 Status LogWriter::MakeGood(bool identity) {
   Result<MissingObjects> missing = look_.FindRest();
   if (!missing.ok()) return missing.status();
+  Result<bool> intact = fence_.Intact();
+  if (!intact.ok()) return intact.status();
   missing->identity = identity;
+  missing->head |= !*intact;
   if (missing->any()) {
     core_->missing.Failed(
         "the replica is gone from the bucket, in whole or in part (missing: " + missing->Names() +
@@ -52,6 +56,28 @@ Status LogWriter::MakeGood(bool identity) {
   return Status::Ok();
 }
 
+// What is ours there is settled when it is put again; behind it another writer may have gone on.
+Status LogWriter::LookAhead() {
+  if (fence_.refuses()) return Status::Ok();
+  uint64_t next = 0;
+  uint64_t epoch = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    next = core_->ship.next_log_number;
+    epoch = core_->ship.epoch;
+  }
+  for (uint64_t number = next;; ++number) {
+    Result<std::string> bytes = core_->options.client->Get(LogKey(number));
+    if (bytes.status().code() == Code::kNotFound) return fence_.Hold();
+    if (!bytes.ok()) return bytes.status();
+    Result<LogObject> object = ParseLogObject(AsBytes(*bytes), number);
+    if (!object.ok()) return object.status().Wrap(LogKey(number));
+    if (number == next && IsDoubtful(*object)) continue;
+    if (number == next || object->header.epoch > epoch) return StepOver(*object, number);
+    return fence_.Hold();
+  }
+}
+
 // kForeign: somebody has begun another replica there meanwhile.
 Status LogWriter::RewriteIdentity() {
   std::string identity;
@@ -59,7 +85,7 @@ Status LogWriter::RewriteIdentity() {
     std::lock_guard<std::mutex> lock(core_->mutex);
     identity = EncodeIdentity(core_->identity);
   }
-  Status put = PutNew(kIdentityKey, AsBytes(identity));
+  Status put = fence_.Create(kIdentityKey, AsBytes(identity));
   if (put.code() != Code::kExists) return put;
   Result<Identity> found = look_.FindIdentity();
   return found.ok() ? CheckIdentity(*found) : found.status();

@@ -15,19 +15,6 @@ constexpr uint64_t kMaxBatchBytes = 4 << 20;
 
 }  // namespace
 
-Status LogWriter::PutNew(const std::string& key, Bytes body) {
-  ReplicaClient* client = core_->options.client;
-  if (!unfenced_) {
-    Status put = client->PutIfAbsent(key, body);
-    if (put.code() != Code::kUnsupported) return put;
-    unfenced_ = true;
-    core_->Log(
-        Level::kWarn,
-        "the store cannot create objects conditionally: a second writer would not be noticed");
-  }
-  return client->Put(key, body);
-}
-
 // What goes into the log is what was encoded: a disk that is about to die answers with other bytes.
 Result<std::string> LogWriter::Waiting(const Outbox::Pending& pending) const {
   Result<std::string> segment = core_->outbox->ReadSegment(pending);
@@ -82,7 +69,7 @@ Status LogWriter::Append() {
   const uint64_t hash = batch->heads.back().segment_hash;
   // Before it is sent: whatever happens from here on, it may be in the log.
   if (doubtful_.empty() || doubtful_.back() != hash) doubtful_.push_back(hash);
-  Status put = PutNew(LogKey(batch->number), AsBytes(batch->body));
+  Status put = fence_.Create(LogKey(batch->number), AsBytes(batch->body));
   if (put.code() == Code::kExists) return Settle(*batch);
   Result<bool> counts = put.ok() ? CountsInLog() : put;
   if (!counts.ok()) return counts.status();
@@ -133,15 +120,18 @@ Status LogWriter::Settle(const Batch& batch) {
     Result<bool> counts = CountsInLog();
     if (!counts.ok()) return counts.status();
     if (!*counts) return TakeOver();
+    BACKSTAY_TRY(fence_.Hold());
     if (Acknowledge(batch, same)) return Status::Ok();
     return Follow(*object, batch.number, /*save=*/true);
   }
   // A PUT of ours that seemed to fail, of segments that a collapse has replaced since.
-  bool ours = !object->segments.empty() &&
-              std::find(doubtful_.begin(), doubtful_.end(), object->segments.back().hash()) !=
-                  doubtful_.end();
-  if (ours) return Follow(*object, batch.number, /*save=*/true);
+  if (IsDoubtful(*object)) return Follow(*object, batch.number, /*save=*/true);
   return StepOver(*object, batch.number);
+}
+
+bool LogWriter::IsDoubtful(const LogObject& object) const {
+  return !object.segments.empty() && std::find(doubtful_.begin(), doubtful_.end(),
+                                               object.segments.back().hash()) != doubtful_.end();
 }
 
 }  // namespace backstay

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "uploader/engine/core.h"
+#include "uploader/engine/fence.h"
 #include "uploader/engine/replica_look.h"
 #include "uploader/format/log_object.h"
 
@@ -20,7 +21,7 @@ namespace backstay {
 
 class LogWriter {
  public:
-  explicit LogWriter(Core* core) : core_(core), look_(core) {}
+  explicit LogWriter(Core* core) : core_(core), look_(core), fence_(core) {}
 
   // Identity and, if this state came from a restore, takeover. Once per process, before the first
   // Append().
@@ -32,7 +33,9 @@ class LogWriter {
   // and written anew unless another writer is there: the identity under its old id, the rest by a
   // new first snapshot. Tells at the same time whether the replica answers.
   Status Look();
-  bool LookDue() const { return look_.Due(); }
+  bool LookDue() const { return look_.Due() || fence_.LookDue(); }
+  // Due though nothing is to be shipped: once behind the last upload.
+  bool LastLookDue() const { return fence_.LookDue(); }
   // Before a snapshot or a pack: they are made for what is there.
   bool LookStale() const { return look_.Stale(); }
 
@@ -68,11 +71,15 @@ class LogWriter {
   bool IsOwn(const Takeover& record) const {
     return writer_id_ != 0 && record.writer_id == writer_id_;
   }
-  Status PutNew(const std::string& key, Bytes body);
+  // A PUT of ours that seemed to fail.
+  bool IsDoubtful(const LogObject& object) const;
   Result<Batch> NextBatch();
   Result<std::string> Waiting(const Outbox::Pending& pending) const;
   Status Settle(const Batch& batch);
   bool Acknowledge(const Batch& batch, size_t segments);
+
+  // On a store that does not refuse: what lies where the next object should go.
+  Status LookAhead();
 
   // What is missing (log_look.cc).
   bool Known();
@@ -116,13 +123,13 @@ class LogWriter {
 
   Core* const core_;
   ReplicaLook look_;
+  Fence fence_;
   uint64_t writer_id_ = 0;  // of the takeover that is under way; 0: none
   bool acknowledged_ =
       false;  // a PUT of this process succeeded: the log cannot hold unknown segments of ours
   std::vector<uint64_t>
-      doubtful_;           // last segment hashes of PUTs that may have arrived unacknowledged
-  bool created_ = false;   // by this process: nothing else can be in it
-  bool unfenced_ = false;  // the store cannot create conditionally
+      doubtful_;          // last segment hashes of PUTs that may have arrived unacknowledged
+  bool created_ = false;  // by this process: nothing else can be in it
   // Transactions of the log that this database does not have, not yet told of; 0: none.
   uint64_t foreign_first_ = 0;
   uint64_t foreign_last_ = 0;

@@ -55,7 +55,8 @@ bool Shipper::Connect() {
 bool Shipper::WaitForSegments() {
   for (;;) {
     // A snapshot or a pack of what has gone from the bucket would hide the loss.
-    if (jobs_->BuildDue() && log_.LookStale() && !Settled(log_.Look())) return false;
+    const bool look = (jobs_->BuildDue() && log_.LookStale()) || log_.LastLookDue();
+    if (look && !Settled(log_.Look())) return false;
     jobs_->StartDue();
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;

@@ -182,4 +182,15 @@ Result<Identity> ParseIdentity(std::string_view text) {
   return identity;
 }
 
+std::string EncodeAnnouncement(const Announcement& announcement) {
+  return Hex(announcement.writer, 16) + " " + Hex(announcement.process, 16) + "\n";
+}
+
+Announcement ParseAnnouncement(std::string_view text) {
+  std::optional<uint64_t> writer = ConsumeHex(&text, 16);
+  if (!writer || !Consume(&text, " ")) return {};
+  std::optional<uint64_t> process = ConsumeHex(&text, 16);
+  return process && text == "\n" ? Announcement{*writer, *process} : Announcement{};
+}
+
 }  // namespace backstay

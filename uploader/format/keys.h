@@ -18,6 +18,8 @@
 namespace backstay {
 
 inline constexpr const char* kIdentityKey = "backstay.json";
+inline constexpr const char* kWriterKey = "log/writer";
+inline constexpr uint64_t kMaxAnnouncementBytes = 64;
 
 std::string LogKey(uint64_t number);                 // log/<16 hex>
 std::string PackKey(uint64_t first, uint64_t last);  // pack/<16 hex>-<16 hex>
@@ -36,6 +38,15 @@ struct Identity {
 std::string EncodeIdentity(const Identity& identity);
 Result<Identity> ParseIdentity(std::string_view text);
 std::string FormatDatabaseId(const DatabaseId& id);  // 32 hex digits
+
+// Who was the last to announce himself as the writer of the log (log/writer).
+struct Announcement {
+  uint64_t writer = 0;   // its writer id
+  uint64_t process = 0;  // random
+};
+std::string EncodeAnnouncement(const Announcement& announcement);
+// Of any other text: nobody that can be told.
+Announcement ParseAnnouncement(std::string_view text);
 
 }  // namespace backstay
 

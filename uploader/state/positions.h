@@ -63,6 +63,7 @@ struct ShipState {
   bool fenced = false;            // a newer writer owns the log
   bool restorable = false;        // a snapshot's manifest is in the bucket
   bool marked = false;            // the database file carries its mark
+  uint64_t refusing_store = 0;    // hash of the store that was seen to refuse what exists; 0: none
   uint64_t snapshot_number = 0;   // of the newest snapshot
   uint64_t snapshot_above = 0;    // objects that snapshots up to this number need were lost
   uint64_t snapshot_bytes = 0;    // its objects, compressed

@@ -57,6 +57,8 @@ class ReplicaClient {
 
   // For people: "s3://bucket/prefix" or "file:///dir"; never a secret.
   virtual std::string Describe() const = 0;
+  // The same with the server, where there is one.
+  virtual std::string Place() const { return Describe(); }
   // Replaces an existing object.
   virtual Status Put(const std::string& key, Bytes body) = 0;
   // kExists if the key exists; kUnsupported if the store cannot do it atomically.

@@ -74,6 +74,8 @@ std::string S3ReplicaClient::Describe() const {
   return options_.replica.path.empty() ? out : out + "/" + options_.replica.path;
 }
 
+std::string S3ReplicaClient::Place() const { return Describe() + " at " + endpoint_.display; }
+
 std::string S3ReplicaClient::FullKey(const std::string& key) const { return prefix_ + key; }
 
 void S3ReplicaClient::Cancel() { options_.transport->Cancel(); }

@@ -42,6 +42,7 @@ class S3ReplicaClient : public ReplicaClient {
   static Result<std::unique_ptr<ReplicaClient>> Make(S3ClientOptions options);
 
   std::string Describe() const override;
+  std::string Place() const override;
   Status Put(const std::string& key, Bytes body) override;
   Status PutIfAbsent(const std::string& key, Bytes body) override;
   Result<std::string> Get(const std::string& key, const GetOptions& options) override;
