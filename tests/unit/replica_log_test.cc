@@ -229,4 +229,22 @@ TEST_CASE("objects of a newer version are refused, not skipped", "[replica]") {
   REQUIRE(restored.status.code() == Code::kNewer);
 }
 
+// On a store that does not refuse to create what exists.
+TEST_CASE("the last object of a writer that was overtaken may lie over the takeover", "[replica]") {
+  Log log(3);
+  const uint64_t number = log.builder.next_number();
+  ReplicaBuilder other = log.builder;
+  other.Commit(2);
+  REQUIRE(other.Ship() == number);
+  const std::string last = log.builder.Read(LogKey(number));
+  log.builder.Takeover();
+  log.Add(4);
+  log.builder.Write(LogKey(number), last);
+  SECTION("as itself") { log.CheckLatest(); }
+  SECTION("in a pack") {
+    log.builder.Pack(1, number + 2, true);
+    log.CheckLatest();
+  }
+}
+
 }  // namespace backstay

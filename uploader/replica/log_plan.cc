@@ -30,8 +30,8 @@ class Planner {
         cover_(reader, catalogue.packs),
         start_(start),
         void_below_(start.epoch),
-        last_segment_(start.segment_number),
-        last_hash_(start.segment_hash) {
+        end_{start.segment_number, 0, start.segment_hash},
+        before_(end_) {
     plan_.next_number = start.number;
     plan_.epoch = start.epoch;
   }
@@ -49,6 +49,7 @@ class Planner {
   Status AddSingle(uint64_t number, std::string body);
   bool TakeoverFits(const Takeover& takeover) const;
   void AddSegments(LogEntry entry, const std::vector<Segment>* segments);
+  void DropOverwritten(const LogEntry& entry, const std::vector<Segment>* segments);
   Status EndAtGap();
   Status LookBehindGap(uint64_t gap);
   void Damage(const std::string& what) { plan_.damage = LogDamage{plan_.next_number, what}; }
@@ -61,10 +62,14 @@ class Planner {
   LogPlan plan_;
   const LogStart start_;
   uint64_t void_below_;
-  uint64_t last_segment_;              // number
-  uint64_t last_txid_ = 0;             // 0: not known
-  std::optional<uint64_t> last_hash_;  // not known behind a packed segment
-  uint64_t kept_ = 0;                  // bytes
+  struct End {
+    uint64_t segment = 0;          // number
+    uint64_t txid = 0;             // 0: not known
+    std::optional<uint64_t> hash;  // not known behind a packed segment
+  };
+  End end_;
+  End before_;         // before the last entry
+  uint64_t kept_ = 0;  // bytes
   bool ended_ = false;
 };
 
@@ -135,8 +140,8 @@ Status Planner::ProbeSingle() {
 // The record names the end of the log before it: the same one that was followed here.
 bool Planner::TakeoverFits(const Takeover& takeover) const {
   return takeover.database_id == catalogue_.identity.id &&
-         takeover.segment_number == last_segment_ &&
-         (!last_hash_ || takeover.segment_hash == *last_hash_);
+         takeover.segment_number == end_.segment &&
+         (!end_.hash || takeover.segment_hash == *end_.hash);
 }
 
 Status Planner::AddSingle(uint64_t number, std::string body) {
@@ -175,27 +180,48 @@ void Planner::AddSegments(LogEntry entry, const std::vector<Segment>* segments) 
     ++plan_.next_number;
     return;
   }
+  DropOverwritten(entry, segments);
   const std::string name = entry.sources.front().key;
+  const End before = end_;
   for (size_t i = 0; i < entry.segments.size(); ++i) {
     const SegmentInfo& info = entry.segments[i];
     if (info.number <= start_.segment_number) continue;
-    const bool follows = info.number == last_segment_ + 1 && info.first_txid > last_txid_;
+    const bool follows = info.number == end_.segment + 1 && info.first_txid > end_.txid;
     const bool linked =
-        segments == nullptr || !last_hash_ || (*segments)[i].header().previous_hash == *last_hash_;
+        segments == nullptr || !end_.hash || (*segments)[i].header().previous_hash == *end_.hash;
     if (!follows || !linked) {
       Damage(name + ": segment " + std::to_string(info.number) + " does not follow segment " +
-             std::to_string(last_segment_));
+             std::to_string(end_.segment));
       return;
     }
-    last_segment_ = info.number;
-    last_txid_ = info.last_txid();
-    last_hash_.reset();
-    if (segments != nullptr) last_hash_ = (*segments)[i].hash();
+    end_.segment = info.number;
+    end_.txid = info.last_txid();
+    end_.hash.reset();
+    if (segments != nullptr) end_.hash = (*segments)[i].hash();
   }
   if (entry.header.kind == LogKind::kTakeover) void_below_ = entry.header.epoch;
   plan_.epoch = std::max(plan_.epoch, entry.header.epoch);
   plan_.entries.push_back(std::move(entry));
+  before_ = before;
   ++plan_.next_number;
+}
+
+// Where the store does not refuse to create what exists, a writer that was overtaken can put its
+// last object over the takeover. The object behind it tells: of a higher epoch that nobody has
+// announced, it follows what was before.
+void Planner::DropOverwritten(const LogEntry& entry, const std::vector<Segment>* segments) {
+  if (plan_.entries.empty() || entry.segments.empty()) return;
+  const LogEntry& last = plan_.entries.back();
+  const bool overtaken = last.header.kind == LogKind::kSegments &&
+                         last.header.epoch == plan_.epoch && entry.header.epoch > plan_.epoch;
+  const SegmentInfo& first = entry.segments.front();
+  const bool follows = first.number == before_.segment + 1 && first.first_txid > before_.txid;
+  const bool linked = segments == nullptr || !before_.hash ||
+                      segments->front().header().previous_hash == *before_.hash;
+  if (!overtaken || !follows || !linked || end_.segment == before_.segment) return;
+  plan_.entries.pop_back();
+  end_ = before_;
+  void_below_ = entry.header.epoch;
 }
 
 Status Planner::EndAtGap() {
