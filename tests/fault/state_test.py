@@ -2,6 +2,7 @@
 """The state folder lost, damaged, old or foreign: shipping goes on by itself, or says clearly why not. A new or foreign
 database is never adopted."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -40,6 +41,24 @@ class LostTest(StateCase):
             for name in self.random.sample(("index", "outbox"), self.random.randint(1, 2)):
                 self.damage(name)
             self.assert_heals()
+
+    def test_pipes_in_the_place_of_files(self):
+        """Who opens one waits for the other end; nobody comes."""
+        for names in (("index",), ("outbox",), ("status.json", "lock"), ("mark", "shared")):
+            with self.subTest(names):
+                self.acknowledged_and_killed()
+                for name in names:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.remove(self.state_file(name))
+                    os.mkfifo(self.state_file(name))
+                self.assert_heals()
+
+    def test_an_index_that_is_too_large(self):
+        """What a file says of its size is not how much memory is taken."""
+        self.acknowledged_and_killed()
+        os.truncate(self.state_file("index"), 3 << 30)
+        app = self.assert_heals()
+        self.assertIn("larger than", " ".join(line["msg"] for line in app.lines("WARN")))
 
     def test_leftovers_of_a_kill_are_removed(self):
         self.acknowledged_and_killed()

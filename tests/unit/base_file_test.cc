@@ -75,6 +75,15 @@ TEST_CASE("a whole file is read up to a limit") {
   CHECK(over.message().find(folder / "x") != std::string::npos);
 }
 
+TEST_CASE("only a file is read, and nobody is waited for") {
+  TempFolder folder;
+  REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK(ReadFile(folder / "pipe", 10).status().code() == Code::kInvalid);
+  CHECK(OpenFile(folder / "pipe", O_RDONLY).ok());
+  CHECK(OpenFile(folder / "pipe", O_WRONLY).status().code() != Code::kOk);
+  CHECK(ReadFile(folder.path(), 10).status().code() == Code::kInvalid);
+}
+
 TEST_CASE("an atomic write replaces the file and leaves nothing else") {
   TempFolder folder;
   for (bool durable : {false, true}) {

@@ -38,7 +38,7 @@ void Fd::Close() {
 }
 
 Result<Fd> OpenFile(const std::string& path, int flags, mode_t mode) {
-  int fd = open(path.c_str(), flags | O_CLOEXEC, mode);
+  int fd = open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
   if (fd < 0) return Status::Errno("open " + path, errno);
   return Fd(fd);
 }
@@ -84,12 +84,13 @@ Result<int64_t> FileSize(const Fd& fd) {
 Result<std::string> ReadFile(const std::string& path, size_t max) {
   Result<Fd> fd = OpenFile(path, O_RDONLY);
   if (!fd.ok()) return fd.status();
-  Result<int64_t> size = FileSize(*fd);
-  if (!size.ok()) return size.status().Wrap(path);
-  if (static_cast<uint64_t>(*size) > max) {
+  struct stat info {};
+  if (fstat(fd->get(), &info) != 0) return Status::Errno("stat " + path, errno);
+  if (!S_ISREG(info.st_mode)) return Status(Code::kInvalid, path + ": is not a regular file");
+  if (static_cast<uint64_t>(info.st_size) > max) {
     return Status(Code::kInvalid, path + ": larger than " + std::to_string(max) + " bytes");
   }
-  std::string content(static_cast<size_t>(*size), '\0');
+  std::string content(static_cast<size_t>(info.st_size), '\0');
   Result<size_t> got = ReadAt(*fd, reinterpret_cast<uint8_t*>(content.data()), content.size(), 0);
   if (!got.ok()) return got.status().Wrap(path);
   content.resize(*got);

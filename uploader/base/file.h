@@ -34,13 +34,13 @@ class Fd {
   int fd_ = -1;
 };
 
-// open(2) with O_CLOEXEC added.
+// open(2) with O_CLOEXEC added; waits for nobody: a pipe may lie in the place of a file.
 Result<Fd> OpenFile(const std::string& path, int flags, mode_t mode = 0600);
 // Reads up to `n` bytes at `offset`; fewer only at the end of the file. Returns the count.
 Result<size_t> ReadAt(const Fd& fd, uint8_t* out, size_t n, int64_t offset);
 Status WriteAt(const Fd& fd, Bytes data, int64_t offset);
 Result<int64_t> FileSize(const Fd& fd);
-// The whole file; more than `max` bytes is kInvalid.
+// The whole file; more than `max` bytes, or no regular file, is kInvalid.
 Result<std::string> ReadFile(const std::string& path, size_t max);
 // Temporary file beside `path`, then rename; no reader sees half. `durable` adds both fsyncs.
 Status WriteFileAtomic(const std::string& path, std::string_view content, bool durable);

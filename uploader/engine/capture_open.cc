@@ -15,7 +15,12 @@
 namespace backstay {
 namespace {
 
-constexpr size_t kMaxIndexBytes = 4ULL << 30;
+// A database may have been larger than it is, as far as that is worth memory.
+uint64_t MostIndexBytes(uint64_t pages) {
+  constexpr uint64_t kAlways = 64 << 20;
+  constexpr uint64_t kBytesPerPage = 32;
+  return kAlways + pages * kBytesPerPage;
+}
 
 }  // namespace
 
@@ -83,8 +88,11 @@ bool CaptureLoop::ReadIndexLocked(uint32_t page_size, IndexFile* file) {
   const auto say = [this](const std::string& what) {
     core_->Log(Level::kWarn, "state folder: " + what + "; starting without it");
   };
-  Result<std::string> bytes = ReadFile(core_->options.folder + "/index", kMaxIndexBytes);
-  if (!bytes.ok()) return false;
+  const int64_t size = std::max<int64_t>(core_->options.host->Size(), 0);
+  Result<std::string> bytes = ReadFile(core_->options.folder + "/index",
+                                       MostIndexBytes(static_cast<uint64_t>(size) / page_size));
+  if (bytes.status().code() == Code::kNotFound) return false;
+  if (!bytes.ok()) return say(bytes.status().message()), false;
   Result<IndexFile> parsed = ParseIndexFile(AsBytes(*bytes));
   if (!parsed.ok()) return say(parsed.status().message()), false;
   if (!loaded_ && parsed->ship.marked && IsReplaced(parsed->identity.id)) {
