@@ -11,11 +11,13 @@
 #include "tools/arguments.h"
 #include "tools/command.h"
 #include "tools/source.h"
+#include "uploader/base/clock.h"
 #include "uploader/base/file.h"
 #include "uploader/capture/file_look.h"
 #include "uploader/replica/absence.h"
 #include "uploader/replica/restore.h"
 #include "uploader/state/database_mark.h"
+#include "uploader/state/database_origin.h"
 #include "uploader/state/state_folder.h"
 
 namespace backstay {
@@ -82,7 +84,13 @@ Status Adopt(const std::string& database, uint32_t page_size, size_t i, ReplicaC
   BACKSTAY_TRY(MakeStateFolder(StateFolderOf(database), database));
   BACKSTAY_TRY(MakeStateFolder(folder, database));
   BACKSTAY_TRY(ForgetState(folder, database));
+  if (!OriginalOf(database).empty()) ForgetOrigin(database);
+  BACKSTAY_TRY(WriteHome(database));
+  if (identity.family != DatabaseId{}) {
+    BACKSTAY_TRY(WriteFamily(database, {identity.family, RealClock()->WallMs()}));
+  }
   BACKSTAY_TRY(WriteMark({database, folder}, identity.id, end->epoch));
+  BACKSTAY_TRY(NoteAdopted(folder, identity.id));
   printf(
       "%s is the source of %s from its next start on, which ships the difference; "
       "transactions up to %llu stay restorable\n",

@@ -5,6 +5,7 @@
 #ifndef BACKSTAY_TOOLS_REPLICA_CHOICE_H_
 #define BACKSTAY_TOOLS_REPLICA_CHOICE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ namespace backstay {
 // A replica that answered, and the state that it would give.
 struct Candidate {
   ReplicaClient* client = nullptr;
+  size_t number = 0;  // its place among the replicas of the database, from 0
   uint64_t txid = 0;  // each replica counts its own
   int64_t time_ms = 0;
 };

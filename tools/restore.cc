@@ -101,6 +101,7 @@ class RestoreCommand {
   std::string output_;
   std::optional<mode_t> mode_;
   Interrupt interrupt_;
+  size_t number_ = 0;     // of the replica that is being restored, from 0
   bool missing_ = false;  // the last replica that was tried does not exist
   bool all_missing_ = true;
   Status failed_;       // the one to report: the first that is more than "not there"
@@ -183,6 +184,7 @@ void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcom
   RestoredState state;
   state.identity = outcome.plan.identity;
   state.replica = reader.Describe();
+  state.number = number_;
   state.epoch = outcome.plan.epoch;
   state.void_below = outcome.plan.void_below;
   state.next_log_number = outcome.plan.next_log_number;
@@ -190,6 +192,7 @@ void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcom
   state.segment_hash = outcome.result.segment_hash;
   state.txid = outcome.plan.txid;
   state.time_ms = outcome.plan.time_ms;
+  state.restored_ms = RealClock()->WallMs();
   state.page_hashes = outcome.result.page_hashes;
   state.at_end = outcome.plan.at_end;
   Status written = WriteRestoredState(output_, state);
@@ -284,7 +287,7 @@ std::vector<Candidate> RestoreCommand::LookAt(const Source& source) {
   const size_t count = source.replicas.size();
   std::vector<Candidate> candidates;
   for (size_t i = 0; i < count; ++i) {
-    Candidate candidate{source.replicas[i].get()};
+    Candidate candidate{source.replicas[i].get(), i};
     Status looked = Look(count > 1, &candidate);
     if (looked.ok()) {
       candidates.push_back(candidate);
@@ -312,6 +315,7 @@ int RestoreCommand::TryReplicas(const Source& source) {
   }
   Choose(&candidates);
   for (size_t i = 0; i < candidates.size(); ++i) {
+    number_ = candidates[i].number;
     Status done = FromReplica(candidates[i].client);
     if (done.ok()) return kExitDone;
     if (local_) return Fail(done);

@@ -234,7 +234,9 @@ class FencingTest(FaultCase):
         first = self.begun()
         self.killed(first)
         copy_folder(first.disk, os.path.join(self.folder, "two"))
-        pair = [self.writer("a", "one"), self.writer("b", "two")]
+        # Where it was, neither finds the other: as on two machines.
+        os.rename(first.disk, os.path.join(self.folder, "three"))
+        pair = [self.writer("a", "three"), self.writer("b", "two")]
         self.random.shuffle(pair)
         for app in pair:
             app.start()

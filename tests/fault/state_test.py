@@ -168,22 +168,6 @@ class LostTest(StateCase):
                 app.close()
         self.assert_same(self.restored())
 
-    def test_equal_without_a_mark(self):
-        app = App(self)
-        self.work(app)
-        self.assertTrue(app.sync())
-        app.close()
-        self.unmark()
-        shutil.rmtree(self.state)
-        app = App(self)
-        self.wait_for_state(app, "replicating")
-        app.close()
-        self.assert_heals()
-
-    def unmark(self):
-        for name in os.listxattr(self.db):
-            os.removexattr(self.db, name)
-
 
 class ForeignTest(StateCase):
     """The replica stays as it is, to the byte."""
@@ -226,6 +210,19 @@ class ForeignTest(StateCase):
         self.life(App(self))
         self.new_disk()
         self.assert_refused()
+
+    def test_equal_without_a_mark(self):
+        """So is a copy: equal pages do not tell them apart."""
+        app = App(self)
+        self.work(app)
+        self.assertTrue(app.sync())
+        app.close()
+        for name in os.listxattr(self.db):
+            os.removexattr(self.db, name)
+        shutil.rmtree(self.state)
+        self.assert_refused("of which this may be a copy")
+        self.tool("adopt", self.db)
+        self.assert_heals()
 
     def replaced(self):
         """Another file in place of the database, whose state folder is still there."""

@@ -120,10 +120,31 @@ TEST_CASE("a state that ends inside a log object goes on behind it", "[log_write
   bench.core.capture->encoder()->set_head(restored);
   LogWriter heir(&bench.core);
   REQUIRE(heir.Connect().ToString() == "OK");
+  bench.Commit(4);
+  REQUIRE(heir.Append().ToString() == "OK");
   REQUIRE(bench.core.ship.epoch == 2);
   REQUIRE(bench.core.ship.shipped.segment_number == 3);
   REQUIRE(bench.core.index->Get(2) != 0);
   REQUIRE(bench.core.index->Get(3) == 0);
+  bench.CheckLog();
+}
+
+TEST_CASE("a restored state takes the log over when it has something to append", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  bench.core.ship.writer_id = 0;
+  LogWriter heir(&bench.core);
+  REQUIRE(heir.Connect().ToString() == "OK");
+  REQUIRE(heir.Append().ToString() == "OK");
+  REQUIRE(heir.Look().ToString() == "OK");
+  REQUIRE(bench.core.ship.epoch == 1);
+  REQUIRE(bench.core.ship.next_log_number == 2);
+  bench.Commit(2);
+  REQUIRE(heir.Append().ToString() == "OK");
+  REQUIRE(bench.core.ship.epoch == 2);
+  REQUIRE(heir.Append().ToString() == "OK");
+  REQUIRE(bench.core.outbox->pending().empty());
   bench.CheckLog();
 }
 
@@ -139,8 +160,9 @@ TEST_CASE("a state that ends before what takeovers continue goes on behind them"
     bench.core.ship.writer_id = 0;
     LogWriter heir(&bench.core);
     REQUIRE(heir.Connect().ToString() == "OK");
-    REQUIRE(bench.core.ship.epoch == life);
     bench.Commit(3, 0, /*more=*/true);
+    REQUIRE(heir.Append().ok());
+    REQUIRE(bench.core.ship.epoch == life);
     REQUIRE(heir.Append().ok());
   }
   if (GENERATE(false, true)) {
@@ -158,6 +180,8 @@ TEST_CASE("a state that ends before what takeovers continue goes on behind them"
   bench.core.capture->encoder()->set_head(restored.shipped);
   LogWriter heir(&bench.core);
   REQUIRE(heir.Connect().ToString() == "OK");
+  bench.Commit(4);
+  REQUIRE(heir.Append().ToString() == "OK");
   REQUIRE(bench.core.ship.epoch == 4);
   REQUIRE(bench.core.ship.void_below == 4);
   REQUIRE(bench.core.ship.next_log_number == 8);
@@ -193,6 +217,8 @@ TEST_CASE("what lies at a packed number misleads nobody", "[log_writer]") {
   SECTION("as a takeover") {
     bench.core.ship.writer_id = 0;
     REQUIRE(late.Connect().ToString() == "OK");
+    bench.Commit(9);
+    REQUIRE(late.Append().ToString() == "OK");
   }
   REQUIRE(bench.core.ship.epoch == 2);
   REQUIRE(bench.core.ship.next_log_number == 6);
@@ -237,6 +263,8 @@ TEST_CASE("a log object of four billion pages costs no memory", "[log_writer]") 
   bench.core.ship.writer_id = 0;
   LogWriter heir(&bench.core);
   REQUIRE(heir.Connect().ToString() == "OK");
+  bench.Commit(1);
+  REQUIRE(heir.Append().ToString() == "OK");
   REQUIRE(bench.core.ship.next_log_number == 4);
   REQUIRE(bench.core.repair != RepairNeed::kNone);
   // More than before, so that the repair sees that the replica is longer.

@@ -248,4 +248,14 @@ TEST_CASE("golden: identity") {
   CHECK(ParseIdentity(json)->id == kId);
 }
 
+TEST_CASE("golden: identity with a family") {
+  DatabaseId family = kId;
+  family[0] = 0xaf;
+  const std::string written = EncodeIdentity({kId, 4096, family});
+  const std::string json = GoldenFile("family.json", written);
+  CHECK(json == written);
+  CHECK(ParseIdentity(json)->id == kId);
+  CHECK(ParseIdentity(json)->family == family);
+}
+
 }  // namespace backstay

@@ -49,11 +49,23 @@ TEST_CASE("the identity comes back") {
   }
 }
 
+TEST_CASE("the family comes back, and one that is not known is left out") {
+  Identity want;
+  want.page_size = 4096;
+  CHECK(EncodeIdentity(want).find("family") == std::string::npos);
+  for (uint8_t i = 0; i < 16; ++i) want.family[i] = static_cast<uint8_t>(i * 17);
+  Result<Identity> got = ParseIdentity(EncodeIdentity(want));
+  REQUIRE(got.ok());
+  CHECK(got->family == want.family);
+  CHECK(got->id == want.id);
+}
+
 TEST_CASE("an identity may have members of a later time") {
   Result<Identity> got = ParseIdentity(
       R"({"x": [1], "page-size": 512, "id": "000102030405060708090a0b0c0d0eff", "format": 1})");
   REQUIRE(got.ok());
   CHECK(FormatDatabaseId(got->id) == "000102030405060708090a0b0c0d0eff");
+  CHECK(got->family == DatabaseId{});
 }
 
 TEST_CASE("what is not an identity is refused") {
@@ -81,6 +93,7 @@ TEST_CASE("what is not an identity is refused") {
       R"({"format": 1, "page-size": 4096, "id": "00"})",
       R"({"format": 1, "page-size": 4096, "id": "000102030405060708090a0b0c0d0eff00"})",
       R"({"format": 1, "page-size": 4096, "id": "000102030405060708090A0B0C0D0EFF"})",
+      R"({"format": 1, "page-size": 4096, "family": "00", )" + id + "}",
       std::string(100000, '['),
       std::string(30000, '['),
   };

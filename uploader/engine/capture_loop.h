@@ -58,6 +58,9 @@ class CaptureLoop {
   // The file that is there now is not the one whose replica `id` is.
   bool IsReplaced(const DatabaseId& id) const;
   bool ReadIndexLocked(uint32_t page_size, IndexFile* file);
+  void AssembleLocked(uint32_t page_size, IndexFile* file);
+  bool IsMovedLocked();
+  void LeaveStateLocked(uint32_t page_size);
   void OpenOutboxLocked(bool again);
   void ApplyRedoLocked(const EncodedSegment& encoded);
   bool KnowsLocked(const LogHead& head) const;

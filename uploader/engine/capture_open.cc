@@ -11,6 +11,7 @@
 #include "uploader/engine/capture_loop.h"
 #include "uploader/format/segment.h"
 #include "uploader/state/database_mark.h"
+#include "uploader/state/database_origin.h"
 
 namespace backstay {
 namespace {
@@ -91,16 +92,15 @@ bool CaptureLoop::ReadIndexLocked(uint32_t page_size, IndexFile* file) {
   const int64_t size = std::max<int64_t>(core_->options.host->Size(), 0);
   Result<std::string> bytes = ReadFile(core_->options.folder + "/index",
                                        MostIndexBytes(static_cast<uint64_t>(size) / page_size));
+  if (!loaded_) core_->left.any = bytes.status().code() != Code::kNotFound;
   if (bytes.status().code() == Code::kNotFound) return false;
   if (!bytes.ok()) return say(bytes.status().message()), false;
   Result<IndexFile> parsed = ParseIndexFile(AsBytes(*bytes));
   if (!parsed.ok()) return say(parsed.status().message()), false;
-  if (!loaded_ && parsed->ship.marked && IsReplaced(parsed->identity.id)) {
-    core_->succeeds = true;
-    return say("is that of another file than " + core_->options.settings.path), false;
-  }
-  if (parsed->identity.page_size != page_size || parsed->replica != core_->options.replica) {
-    return say("belongs to another replica or page size"), false;
+  if (parsed->replica != core_->options.replica) return say("belongs to another replica"), false;
+  if (parsed->identity.page_size != page_size) {
+    core_->left.others = !loaded_ && parsed->ship.marked && IsReplaced(parsed->identity.id);
+    return say("belongs to a database of another page size"), false;
   }
   *file = std::move(*parsed);
   return true;
@@ -110,25 +110,47 @@ bool CaptureLoop::ReadIndexLocked(uint32_t page_size, IndexFile* file) {
 // when capture has failed halfway: then identity and place in the log are those of this process.
 bool CaptureLoop::LoadLocked(uint32_t page_size) {
   Core* core = core_;
-  core->capture.reset();
   IndexFile file;
-  const bool known = ReadIndexLocked(page_size, &file);
   const bool again = loaded_;
-  if (!again) {
-    core->identity = file.identity;
-    core->ship = file.ship;
+  bool known = ReadIndexLocked(page_size, &file);
+  core->family = ReadFamily(core->options.settings.path);
+  AssembleLocked(page_size, known ? &file : nullptr);
+  if (known && !again && core->ship.marked && IsReplaced(core->identity.id)) {
+    known = IsMovedLocked();
+    if (!known) LeaveStateLocked(page_size);
   }
-  core->index = std::make_unique<PageIndex>(LockBytePage(page_size), std::move(file.hashes));
+  if (!redo_trusted_) {
+    core->Log(Level::kWarn,
+              "state folder: index and outbox do not fit together; comparing all pages");
+    core->index->SetAllUnknown();
+  }
+  loaded_ = true;
+  core->distrusted = false;
+  if (!known) core->SaveIndexLocked();
+  return known || again;
+}
+
+// `file` null: a new state, under the identity of this process or a new one.
+void CaptureLoop::AssembleLocked(uint32_t page_size, IndexFile* file) {
+  Core* core = core_;
+  const bool again = loaded_;
+  core->capture.reset();
+  if (!again) {
+    core->identity = file != nullptr ? file->identity : Identity{};
+    core->ship = file != nullptr ? file->ship : ShipState{};
+  }
+  core->index = std::make_unique<PageIndex>(
+      LockBytePage(page_size), file != nullptr ? std::move(file->hashes) : std::vector<uint64_t>{});
   auto outbox = std::make_unique<Outbox>(core->options.folder + "/outbox");
   // Then index and outbox file lack what this process has decided since.
   const bool unsaved = again && core->outbox != nullptr && core->outbox->resting();
   if (unsaved) outbox->Rest();
   core->outbox = std::move(outbox);
   MakeCaptureLocked(page_size);
-  core->capture->SetState(file.encoded, file.wal, file.stamp);
+  if (file != nullptr) core->capture->SetState(file->encoded, file->wal, file->stamp);
   redo_trusted_ = true;
-  if (!known) (void)WriteFileAtomic(core->options.folder + "/outbox", "", false);
-  if (!known && !again) {
+  if (file == nullptr) (void)WriteFileAtomic(core->options.folder + "/outbox", "", false);
+  if (file == nullptr && !again) {
     core->identity.page_size = page_size;
     for (uint8_t& byte : core->identity.id) byte = static_cast<uint8_t>(core->options.random());
   }
@@ -140,15 +162,29 @@ bool CaptureLoop::LoadLocked(uint32_t page_size) {
     core->capture->encoder()->set_head(core->ship.shipped);
     redo_trusted_ = false;
   }
-  if (!redo_trusted_) {
-    core->Log(Level::kWarn,
-              "state folder: index and outbox do not fit together; comparing all pages");
-    core->index->SetAllUnknown();
-  }
-  loaded_ = true;
-  core->distrusted = false;
-  if (!known) core->SaveIndexLocked();
-  return known || again;
+}
+
+// The file without its mark is nevertheless the one that the state folder was left by, brought here
+// with it by a program that loses attributes (tar, rsync): size and time are as they were left.
+bool CaptureLoop::IsMovedLocked() {
+  constexpr int64_t kNsPerS = 1000000000;
+  const FileStamp& left = core_->capture->stamp();
+  const int64_t since = open_stamp_.mtime_ns - left.mtime_ns;
+  // Some of these programs keep whole seconds.
+  const bool same_time =
+      since == 0 || (open_stamp_.mtime_ns % kNsPerS == 0 && since > -kNsPerS && since < 0);
+  if (left.size < 0 || open_stamp_.size != left.size || !same_time) return false;
+  core_->ship.marked = false;
+  return true;
+}
+
+// The state is another file's; should this one hold the same pages as its replica, it may go on.
+void CaptureLoop::LeaveStateLocked(uint32_t page_size) {
+  core_->left.others = true;
+  core_->left.id = core_->identity.id;
+  core_->Log(Level::kWarn, "state folder: is that of another file than " +
+                               core_->options.settings.path + "; starting without it");
+  AssembleLocked(page_size, nullptr);
 }
 
 void CaptureLoop::OpenOutboxLocked(bool again) {

@@ -26,6 +26,7 @@
 #include "uploader/engine/neighbours.h"
 #include "uploader/engine/note_board.h"
 #include "uploader/settings/settings.h"
+#include "uploader/state/database_origin.h"
 #include "uploader/state/index_file.h"
 #include "uploader/state/outbox.h"
 #include "uploader/state/page_index.h"
@@ -51,6 +52,13 @@ struct CoreOptions {
 enum class RepairNeed { kNone, kUnknown, kAll };
 // The process ends; since then a try to reach the replica has failed.
 enum class Ending { kNo, kBegun, kTried };
+
+// What was found in the state folder when the process began.
+struct LeftState {
+  bool any = false;     // an index, usable or not
+  bool others = false;  // it is that of another file, which lay at the path before
+  DatabaseId id{};      // whose replica that one was the source of
+};
 
 class Core {
  public:
@@ -101,11 +109,12 @@ class Core {
   bool distrusted = false;    // capture failed halfway: index, outbox and place are read again
   bool stopping = false;
   Ending ending = Ending::kNo;
-  Status stopped;         // why this pipeline gave up; sticky
-  bool succeeds = false;  // the state folder was left by another file that lay at the path
-  Status last_error;      // of the last try to reach the replica; Ok when it worked
-  Status local_error;     // of the state folder or the files; Ok when they work
-  Status thread_error;    // of a thread that had to start over; Ok when both work again
+  Status stopped;  // why this pipeline gave up; sticky
+  LeftState left;
+  Family family;        // of the database file, when it was opened
+  Status last_error;    // of the last try to reach the replica; Ok when it worked
+  Status local_error;   // of the state folder or the files; Ok when they work
+  Status thread_error;  // of a thread that had to start over; Ok when both work again
   uint64_t thread_failures = 0;
   int64_t last_ack_ms = 0;  // wall clock; 0: never in this process
   int64_t proven_ms = 0;    // wall clock: a snapshot was last known to be there; 0: never

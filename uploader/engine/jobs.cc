@@ -36,6 +36,8 @@ Jobs::Job Jobs::Due() {
       !core_->stopped.ok()) {
     return Job::kNone;
   }
+  // Another process's log, until this one has something to append to it.
+  if (core_->ship.writer_id == 0) return Job::kNone;
   // First: under a load that keeps the others due all the time, most of what is old piles up.
   if (PruneDue()) return Job::kPrune;
   const ShipState& ship = core_->ship;

@@ -2,8 +2,8 @@
 // database's own, and takes from it what the folder would have said.
 //
 // A replica is this database's own when the file carries its mark with the newest epoch of the log,
-// or when both hold the same pages. That many pages are alike proves nothing: a new database of the
-// same application has the same schema and the same first rows.
+// or is of its family (log_sibling.cc). Equal pages alone prove nothing: a copy has them too, and a
+// new database of the same application has the same schema and the same first rows.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -26,11 +26,6 @@ namespace {
 
 constexpr auto kStill = std::chrono::seconds(3);
 
-const LogWriter::Said kOwnAgain{
-    Level::kWarn,
-    "the state folder was lost, damaged or old; the replica is this database's own, and the "
-    "difference is shipped"};
-
 RetryOptions Once() {
   RetryOptions once;
   once.attempts = 1;
@@ -51,68 +46,45 @@ uint32_t PagesOf(const ReplicaReader& reader, const RestorePlan& plan) {
 
 }  // namespace
 
-uint64_t LogWriter::MarkedEpoch(const DatabaseId& id) const {
-  return ReadMark({core_->options.settings.path, core_->options.folder}, id);
-}
-
-uint64_t LogWriter::StateEpoch(const DatabaseId& id) const {
-  std::lock_guard<std::mutex> lock(core_->mutex);
-  return core_->identity.id == id ? core_->ship.epoch : 0;
-}
-
-// The mark changes the file's stamp, though nothing of the database. A higher one stays: the state
-// folder is an old one then, which shows as soon as the log is written.
-void LogWriter::Mark() {
-  const std::string& path = core_->options.settings.path;
-  std::lock_guard<std::mutex> lock(core_->mutex);
-  if (core_->IsReplaced()) return;
-  if (MarkedEpoch(core_->identity.id) > core_->ship.epoch) return;
-  if (!core_->ReadyLocked()) return;
-  FileStamp before = StampOf(path);
-  Status marked = WriteMark({path, core_->options.folder}, core_->identity.id, core_->ship.epoch);
-  if (!marked.ok()) core_->Log(Level::kDebug, marked.message());
-  if (marked.ok() && !core_->ship.marked) {
-    core_->ship.marked = true;
-    core_->SaveShipLocked();
+// Why the state had to be read back.
+LogWriter::Said LogWriter::OwnAgain(const DatabaseId& id, bool by_pages) {
+  constexpr const char* kOwn = "the replica is this database's own, and the difference is shipped";
+  LeftState left;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    left = core_->left;
   }
-  FileStamp after = StampOf(path);
-  if (before == after) return;
-  core_->board.Marked(before, after);
-  if (core_->capture->stamp() != before) return;
-  if (core_->repair != RepairNeed::kNone) return;
-  core_->capture->WalGone(after);
-  (void)core_->outbox->AppendStamp(after);
-}
-
-Status LogWriter::Foreign(const DatabaseId& id) const {
-  const std::string whose =
-      core_->succeeds ? "the database file was replaced by another one, and the replica " +
-                            core_->options.replica + " belongs to the one before"
-                      : "the replica " + core_->options.replica + " belongs to another database";
-  return {Code::kForeign, whose + " (id " + FormatDatabaseId(id) + "): " + core_->ForeignRemedy()};
-}
-
-// The pages differ, or could not be compared just now.
-Status LogWriter::NotOurs(const DatabaseId& id) {
-  std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
-  return Foreign(id);
+  if (IsAdopted(core_->options.folder, id)) {
+    return {Level::kInfo,
+            "the replica follows this database from now on, as `backstay adopt` "
+            "said, and the difference is shipped"};
+  }
+  if (by_pages && left.id != id) {
+    return {Level::kInfo, std::string("database and replica hold the same pages: ") + kOwn};
+  }
+  if (left.others) return {Level::kInfo, std::string("the database was moved here: ") + kOwn};
+  if (!left.any) {
+    return {Level::kInfo, std::string("the database came without its state folder: ") + kOwn};
+  }
+  return {Level::kWarn, std::string("the state folder was damaged or old: ") + kOwn};
 }
 
 Status LogWriter::Adopt(const Identity& found) {
   ReplicaReader reader(core_->options.client, Once());
   // Its own state folder, however old, tells as much as the mark.
   const uint64_t marked = std::max(MarkedEpoch(found.id), StateEpoch(found.id));
+  const bool sibling = marked == 0 && IsSibling(found);
   Result<RestorePlan> plan = PlanFromReplica(reader, {}, {});
   if (plan.status().code() == Code::kNotFound) {
-    return marked > 0 ? AdoptBeginning(found, kOwnAgain) : TakeUnfinished(found);
+    if (sibling) return AdoptBeginning(found, OfSibling());
+    return marked > 0 ? AdoptBeginning(found, OwnAgain(found.id, false)) : TakeUnfinished(found);
   }
   if (!plan.ok()) return plan.status();
-  if (marked > 0 && marked < plan->epoch) {
-    return {Code::kFenced, "a newer writer owns " + core_->options.replica +
-                               "; restore this database from it before writing again"};
-  }
-  if (marked == 0 && !HasPages(PagesOf(reader, *plan))) return NotOurs(found.id);
+  if (marked > 0 && marked < plan->epoch) return Overtaken();
+  if (sibling) BACKSTAY_TRY(CheckLives(reader, *plan));
+  const bool proven = marked > 0 || sibling;
+  if (!proven && !MayBeOurs(found)) return Foreign(found.id);
+  if (!proven && !HasPages(PagesOf(reader, *plan))) return NotOurs(found.id);
   const std::string path = core_->options.folder + "/adopt.tmp";
   Result<Fd> file = OpenFile(path, O_RDWR | O_CREAT | O_TRUNC);
   if (!file.ok()) return file.status().Wrap("the replica cannot be read back");
@@ -121,7 +93,9 @@ Status LogWriter::Adopt(const Identity& found) {
   Result<RestoreOutcome> outcome = RestoreInto(reader, {}, &store);
   if (!outcome.ok()) return outcome.status().Wrap("the replica cannot be read back");
   const ReplayResult& end = outcome->result;
-  if (marked == 0 && !HoldsPages(end.page_hashes)) return NotOurs(found.id);
+  if (!proven && !HoldsPages(end.page_hashes)) return NotOurs(found.id);
+  Result<Said> said = sibling ? SayOfSibling(reader, *outcome) : OwnAgain(found.id, !proven);
+  if (!said.ok()) return said.status();
   ShipState ship;
   ship.epoch = outcome->plan.epoch;
   ship.void_below = outcome->plan.void_below;
@@ -129,7 +103,7 @@ Status LogWriter::Adopt(const Identity& found) {
   ship.shipped = {end.segment_number, end.segment_hash, outcome->plan.txid, outcome->plan.time_ms,
                   false};
   ship.restorable = true;
-  return AdoptState(found, ship, end.page_hashes, kOwnAgain);
+  return AdoptState(found, ship, end.page_hashes, *said);
 }
 
 // A replica from which nothing can be restored protects nothing: whoever began it was stopped in
@@ -231,6 +205,7 @@ Status LogWriter::AdoptState(const Identity& found, const ShipState& ship,
   core_->CollapseLocked(ship.shipped);
   core_->NeedRepairLocked(RepairNeed::kAll);
   core_->board.Shipped(ship.shipped.segment_number, ship.restorable);
+  ForgetAdopted(core_->options.folder);
   return Status::Ok();
 }
 

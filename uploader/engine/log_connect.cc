@@ -17,6 +17,7 @@ Status LogWriter::FindReplica() {
     return found.status().Wrap(core_->options.replica + "/" + kIdentityKey);
   }
   if (!found.ok()) return found.status();
+  BACKSTAY_TRY(CheckOriginal(*found));
   Status fits = CheckIdentity(*found);
   if (fits.ok() || found->page_size != PageSize()) return fits;
   return Adopt(*found);
@@ -79,6 +80,9 @@ Status LogWriter::OwnLog() {
     Result<bool> stranger = fence_.HasStranger();
     if (!stranger.ok() || !*stranger) return stranger.status();
   }
+  // Whoever only looks at a restored database takes nothing away from who writes to its replica:
+  // the log is taken over when there is something to append.
+  if (ship.epoch > 0 && ship.writer_id == 0 && ship.restorable) return Status::Ok();
   if (ship.epoch > 0) return TakeOver();
   std::lock_guard<std::mutex> lock(core_->mutex);
   core_->ship.epoch = 1;
@@ -110,6 +114,7 @@ Status LogWriter::CreateReplica() {
     return {Code::kForeign, core_->options.replica + " holds other objects (" + there->key +
                                 ") but no " + kIdentityKey + ": choose an empty prefix"};
   }
+  ClaimOrigin();
   std::string identity;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);

@@ -80,6 +80,7 @@ Status LogWriter::LookAhead() {
 
 // kForeign: somebody has begun another replica there meanwhile.
 Status LogWriter::RewriteIdentity() {
+  ClaimOrigin();
   std::string identity;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);

@@ -34,6 +34,7 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
   batch.number = core_->ship.next_log_number;
   batch.collapses = core_->collapses;
   batch.epoch = core_->ship.epoch;
+  batch.owned = core_->ship.writer_id != 0;
   const auto& pending = core_->outbox->pending();
   size_t count = 0;
   uint64_t bytes = 0;
@@ -63,6 +64,7 @@ Status LogWriter::Append() {
   Result<Batch> batch = NextBatch();
   if (!batch.ok()) return Status::Ok();
   if (batch->heads.empty()) return Status::Ok();
+  if (!batch->owned) return TakeOver();
   // The replica must not be ahead of the disk: after a power cut it would hold transactions that
   // never were.
   if (batch->wal != nullptr) (void)fdatasync(batch->wal->get());

@@ -9,6 +9,7 @@
 #define BACKSTAY_UPLOADER_ENGINE_LOG_WRITER_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "uploader/engine/fence.h"
 #include "uploader/engine/replica_look.h"
 #include "uploader/format/log_object.h"
+#include "uploader/replica/restore.h"
 
 namespace backstay {
 
@@ -23,11 +25,11 @@ class LogWriter {
  public:
   explicit LogWriter(Core* core) : core_(core), look_(core), fence_(core) {}
 
-  // Identity and, if this state came from a restore, takeover. Once per process, before the first
+  // Identity; a takeover that an earlier process began. Once per process, before the first
   // Append().
   Status Connect();
   // The oldest waiting segments, at most ~4 MiB, as one log object. Ok when they are acknowledged
-  // (or another object of the log was stepped over: call again).
+  // (or the log was taken over, or another object of it was stepped over: call again).
   Status Append();
   // Whether what the log rests on is still in the bucket (log_look.cc). What is missing is told,
   // and written anew unless another writer is there: the identity under its old id, the rest by a
@@ -49,6 +51,7 @@ class LogWriter {
   struct Batch {
     uint64_t number = 0;
     uint64_t epoch = 0;
+    bool owned = false;  // the log is ours; else it has to be taken over first
     std::string body;
     std::vector<LogHead> heads;  // of its segments
     std::shared_ptr<Fd> wal;
@@ -107,6 +110,8 @@ class LogWriter {
   // Takes the state from the replica `found` when it is this database's own; else kForeign, or
   // kFenced when another writer has gone on with it.
   Status Adopt(const Identity& found);
+  // `by_pages`: only equal pages have proven it.
+  Said OwnAgain(const DatabaseId& id, bool by_pages);
   Status AdoptBeginning(const Identity& found, const Said& said);
   Status AdoptState(const Identity& found, const ShipState& ship,
                     const std::vector<uint64_t>& hashes, const Said& said);
@@ -114,10 +119,26 @@ class LogWriter {
   Status TakeUnfinished(const Identity& found);
   bool HasPages(uint32_t pages);
   bool HoldsPages(const std::vector<uint64_t>& hashes);
+
+  // Of the same database as the replica that this one was restored from (log_sibling.cc).
+  static Said OfSibling();
+  bool IsSibling(const Identity& found);
+  bool MayBeOurs(const Identity& found);
+  // kFenced: the replica's writer is of a newer life of the database.
+  Status CheckLives(const ReplicaReader& reader, const RestorePlan& plan);
+  Result<uint64_t> Ahead(const ReplicaReader& reader, const RestoreOutcome& outcome);
+  Result<Said> SayOfSibling(const ReplicaReader& reader, const RestoreOutcome& outcome);
+
+  // What the database file says of itself (log_mark.cc).
   Status Foreign(const DatabaseId& id) const;
   Status NotOurs(const DatabaseId& id);
+  Status Overtaken() const;
+  // kForeign: it is a copy of the file whose replica `found` is.
+  Status CheckOriginal(const Identity& found);
+  void WriteOnFileLocked(const std::function<Status()>& write);
   // Says on the database file that it is the source of this replica, in this epoch.
   void Mark();
+  void ClaimOrigin();
   uint64_t MarkedEpoch(const DatabaseId& id) const;
   uint64_t StateEpoch(const DatabaseId& id) const;
 

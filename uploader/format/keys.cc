@@ -66,6 +66,7 @@ class IdentityReader : public nlohmann::json_sax<nlohmann::json> {
   bool string(string_t& value) override {
     Other();
     if (depth_ == 1 && key_ == "id") id = value;
+    if (depth_ == 1 && key_ == "family") family = value;
     return true;
   }
   bool binary(binary_t&) override { return Other(); }
@@ -88,6 +89,7 @@ class IdentityReader : public nlohmann::json_sax<nlohmann::json> {
   std::optional<uint64_t> format;
   std::optional<uint64_t> page_size;
   std::optional<std::string> id;
+  std::optional<std::string> family;
 
  private:
   // The last member of a name counts.
@@ -96,6 +98,7 @@ class IdentityReader : public nlohmann::json_sax<nlohmann::json> {
     if (key_ == "format") format.reset();
     if (key_ == "page-size") page_size.reset();
     if (key_ == "id") id.reset();
+    if (key_ == "family") family.reset();
     return true;
   }
 
@@ -147,12 +150,24 @@ std::string FormatDatabaseId(const DatabaseId& id) {
   return text;
 }
 
+std::optional<DatabaseId> ParseDatabaseId(std::string_view text) {
+  DatabaseId id{};
+  for (uint8_t& byte : id) {
+    const std::optional<uint64_t> value = ConsumeHex(&text, 2);
+    if (!value) return std::nullopt;
+    byte = static_cast<uint8_t>(*value);
+  }
+  if (!text.empty()) return std::nullopt;
+  return id;
+}
+
 std::string EncodeIdentity(const Identity& identity) {
   JsonText json(-1);
   json.Open('{');
   json.Add("format", kFormatVersion);
   json.Add("id", FormatDatabaseId(identity.id));
   json.Add("page-size", identity.page_size);
+  if (identity.family != DatabaseId{}) json.Add("family", FormatDatabaseId(identity.family));
   json.Close('}');
   return json.Take() + "\n";
 }
@@ -172,13 +187,13 @@ Result<Identity> ParseIdentity(std::string_view text) {
   }
   Identity identity;
   identity.page_size = static_cast<uint32_t>(*json.page_size);
-  std::string_view digits = *json.id;
-  for (uint8_t& byte : identity.id) {
-    std::optional<uint64_t> value = ConsumeHex(&digits, 2);
-    if (!value) return BadIdentity("the id is not 32 hex digits");
-    byte = static_cast<uint8_t>(*value);
-  }
-  if (!digits.empty()) return BadIdentity("the id is not 32 hex digits");
+  const std::optional<DatabaseId> id = ParseDatabaseId(*json.id);
+  if (!id) return BadIdentity("the id is not 32 hex digits");
+  identity.id = *id;
+  if (!json.family) return identity;
+  const std::optional<DatabaseId> family = ParseDatabaseId(*json.family);
+  if (!family) return BadIdentity("the family is not 32 hex digits");
+  identity.family = *family;
   return identity;
 }
 

@@ -34,10 +34,13 @@ std::optional<uint64_t> ParseSnapshotManifestKey(std::string_view key);
 struct Identity {
   DatabaseId id{};
   uint32_t page_size = 0;
+  // The same in all replicas of one database; zeros: made before there were families.
+  DatabaseId family{};
 };
 std::string EncodeIdentity(const Identity& identity);
 Result<Identity> ParseIdentity(std::string_view text);
 std::string FormatDatabaseId(const DatabaseId& id);  // 32 hex digits
+std::optional<DatabaseId> ParseDatabaseId(std::string_view text);
 
 // Who was the last to announce himself as the writer of the log (log/writer).
 struct Announcement {

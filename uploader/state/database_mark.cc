@@ -1,6 +1,7 @@
 #include "uploader/state/database_mark.h"
 
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -12,6 +13,7 @@ namespace backstay {
 namespace {
 
 constexpr size_t kMaxMark = 64;  // bytes
+constexpr const char* kAdopted = "/adopted";
 
 std::string NameOf(const DatabaseId& id) { return "user.backstay." + FormatDatabaseId(id); }
 
@@ -52,5 +54,16 @@ Status WriteMark(const MarkPlace& place, const DatabaseId& id, uint64_t epoch) {
   return WriteFileAtomic(place.folder + "/mark", FormatDatabaseId(id) + " " + value,
                          /*durable=*/false);
 }
+
+Status NoteAdopted(const std::string& folder, const DatabaseId& id) {
+  return WriteFileAtomic(folder + kAdopted, FormatDatabaseId(id), /*durable=*/false);
+}
+
+bool IsAdopted(const std::string& folder, const DatabaseId& id) {
+  Result<std::string> text = ReadFile(folder + kAdopted, kMaxMark);
+  return text.ok() && *text == FormatDatabaseId(id);
+}
+
+void ForgetAdopted(const std::string& folder) { (void)unlink((folder + kAdopted).c_str()); }
 
 }  // namespace backstay

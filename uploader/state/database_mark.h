@@ -32,6 +32,12 @@ bool LacksMark(const MarkPlace& place, const DatabaseId& id);
 // Writes only what is not there yet.
 Status WriteMark(const MarkPlace& place, const DatabaseId& id, uint64_t epoch);
 
+// A note in the state folder that the file was made the replica's source on purpose, until the next
+// start has done it.
+Status NoteAdopted(const std::string& folder, const DatabaseId& id);
+bool IsAdopted(const std::string& folder, const DatabaseId& id);
+void ForgetAdopted(const std::string& folder);
+
 }  // namespace backstay
 
 #endif  // BACKSTAY_UPLOADER_STATE_DATABASE_MARK_H_

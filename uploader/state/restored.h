@@ -19,6 +19,7 @@ namespace backstay {
 struct RestoredState {
   Identity identity;
   std::string replica;           // ReplicaClient::Describe() of the source
+  size_t number = 0;             // of that replica among those of the database, from 0
   uint64_t epoch = 0;            // highest epoch seen in the log
   uint64_t next_log_number = 1;  // one after the last object that was applied
   uint64_t void_below = 0;       // as in ShipState
@@ -26,6 +27,7 @@ struct RestoredState {
   uint64_t segment_hash = 0;
   uint64_t txid = 0;  // of the restored state
   int64_t time_ms = 0;
+  int64_t restored_ms = 0;            // wall clock
   std::vector<uint64_t> page_hashes;  // [pgno - 1]; 0 for the lock-byte page
   // False when the restore stopped before the end of the log (-timestamp, -txid): the next writer
   // must not continue the log from here as if it were its end.

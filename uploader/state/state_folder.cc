@@ -14,6 +14,7 @@
 #include <ctime>
 #include <filesystem>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -21,6 +22,7 @@
 #include "uploader/base/hash.h"
 #include "uploader/base/own_folder.h"
 #include "uploader/state/database_mark.h"
+#include "uploader/state/database_origin.h"
 #include "uploader/state/index_file.h"
 #include "uploader/state/restored.h"
 
@@ -179,16 +181,32 @@ FileStamp SettledStampOf(const std::string& database_path) {
   return stamp;
 }
 
+namespace {
+
+// Not being able to is no reason to fail: the replicas of its family are not known as such then.
+void WriteOrigin(const std::string& database_path, const RestoredState& state) {
+  const std::vector<uint64_t>& hashes = state.page_hashes;
+  Family family{state.identity.family, state.restored_ms, state.time_ms};
+  family.checksum = std::accumulate(hashes.begin(), hashes.end(), uint64_t{0});
+  Status written = WriteHome(database_path);
+  if (family.known()) written = WriteFamily(database_path, family);
+  (void)written;
+}
+
+}  // namespace
+
 Status WriteRestoredState(const std::string& database_path, const RestoredState& state) {
   BACKSTAY_TRY(RemoveState(database_path));
   // A restore to an earlier moment leaves no state: its next writer must not continue the log's
   // end.
   if (!state.at_end) return Status::Ok();
-  std::string folder = StateFolderOf(database_path);
+  const std::string folder = StateFolderOf(database_path, state.replica, state.number);
+  BACKSTAY_TRY(MakeStateFolder(StateFolderOf(database_path), database_path));
   BACKSTAY_TRY(MakeStateFolder(folder, database_path));
   IndexFile index;
-  // Before the stamp: it changes an attribute of the file.
+  // Before the stamp: it changes attributes of the file.
   index.ship.marked = WriteMark({database_path, folder}, state.identity.id, state.epoch).ok();
+  WriteOrigin(database_path, state);
   index.identity = state.identity;
   index.replica = state.replica;
   index.encoded = {state.segment_number, state.segment_hash, state.txid, state.time_ms, false};
