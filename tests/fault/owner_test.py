@@ -18,6 +18,9 @@ class LossTest(StateCase):
         if what == "log end":
             folder = os.path.join(self.replica, "log")
             os.remove(os.path.join(folder, max(os.listdir(folder))))
+        elif what == "a log object":
+            folder = os.path.join(self.replica, "log")
+            os.remove(os.path.join(folder, sorted(os.listdir(folder))[-2]))
         elif what == "all":
             for name in os.listdir(self.replica):
                 self.remove(name)
@@ -52,7 +55,8 @@ class LossTest(StateCase):
                 app.close()
 
     def test_between_two_starts(self):
-        for what in ("all", "backstay.json", "snapshot", "snapshot log", "log end", "backstay.json snapshot"):
+        for what in ("all", "backstay.json", "snapshot", "snapshot log", "log end", "a log object",
+                     "backstay.json snapshot"):
             with self.subTest(what=what):
                 app = App(self)
                 self.work(app)

@@ -96,6 +96,39 @@ TEST_CASE("without a snapshot, or without its end, the log goes on with a new fi
   REQUIRE(bench.Has(LogKey(5)));
 }
 
+TEST_CASE("a hole in the middle of the log is told, and the log goes on with a new first snapshot",
+          "[log_look]") {
+  Written bench(5);
+  bench.Delete(LogKey(3));
+  SECTION("while it ships") { REQUIRE(bench.log.Look().ok()); }
+  SECTION("found by the next start") {
+    LogWriter next(&bench.core);
+    REQUIRE(next.Connect().ok());
+  }
+  REQUIRE(bench.logged.find("log/0000000000000003") != std::string::npos);
+  bench.CheckBegunAnew(6);
+  REQUIRE(bench.core.ship.packed_through == 5);
+}
+
+TEST_CASE("what is packed, or lies before the newest snapshot, is no hole", "[log_look]") {
+  Written bench(6);
+  SECTION("packed") {
+    const std::string body = "a pack, by its name";
+    REQUIRE(bench.client.Put(PackKey(1, 2), AsBytes(body)).ok());
+    REQUIRE(bench.client.Put(PackKey(3, 4), AsBytes(body)).ok());
+    for (uint64_t number : {1, 2, 4}) bench.Delete(LogKey(number));
+  }
+  SECTION("before the snapshot") {
+    const std::string body = "its content is not looked at";
+    REQUIRE(bench.client.Put(SnapshotManifestKey(4), AsBytes(body)).ok());
+    bench.core.ship.snapshot_number = 4;
+    bench.Delete(LogKey(2));
+  }
+  REQUIRE(bench.log.Look().ok());
+  REQUIRE(bench.logged.empty());
+  REQUIRE(bench.core.ship.restorable);
+}
+
 TEST_CASE("what stands for the end of the log may be a pack", "[log_look]") {
   Written bench;
   const std::string body = "a pack, by its name";

@@ -79,7 +79,7 @@ void Fence::RefusesNot(const std::string& why) {
              core_->options.client->Place() +
                  ": this store does not refuse to create an object that exists (" + why +
                  "). Two writers on one replica are told apart by looking instead: 2 or 3 more "
-                 "requests for each upload, 7 more every 15 s of activity, and a takeover takes "
+                 "requests for each upload, 9 more every 15 s of activity, and a takeover takes "
                  "3 s. One that hangs in the middle of an upload for longer than that may still "
                  "overwrite an object of the other, which is then made good. A store with "
                  "conditional writes (If-None-Match) has none of this");

@@ -45,7 +45,7 @@ Status LogWriter::MakeGood(bool identity) {
             "); it is made good from this database, what it held before may be lost",
         {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   }
-  const bool anew = missing->snapshot || missing->head;
+  const bool anew = missing->snapshot || missing->log();
   if (anew) BACKSTAY_TRY(BeginAnew(*missing));
   if (identity) BACKSTAY_TRY(RewriteIdentity());
   if (anew) return TakeOver();
@@ -108,7 +108,7 @@ Status LogWriter::BeginAnew(const MissingObjects& missing) {
   ship.snapshot_number = 0;
   ship.snapshot_bytes = 0;
   ship.log_bytes = 0;
-  if (missing.head) {
+  if (missing.log()) {
     ship.packed_through = ship.next_log_number - 1;
     ship.unpacked_bytes = 0;
     ship.unpacked_since_ms = 0;

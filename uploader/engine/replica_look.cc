@@ -23,6 +23,7 @@ std::string MissingObjects::Names() const {
   add(identity, kIdentityKey);
   add(snapshot, "every snapshot");
   add(head, "the newest log object");
+  add(hole != 0, LogKey(hole).c_str());
   return names;
 }
 
@@ -122,6 +123,55 @@ Result<uint64_t> ReplicaLook::PackedThrough(uint64_t number) {
   return last;
 }
 
+// Ranges of numbers, in order. The log before the packs: what is packed in between is then seen
+// twice, never not at all.
+Result<std::vector<std::pair<uint64_t, uint64_t>>> ReplicaLook::Listed(uint64_t first) {
+  std::vector<std::pair<uint64_t, uint64_t>> ranges;
+  ListOptions list;
+  list.prefix = "log/";
+  list.start_after = LogKey(first - 1);
+  Result<std::vector<ObjectInfo>> log = core_->options.client->List(list);
+  if (!log.ok()) return log.status();
+  for (const ObjectInfo& info : *log) {
+    if (const auto number = ParseLogKey(info.key)) ranges.emplace_back(*number, *number);
+  }
+  list.prefix = "pack/";
+  list.start_after = PackKey(first - std::min<uint64_t>(first, kMaxPackObjects), 0);
+  Result<std::vector<ObjectInfo>> packs = core_->options.client->List(list);
+  if (!packs.ok()) return packs.status();
+  for (const ObjectInfo& info : *packs) {
+    if (const auto range = ParsePackKey(info.key)) ranges.push_back(*range);
+  }
+  std::sort(ranges.begin(), ranges.end());
+  return ranges;
+}
+
+// A list may be late: what it does not show is asked for by name. The last number is not looked at
+// here.
+Result<uint64_t> ReplicaLook::FindHole() {
+  uint64_t next = 0;
+  uint64_t last = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (!core_->ship.restorable) return uint64_t{0};
+    next = core_->ship.snapshot_number;
+    last = core_->ship.next_log_number - 1;
+  }
+  if (next == 0 || next >= last) return uint64_t{0};
+  auto ranges = Listed(next);
+  if (!ranges.ok()) return ranges.status();
+  ranges->emplace_back(last, last);
+  for (const auto& [begin, end] : *ranges) {
+    for (; next < std::min(begin, last); ++next) {
+      Result<bool> there = Exists(LogKey(next));
+      if (!there.ok()) return there.status();
+      if (!*there) return next;
+    }
+    next = std::max(next, end + 1);
+  }
+  return uint64_t{0};
+}
+
 Result<MissingObjects> ReplicaLook::FindRest() {
   MissingObjects missing;
   Result<bool> snapshot = HasSnapshot();
@@ -136,6 +186,9 @@ Result<MissingObjects> ReplicaLook::FindRest() {
   Result<bool> head = HasLogObject(last);
   if (!head.ok()) return head.status();
   missing.head = !*head;
+  Result<uint64_t> hole = FindHole();
+  if (!hole.ok()) return hole.status();
+  missing.hole = *hole;
   return missing;
 }
 

@@ -1,7 +1,8 @@
 // ReplicaLook: whether what a writer relies on is in the bucket: identity, newest snapshot, end of
-// the log. These are written once, and a PUT does not tell that somebody has deleted them.
+// the log, and every number of it behind that snapshot. These are written once, and a PUT does not
+// tell that somebody has deleted them.
 //
-// Owned by LogWriter, used on the ship thread; takes the Core's mutex for short, local work. Three
+// Owned by LogWriter, used on the ship thread; takes the Core's mutex for short, local work. Five
 // small requests. Fails with the client's error, or kForeign: the prefix holds another replica. An
 // object counts as missing when two requests in a row say so.
 
@@ -11,6 +12,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "uploader/engine/core.h"
 
@@ -20,7 +23,9 @@ struct MissingObjects {
   bool identity = false;
   bool snapshot = false;  // the manifest of every snapshot
   bool head = false;      // the last object of the log
-  bool any() const { return identity || snapshot || head; }
+  uint64_t hole = 0;      // number of another one, behind the newest snapshot; 0: none
+  bool log() const { return head || hole != 0; }
+  bool any() const { return identity || snapshot || log(); }
   std::string Names() const;
 };
 
@@ -50,6 +55,8 @@ class ReplicaLook {
   Result<bool> HasSnapshot();
   void Proven();
   Result<bool> HasLogObject(uint64_t number);
+  Result<uint64_t> FindHole();
+  Result<std::vector<std::pair<uint64_t, uint64_t>>> Listed(uint64_t first);
 
   Core* const core_;
   std::optional<int64_t> looked_ms_;  // monotonic
