@@ -311,6 +311,10 @@ void RestoreCommand::Choose(std::vector<Candidate>* candidates) const {
 int RestoreCommand::TryReplicas(const Source& source) {
   std::vector<Candidate> candidates = LookAt(source);
   if (candidates.empty() && all_missing_ && options_.if_replica_exists) {
+    for (const auto& replica : source.replicas) {
+      Status there = replica->ProvePlace();
+      if (!there.ok()) return Fail(there);
+    }
     return NothingToDo(failed_.message());
   }
   Choose(&candidates);

@@ -149,4 +149,18 @@ TEST_CASE("symbolic links are not listed") {
   CHECK(list->size() == 1);
 }
 
+TEST_CASE("the place of a file system that is not mounted is no proof") {
+  TempFolder folder;
+  auto client = Open(folder / "mount/app");
+  Status above = client->ProvePlace();
+  CHECK(above.message().find(folder / "mount/app") != std::string::npos);
+  REQUIRE(mkdir((folder / "mount").c_str(), 0700) == 0);
+  CHECK_FALSE(client->ProvePlace().ok());
+  SECTION("something else is on it") {
+    REQUIRE(WriteFileAtomic(folder / "mount/other", "x", false).ok());
+  }
+  SECTION("the folder was made") { REQUIRE(mkdir((folder / "mount/app").c_str(), 0700) == 0); }
+  CHECK(client->ProvePlace().ok());
+}
+
 }  // namespace backstay

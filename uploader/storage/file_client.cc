@@ -187,6 +187,20 @@ ClientCounters FileReplicaClient::Counters() const {
   return {.requests = requests_, .bytes_sent = bytes_sent_, .bytes_received = bytes_received_};
 }
 
+Status FileReplicaClient::ProvePlace() {
+  if (Dir(opendir(root_.c_str()), &closedir) != nullptr) return Status::Ok();
+  const std::string above = FolderOf(root_);
+  const Dir dir(opendir(above.c_str()), &closedir);
+  const dirent* entry = dir == nullptr ? nullptr : readdir(dir.get());
+  while (entry != nullptr && HidesFromList(entry->d_name)) entry = readdir(dir.get());
+  if (entry != nullptr) return Status::Ok();
+  return {Code::kIo, "the folder " + root_ + " does not exist, and " + above +
+                         (dir == nullptr ? " does not either" : " is empty") +
+                         ", as when a file system is not mounted: mount it; or, if nothing was "
+                         "ever replicated there, make the folder: mkdir -p " +
+                         root_};
+}
+
 Status FileReplicaClient::Begin(const std::string& key) {
   if (cancelled_) return {Code::kCancelled, "cancelled"};
   requests_++;

@@ -28,6 +28,9 @@ class FileReplicaClient : public ReplicaClient {
   static Result<std::unique_ptr<ReplicaClient>> Make(const std::string& root);
 
   std::string Describe() const override { return "file://" + root_; }
+  // The folder is there, or a folder with something in it where it would be made: the place of a
+  // file system that is not mounted is empty, or not there.
+  Status ProvePlace() override;
   Status Put(const std::string& key, Bytes body) override;
   Status PutIfAbsent(const std::string& key, Bytes body) override;
   Result<std::string> Get(const std::string& key, const GetOptions& options) override;

@@ -59,6 +59,8 @@ class ReplicaClient {
   virtual std::string Describe() const = 0;
   // The same with the server, where there is one.
   virtual std::string Place() const { return Describe(); }
+  // Where nothing was found: Ok if the place itself is there, an error that says what is missing.
+  virtual Status ProvePlace() { return Status::Ok(); }
   // Replaces an existing object.
   virtual Status Put(const std::string& key, Bytes body) = 0;
   // kExists if the key exists; kUnsupported if the store cannot do it atomically.
