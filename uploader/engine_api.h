@@ -80,7 +80,6 @@ typedef struct BackstayOpen {
   ** "backstay_" are errors. */
   const char *const *params;
   int nparam;
-  int sqlite_version; /* sqlite3_libversion_number() of the host */
   BackstayHost host;
 } BackstayOpen;
 

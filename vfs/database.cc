@@ -11,6 +11,7 @@
 #include "vfs/json_line.h"
 #include "vfs/process.h"
 #include "vfs/wal_index.h"
+#include "vfs/wal_reset_bug.h"
 
 namespace backstay {
 namespace {
@@ -116,7 +117,6 @@ void Database::OpenEngine() {
   open.replica_url = url != nullptr ? url->c_str() : nullptr;
   open.params = params.data();
   open.nparam = static_cast<int>(params.size() / 2);
-  open.sqlite_version = options_.inner.copy->version;
   open.host = {context.get(), HostRead,    HostSize,   HostWalPosition,
                HostInUse,     HostWriting, HostRelease};
 
@@ -133,6 +133,10 @@ void Database::OpenEngine() {
   db_.store(opened, std::memory_order_release);
   error_.clear();
   if (!refusal_.empty()) process_->Unsay(path(), refusal_);
+  const int version = copy()->version;
+  if (HasWalResetBug(version)) {
+    process_->Say(Repeat::kNever, BACKSTAY_INFO, {}, DescribeWalResetBug(version));
+  }
 }
 
 // The handle, opened by path, reads the file that the application has open.
@@ -241,6 +245,18 @@ void Database::WaitForBucket() noexcept {
 
 void Database::BeforeCheckpoint() noexcept {
   if (db() != nullptr) engine_.load()->checkpoint(db());
+}
+
+void Database::AddCheckpointer() noexcept {
+  const bool two = checkpointers_.fetch_add(1) > 0;
+  if (!two || !HasWalResetBug(copy()->version)) return;
+  try {
+    process_->Say(
+        Repeat::kNever, BACKSTAY_WARN, path(),
+        "two connections of this process checkpoint: " + DescribeWalResetBug(copy()->version));
+  } catch (const std::exception&) {
+    // A log line is not worth more.
+  }
 }
 
 void Database::Writing() noexcept {

@@ -95,6 +95,10 @@ class Database {
   // A checkpoint is about to overwrite pages of the database file; blocks at most 20 ms, the first
   // time 2 s.
   void BeforeCheckpoint() noexcept;
+  // A connection that checkpoints, for the first time and until it closes: with the WAL-reset bug
+  // two of them are told of.
+  void AddCheckpointer() noexcept;
+  void RemoveCheckpointer() noexcept { checkpointers_.fetch_sub(1); }
   // In a rollback-journal mode: before the first write of a transaction, and at its end.
   void Writing() noexcept;
   void Written(const PageWrites::Pages& pages, bool committed) noexcept;
@@ -169,6 +173,7 @@ class Database {
   std::atomic<bool> refused_ = false;  // refusal_ is set; written under open_mutex_
   std::atomic<int> wals_ = 0;
   std::atomic<uint64_t> writing_ = 0;
+  std::atomic<int> checkpointers_ = 0;
   std::atomic<bool> unreadable_ = false;
   std::atomic<bool> journal_off_ = false;
 };

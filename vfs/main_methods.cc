@@ -5,6 +5,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "vfs/query.h"
 #include "vfs/rollback_methods.h"
@@ -98,6 +99,7 @@ int FileControl(ShimFile* shim, sqlite3_file* pFile, int op, void* pArg) {
     case SQLITE_FCNTL_CKPT_START:
       // What others have committed is about to leave the WAL, too.
       if (shim->index.shm != nullptr) shim->database->NoteIndex(shim->index.shm);
+      if (!std::exchange(shim->checkpointed, true)) shim->database->AddCheckpointer();
       shim->database->BeforeCheckpoint();
       return shim->inner->xFileControl(pFile, op, pArg);
     case SQLITE_FCNTL_COMMIT_PHASETWO: {
@@ -123,6 +125,7 @@ int MainClose(sqlite3_file* pFile) noexcept {
   pFile->pMethods = inner;
   if (IsOurs(shim)) {
     SetShm(shim, nullptr);
+    if (shim->checkpointed) shim->database->RemoveCheckpointer();
     LetWrite(shim);
     closing = shim->process->Detach(shim->database);
   }

@@ -28,6 +28,7 @@ struct ShimFile {
   MappedIndex index;  // main file
   bool looked;        // main file: its header said which journal mode it is in
   bool locked;        // main file: this connection keeps others from writing
+  bool checkpointed;  // main file: its connection has begun a checkpoint
   PageWrites writes;  // main file
   WalWrites wal;      // WAL file
 };

@@ -272,8 +272,19 @@ class Traps(EngineCase):
         version = app.do("result = list(sqlite3.sqlite_version_info)")
         affected = [3, 7, 0] <= version < [3, 51, 3] and not (
             [3, 50, 7] <= version < [3, 51] or [3, 44, 6] <= version < [3, 45])
-        said = [line for line in app.all_lines() if "WAL-reset bug" in line["msg"]]
-        self.assertEqual([line["level"] for line in said], ["WARN"] if affected else [], app.stderr())
+
+        def assert_said(*levels):
+            said = [line["level"] for line in app.all_lines() if "WAL-reset bug" in line["msg"]]
+            self.assertEqual(said, list(levels) if affected else [], app.stderr())
+
+        app.sql("PRAGMA wal_checkpoint")
+        app.do("e.execute('PRAGMA wal_checkpoint')")
+        assert_said("INFO")
+        app.sql("INSERT INTO t(x) VALUES(1)")
+        app.do("d.execute('PRAGMA wal_checkpoint').fetchall()")
+        assert_said("INFO", "WARN")
+        app.do("f = connect(); f.execute('INSERT INTO t(x) VALUES(1)'); f.execute('PRAGMA wal_checkpoint').fetchall()")
+        assert_said("INFO", "WARN")
 
     def test_trap_27_serialize_reads_and_deserialize_leaves(self):
         app = self.started()

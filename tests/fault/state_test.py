@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import time
 
@@ -153,6 +154,18 @@ class LostTest(StateCase):
         app.close()
         self.assert_same(self.restored())
 
+    def wait_for_settled(self):
+        """The state names the file as it is, and as one that cannot have changed within a tick of its clock."""
+        def kept():
+            info = os.stat(self.db)
+            stamp = struct.pack("<QQQQ", info.st_size | 1 << 62, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+            return any(stamp in self.content(name) for name in ("outbox", "index"))
+        self.wait_for("a settled stamp of the file", kept)
+
+    def content(self, name):
+        with open(self.state_file(name), "rb") as file:
+            return file.read()
+
     def test_settled_file_is_not_compared_again(self):
         for with_wal, kill in ((False, True), (False, False), (True, False), (True, True), (True, False)):
             app = App(self) if with_wal else self.without_wal()
@@ -162,7 +175,8 @@ class LostTest(StateCase):
             app.sql(ROWS.format(50))
             self.assertTrue(app.sync())
             if kill:
-                time.sleep(1.5)  # it looks once a second
+                if not with_wal:
+                    self.wait_for_settled()
                 self.killed(app)
             else:
                 app.close()

@@ -44,7 +44,6 @@ class FalseHost {
     options.device = info.st_dev;
     options.inode = info.st_ino;
     options.replica_url = url_.c_str();
-    options.sqlite_version = 3053000;
     options.host = Host();
     if (LinkedEngine()->open(&options, &db_, error, sizeof error) != 0) db_ = nullptr;
   }

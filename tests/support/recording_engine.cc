@@ -99,7 +99,6 @@ int Open(const BackstayOpen* options, BackstayDb** db, char* error, size_t n) {
   Json line = {{"call", "open"},
                {"db", options->path},
                {"replica", options->replica_url != nullptr ? options->replica_url : ""},
-               {"sqlite", options->sqlite_version},
                {"size", options->host.size(options->host.ctx)}};
   for (int i = 0; i < options->nparam; i++) {
     line["params"][options->params[2 * i]] = options->params[2 * i + 1];

@@ -125,6 +125,30 @@ TEST_CASE("a lasting problem is logged at once, then every 30 s, and when it is 
   CHECK(log.lines.size() == 5);
 }
 
+TEST_CASE("a state that lasts is said at once, after 5 minutes, then every hour, and since when") {
+  Captured log(Level::kDebug, false);
+  const auto remind = [&](const char* text, int minutes) {
+    const size_t before = log.lines.size();
+    for (int i = 0; i < minutes; ++i) {
+      log.logger.Remind(Level::kError, text, {{"db", std::string("a")}});
+      log.clock.now_ms += 60000;
+    }
+    return log.lines.size() - before;
+  };
+  CHECK(remind("stopped", 5) == 1);
+  CHECK(log.lines.back().find("ERROR backstay: stopped db=\"a\"") != std::string::npos);
+  CHECK(remind("stopped", 60) == 1);
+  CHECK(log.lines.back().find("stopped (since 2023-11-14T22:13:20.014Z) db=\"a\"") !=
+        std::string::npos);
+  CHECK(remind("stopped", 120) == 2);
+  CHECK(remind("stopped otherwise", 4) == 1);
+  CHECK(log.lines.back().find("since") == std::string::npos);
+  log.logger.Remind(Level::kError, "stopped otherwise", {{"db", std::string("b")}});
+  CHECK(log.lines.back().find("db=\"b\"") != std::string::npos);
+  log.logger.Over({{"db", std::string("a")}});
+  CHECK(remind("stopped otherwise", 1) == 1);
+}
+
 TEST_CASE("a problem that comes and goes is not logged more often than one that stays") {
   Captured log(Level::kDebug, false);
   LastingProblem problem(&log.logger, &log.clock, Level::kError);

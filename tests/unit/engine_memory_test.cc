@@ -47,7 +47,6 @@ class Client {
     BackstayOpen open{};
     open.path = path_.c_str();
     open.replica_url = url_.c_str();
-    open.sqlite_version = 3053000;
     open.host = application_->Host();
     const bool opened = Inside()->open(&open, &db_, error, sizeof error) == 0;
     opens_ += opened ? 1 : 0;
@@ -143,7 +142,6 @@ TEST_CASE("a process that has no memory when it exits ends its threads", "[memor
   BackstayOpen open{};
   open.path = path.c_str();
   open.replica_url = url.c_str();
-  open.sqlite_version = 3053000;
   open.host = application.Host();
   SettingsSources sources;
   sources.getenv = [](const std::string&) { return std::nullopt; };

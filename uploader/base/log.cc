@@ -53,9 +53,18 @@ std::string TextLine(Level level, const std::string& time, std::string_view mess
   return line + "\n";
 }
 
+std::string NameOf(std::initializer_list<LogField> fields) {
+  std::string name;
+  for (const LogField& field : fields) {
+    const auto* text = std::get_if<std::string>(&field.value);
+    if (text != nullptr) name += *text + '\n';
+  }
+  return name;
+}
+
 }  // namespace
 
-Logger::Logger(LogOptions options) : options_(std::move(options)) {
+Logger::Logger(LogOptions options) : options_(std::move(options)), reminders_(options_.clock) {
   if (options_.file.empty()) return;
   Result<Fd> fd = OpenFile(options_.file, O_WRONLY | O_CREAT | O_APPEND, 0640);
   if (fd.ok()) file_ = std::move(*fd);
@@ -75,6 +84,14 @@ void Logger::Log(Level level, std::string_view message, std::initializer_list<Lo
   if (file && !CheckSizeLimit(size).ok()) return;
   [[maybe_unused]] ssize_t ignored = write(fd, line.data(), line.size());
 }
+
+void Logger::Remind(Level level, const std::string& message,
+                    std::initializer_list<LogField> fields) {
+  const std::optional<std::string> due = reminders_.Due(NameOf(fields), message);
+  if (due) Log(level, *due, fields);
+}
+
+void Logger::Over(std::initializer_list<LogField> fields) { reminders_.Forget(NameOf(fields)); }
 
 void LastingProblem::Failed(std::string_view message, std::initializer_list<LogField> fields) {
   std::lock_guard<std::mutex> lock(mutex_);

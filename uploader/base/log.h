@@ -19,6 +19,7 @@
 
 #include "uploader/base/clock.h"
 #include "uploader/base/file.h"
+#include "uploader/base/reminders.h"
 
 namespace backstay {
 
@@ -43,11 +44,16 @@ class Logger {
   explicit Logger(LogOptions options);
 
   void Log(Level level, std::string_view message, std::initializer_list<LogField> fields = {});
+  // A state that lasts until somebody acts: call it again and again, Reminders says how often there
+  // is a line. `fields` name what it is a state of; for Over() too.
+  void Remind(Level level, const std::string& message, std::initializer_list<LogField> fields);
+  void Over(std::initializer_list<LogField> fields);
   bool Enabled(Level level) const { return level >= options_.level; }
 
  private:
   const LogOptions options_;
   Fd file_;
+  Reminders reminders_;
 };
 
 // A problem that lasts: logged when it begins, then at most every 30 s with the number of

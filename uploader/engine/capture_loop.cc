@@ -101,6 +101,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   try {
     if (core_->stopped.ok()) PassLocked(ticket, &lock);
     EndIfReplacedLocked();
+    core_->RemindLocked();
     // What a repair has seen since is not answered by this pass.
     seen_ticket_ = ticket;
     // Outside the lock, which whoever wakes would wait for first.
@@ -221,7 +222,7 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
     stale_tries_ = 0;
     SayBareLocked();
     if (!core_->outbox->resting()) {
-      core_->local.Recovered("local state and files are readable again",
+      core_->local.Recovered("the state folder and the database's files can be used again",
                              {{"db", core_->options.settings.path}});
     } else if (const Status& kept = capture->encoder()->outbox_status(); !kept.ok()) {
       Failed(kept);

@@ -52,9 +52,7 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   if (loaded_) open_stamp_ = {};
   bool known = LoadLocked(page_size);
   if (core_->ship.fenced) {
-    core_->StopLocked(
-        {Code::kFenced,
-         "a newer writer owns the replica; restore this database from it before writing again"});
+    core_->StopLocked({Code::kFenced, "a newer writer owns the replica; " + core_->FencedRemedy()});
     return false;
   }
   Status placed = Status::Ok();

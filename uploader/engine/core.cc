@@ -35,7 +35,7 @@ void Core::SaveIndexLocked() {
   if (saved.ok() && outbox->file_bytes() > 0) saved = outbox->AppendShip(ship);
   if (!saved.ok()) {
     outbox->Rest();
-    local.Failed("local state cannot be saved: " + saved.message(),
+    local.Failed("the state folder cannot be written: " + saved.message(),
                  {{"db", options.settings.path}, {"replica", options.replica}});
   }
   uint64_t index_bytes = static_cast<uint64_t>(index->pages()) * 8;
@@ -46,7 +46,7 @@ void Core::SaveShipLocked() {
   if (outbox == nullptr) return;
   Status saved = outbox->AppendShip(ship);
   if (saved.ok()) return;
-  local.Failed("local state cannot be saved: " + saved.message(),
+  local.Failed("the state folder cannot be written: " + saved.message(),
                {{"db", options.settings.path}, {"replica", options.replica}});
 }
 
@@ -120,7 +120,16 @@ void Core::StopLocked(const Status& why, Level level) {
   handover.Close();
   board.Deactivate();
   ship_work.notify_all();
-  Log(level, "replication stopped: " + why.message());
+  const std::string line = "replication stopped: " + why.message();
+  if (level != Level::kError) return Log(level, line);
+  complaint = line;
+  RemindLocked();
+}
+
+void Core::RemindLocked() const {
+  if (complaint.empty()) return;
+  options.logger->Remind(Level::kError, complaint,
+                         {{"db", options.settings.path}, {"replica", options.replica}});
 }
 
 void Core::Leave() {
@@ -146,6 +155,12 @@ void Core::RetireLocked() {
 std::string Core::ForeignRemedy() const {
   return "give this database a prefix of its own, or restore it from there; if the replica is to "
          "follow it from now on: backstay adopt " +
+         options.settings.path;
+}
+
+std::string Core::FencedRemedy() const {
+  return "restore this database from it before writing again; if the replica is to follow this one "
+         "instead: backstay adopt " +
          options.settings.path;
 }
 

@@ -109,7 +109,8 @@ class Core {
   bool distrusted = false;    // capture failed halfway: index, outbox and place are read again
   bool stopping = false;
   Ending ending = Ending::kNo;
-  Status stopped;  // why this pipeline gave up; sticky
+  Status stopped;         // why this pipeline gave up; sticky
+  std::string complaint;  // what the log says of it, again and again; empty: nothing to be done
   LeftState left;
   Family family;        // of the database file, when it was opened
   Status last_error;    // of the last try to reach the replica; Ok when it worked
@@ -150,6 +151,8 @@ class Core {
   void Leave();
   // Nothing of it waits for the replica, as far as known.
   bool AllShippedLocked();
+  // Says again that this pipeline has given up, if that is due.
+  void RemindLocked() const;
   // Another file lies at the path by now.
   bool IsReplaced() const;
   // The database was closed and another file opened at its path: ends once nothing waits that can
@@ -159,6 +162,8 @@ class Core {
   std::optional<std::vector<TransactionPtr>> Bridge(const TrailPlace& from, const TrailPlace& to);
   // What to do about a replica that is another database's.
   std::string ForeignRemedy() const;
+  // What to do when a newer writer has taken it over.
+  std::string FencedRemedy() const;
   // The fields of every log line.
   void Log(Level level, const std::string& message) const;
 

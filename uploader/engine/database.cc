@@ -267,6 +267,14 @@ bool Database::Over() {
   return stopped || StampOf(path()).size < 0;
 }
 
+std::string Database::Outlook() {
+  for (auto& pipeline : pipelines_) {
+    const std::string outlook = pipeline->Outlook();
+    if (!outlook.empty()) return outlook;
+  }
+  return "the rest follows at the next start on this disk";
+}
+
 void Database::RequestStop() {
   for (auto& pipeline : pipelines_) pipeline->RequestStop();
 }

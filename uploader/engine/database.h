@@ -73,7 +73,7 @@ class Database {
   uint64_t WriteOpen() { return host_.Writing(); }
   // The process ends: what it has open it will not write to any more. What waits is shipped...
   void Leave();
-  // ... and waited for. False: it is not all in every replica; Problem() may say why.
+  // ... and waited for. False: it is not all in every replica; Outlook() says what becomes of it.
   bool Drain(LastWait* wait);
   // Why a replica lags; empty when nothing is known to be wrong.
   std::string Problem();
@@ -85,6 +85,8 @@ class Database {
   bool Over();
   bool closed() const { return closed_; }
   int64_t closed_at_ms() const { return closed_at_ms_; }
+  // What becomes of commits that are not shipped when the process ends now.
+  std::string Outlook();
   void RequestStop();
   void Stop();
   std::string StatusJson();

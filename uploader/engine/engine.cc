@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "uploader/base/caught.h"
-#include "uploader/engine/host_version.h"
 #include "uploader/engine/term_signal.h"
 #include "uploader/engine/threads.h"
 
@@ -91,8 +90,6 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   if (!settings.ok()) return settings.status();
   std::lock_guard<std::mutex> lock(mutex_);
   if (drained_) return Status(Code::kCancelled, "the process is exiting");
-  // Before the host is taken, and all that may fail with it.
-  WarnOfSqliteLocked(options.sqlite_version);
   const FileId file{options.device, options.inode};
   std::unique_ptr<Database>& place = databases_[settings->path];
   if (place != nullptr && place->file() == file) {
@@ -122,15 +119,6 @@ void Engine::RetireLocked(std::unique_ptr<Database>* database) {
   retired_.push_back(std::move(*database));
   StartReaperLocked();
   reap_.notify_all();
-}
-
-void Engine::WarnOfSqliteLocked(int version) {
-  if (warned_of_sqlite_ || !HasWalResetBug(version)) return;
-  logger_.Log(Level::kWarn, "SQLite " + SqliteVersionText(version) +
-                                " has the WAL-reset bug: it may lose commits when two connections "
-                                "checkpoint at once (sqlite.org/wal.html, 11); remedy: SQLite "
-                                "3.51.3 or later, 3.50.7 or 3.44.6");
-  warned_of_sqlite_ = true;
 }
 
 void Engine::Close(Database* database) {
@@ -282,10 +270,8 @@ void Engine::DrainRetired(LastWait* wait) {
 
 void Engine::DrainOne(Database* database, LastWait* wait) {
   if (database->Drain(wait)) return;
-  const std::string why = database->Problem();
   logger_.Log(Level::kWarn,
-              "the process exits before everything was shipped" +
-                  (why.empty() ? "; the rest follows at the next start" : ": " + why),
+              "the process exits before everything was shipped; " + database->Outlook(),
               {{"db", database->path()}});
 }
 

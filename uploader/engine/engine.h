@@ -41,8 +41,6 @@ class Engine {
 
  private:
   Result<DatabaseSettings> SettingsOf(const BackstayOpen& options);
-  // Says once in this process that the host's SQLite has a bug that loses commits.
-  void WarnOfSqliteLocked(int version);
   void StartReaperLocked();
   void TakeTermSignalLocked();
   void Reap();
@@ -64,11 +62,10 @@ class Engine {
   std::map<std::string, std::unique_ptr<Database>> databases_;  // by path; guarded by mutex_
   // Whose place at its path another file has taken; guarded by mutex_.
   std::vector<std::unique_ptr<Database>> retired_;
-  std::thread reaper_;             // guarded by mutex_
-  bool drained_ = false;           // guarded by mutex_
-  bool warned_of_sqlite_ = false;  // guarded by mutex_
-  bool term_signal_ = false;       // looked at; guarded by mutex_
-  std::mutex drain_mutex_;         // held while the process drains
+  std::thread reaper_;        // guarded by mutex_
+  bool drained_ = false;      // guarded by mutex_
+  bool term_signal_ = false;  // looked at; guarded by mutex_
+  std::mutex drain_mutex_;    // held while the process drains
 };
 
 }  // namespace backstay

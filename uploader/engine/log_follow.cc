@@ -149,8 +149,7 @@ Status LogWriter::FollowOne(const LogObject& object, uint64_t number) {
     // The newer writer may be a later life of this database, whose state folder is an old one.
     if (MarkedEpoch(own.id) >= object.header.epoch) return Adopt(own);
     return {Code::kFenced, "a newer writer owns " + core_->options.replica + " since log object " +
-                               std::to_string(number) +
-                               "; restore this database from it before writing again"};
+                               std::to_string(number) + "; " + core_->FencedRemedy()};
   }
   BACKSTAY_TRY(Follow(object, number, /*save=*/false));
   if (object.segments.empty()) return Status::Ok();

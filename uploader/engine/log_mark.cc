@@ -93,8 +93,8 @@ Status LogWriter::NotOurs(const DatabaseId& id) {
 }
 
 Status LogWriter::Overtaken() const {
-  return {Code::kFenced, "a newer writer owns " + core_->options.replica +
-                             "; restore this database from it before writing again"};
+  return {Code::kFenced,
+          "a newer writer owns " + core_->options.replica + "; " + core_->FencedRemedy()};
 }
 
 // Whatever came with a copy, mark and state folder too, says nothing of the copy.

@@ -154,6 +154,25 @@ std::string Pipeline::Problem() {
   return ErrorLocked().message();
 }
 
+std::string Pipeline::Outlook() {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  if (!core_.stopped.ok()) {
+    return "the rest is not shipped at the next start either: replication is stopped (" +
+           core_.stopped.message() + ")";
+  }
+  if (!core_.local_error.ok()) {
+    return "the rest follows at the first start that can use its files (" +
+           core_.local_error.message() + ")";
+  }
+  if (core_.passive) return core_.neighbours.Problem();
+  if (!core_.thread_error.ok()) {
+    return "the rest follows at the next start on this disk (" + core_.thread_error.message() + ")";
+  }
+  if (core_.last_error.ok()) return {};
+  return "the rest follows at the first start on this disk that reaches the replica (" +
+         core_.last_error.message() + ")";
+}
+
 const Status& Pipeline::ErrorLocked() const {
   if (!core_.stopped.ok()) return core_.stopped;
   if (!core_.thread_error.ok()) return core_.thread_error;

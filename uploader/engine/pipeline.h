@@ -56,6 +56,8 @@ class Pipeline {
   bool Stopped();
   // Why the replica lags; empty when nothing is known to be wrong.
   std::string Problem();
+  // What keeps the next start from shipping the rest; empty: nothing that is known.
+  std::string Outlook();
   // Another file was opened at the database's path: this one has an end.
   void Retire();
   // Asks the threads to end, without waiting.

@@ -113,6 +113,8 @@ void Shipper::Ship() {
   if (status.ok()) {
     acknowledged_ms_ = core_->options.clock->MonotonicMs();
     round_trip_ms_ = acknowledged_ms_ - start;
+    core_->options.logger->Over(
+        {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   }
   (void)Settled(status);
 }

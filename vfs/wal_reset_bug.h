@@ -1,9 +1,9 @@
-// What is known of the host's version of SQLite.
+// What is known of the host's version of SQLite: whether it has the WAL-reset bug.
 //
-// Pure functions, any thread.
+// Pure functions, any thread. May throw std::bad_alloc.
 
-#ifndef BACKSTAY_UPLOADER_ENGINE_HOST_VERSION_H_
-#define BACKSTAY_UPLOADER_ENGINE_HOST_VERSION_H_
+#ifndef BACKSTAY_VFS_WAL_RESET_BUG_H_
+#define BACKSTAY_VFS_WAL_RESET_BUG_H_
 
 #include <string>
 
@@ -17,9 +17,9 @@ constexpr bool HasWalResetBug(int version) {
   return version >= 3007000 && version < 3051003 && !backport;
 }
 
-// 3040001 is 3.40.1.
-std::string SqliteVersionText(int version);
+// What the log says of such a version.
+std::string DescribeWalResetBug(int version);
 
 }  // namespace backstay
 
-#endif  // BACKSTAY_UPLOADER_ENGINE_HOST_VERSION_H_
+#endif  // BACKSTAY_VFS_WAL_RESET_BUG_H_
