@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What a database that is not protected says: once at first, and true words about what becomes of the rest."""
 
+import json
 import os
 import unittest
 
@@ -29,19 +30,95 @@ class StoppedTest(LifecycleCase):
         [message] = self.error_lines(app)
         self.assertIn("replication stopped", message)
 
-    def test_the_remedy_is_one(self):
+    def told(self, *words):
+        """The replica is another's, and the line names these remedies."""
         self.refused()
         app = self.opened()
         app.sql(SCHEMA)
         self.wait_for_state(app, "error")
         app.close()
         [message] = self.error_lines(app)
-        self.assertIn("backstay adopt " + self.db, message)
-        self.tool("adopt", self.db)
-        app = self.opened()
+        for word in words:
+            self.assertIn(word, message)
+
+    def assert_cured(self, url=None, **env):
+        app = self.opened(**env)
+        app.sql(SCHEMA)
         app.sql(ROWS.format(10))
-        self.assert_replicated(app)
+        self.assert_replicated(app, url=url)
         app.close()
+        self.assertEqual(app.lines("ERROR"), [])
+
+    def test_remedy_adopt(self):
+        self.told("backstay adopt " + self.db)
+        self.tool("adopt", self.db)
+        self.assert_cured()
+
+    def test_remedy_prefix_of_its_own(self):
+        self.told("give this database a prefix of its own")
+        other = self.url + "-other"
+        app = self.opened(BACKSTAY_REPLICA_URL=other)
+        self.assert_replicated(app, url=other)
+        app.close()
+        self.assertEqual(app.lines("ERROR"), [])
+
+    def test_remedy_restore(self):
+        self.told("restore it from there")
+        self.tool("restore", "-force", self.db)
+        self.assert_cured()
+
+    def test_remedy_of_a_file_replaced_while_it_is_open(self):
+        app = self.started(rows=10)
+        app.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        other = os.path.join(self.disk, "other.db")
+        self.shell(SCHEMA + ";", ROWS.format(20) + ";", db=other)
+        os.rename(other, self.db)
+        self.wait_for_state(app, "error")
+        [message] = self.error_lines(app)
+        self.assertIn("close the database, and open it again", message)
+        app.do("c.close(); c = connect(); sql('SELECT * FROM t')")
+        self.wait_for("the next line", lambda: len(app.lines("ERROR")) == 2)
+        self.assertIn("backstay adopt " + self.db, app.lines("ERROR")[1]["msg"])
+        app.close()
+        self.tool("adopt", self.db)
+        self.assert_cured()
+
+
+class SettingsTest(LifecycleCase):
+    """What is wrong in the settings is told where their log goes, as far as that is known."""
+
+    def setUp(self):
+        super().setUp()
+        self.log = os.path.join(self.folder, "log")
+
+    def assert_told(self, *words, **env):
+        app = self.opened(**env)
+        app.sql(SCHEMA)
+        app.close()
+        self.assertEqual(app.stderr(), "")
+        with open(self.log, encoding="utf-8") as file:
+            [line] = [json.loads(line) for line in file]
+        os.remove(self.log)
+        self.assertEqual(line["level"], "ERROR")
+        for word in words:
+            self.assertIn(word, line["msg"])
+
+    def config(self, **members):
+        path = os.path.join(self.folder, "backstay.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"dbs": [{"path": self.db, "replicas": [{"url": self.url}]}], **members}, file)
+        return path
+
+    def test_in_the_environment(self):
+        self.assert_told("BACKSTAY_DURABILTY", BACKSTAY_DURABILTY="sync", BACKSTAY_LOG_FILE=self.log)
+
+    def test_in_the_environment_with_the_log_in_the_file(self):
+        config = self.config(logging={"file": self.log})
+        self.assert_told("BACKSTAY_DURABILTY", BACKSTAY_DURABILTY="sync", BACKSTAY_CONFIG=config)
+
+    def test_in_the_file(self):
+        config = self.config(unknown=1)
+        self.assert_told("unknown", BACKSTAY_CONFIG=config, BACKSTAY_LOG_FILE=self.log)
 
 
 class ExitTest(LifecycleCase):

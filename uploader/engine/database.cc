@@ -269,7 +269,7 @@ bool Database::Over() {
 
 std::string Database::Outlook() {
   for (auto& pipeline : pipelines_) {
-    const std::string outlook = pipeline->Outlook();
+    std::string outlook = pipeline->Outlook();
     if (!outlook.empty()) return outlook;
   }
   return "the rest follows at the next start on this disk";

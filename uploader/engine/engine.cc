@@ -31,10 +31,26 @@ uint64_t RandomBits() {
   return bits;
 }
 
-LogOptions LogOptionsFrom(const Result<Settings>& settings) {
+// Where the log goes is known as long as its own settings are right, whatever is wrong in others.
+LogSettings LogSettingsOf(const Result<Settings>& settings, const SettingsSources& sources) {
+  if (settings.ok()) return settings->log;
+  SettingsSources log = sources;
+  log.names = [] { return std::vector<std::string>(); };
+  log.getenv = [&sources](const std::string& name) {
+    const bool others = name.starts_with("BACKSTAY_") && !name.starts_with("BACKSTAY_LOG_");
+    return others && name != "BACKSTAY_CONFIG" ? std::nullopt : sources.getenv(name);
+  };
+  if (Result<Settings> with_file = LoadSettings(log); with_file.ok()) return with_file->log;
+  log.default_config_file.clear();
+  log.getenv = [&sources](const std::string& name) {
+    return name.starts_with("BACKSTAY_LOG_") ? sources.getenv(name) : std::nullopt;
+  };
+  Result<Settings> variables = LoadSettings(log);
+  return variables.ok() ? variables->log : LogSettings{};
+}
+
+LogOptions LogOptionsFrom(const LogSettings& log) {
   LogOptions options;
-  if (!settings.ok()) return options;
-  const LogSettings& log = settings->log;
   options.json = log.type == "json";
   options.file = log.file;
   options.level = log.level == "debug"   ? Level::kDebug
@@ -57,7 +73,7 @@ int64_t CloseTimeout(const Result<Settings>& settings) {
 Engine::Engine(SettingsSources sources)
     : sources_(std::move(sources)),
       settings_(LoadSettings(sources_)),
-      logger_(LogOptionsFrom(settings_)),
+      logger_(LogOptionsFrom(LogSettingsOf(settings_, sources_))),
       closes_(RealClock(), CloseTimeout(settings_)) {
   // Whoever makes it tries again.
   if (!settings_.ok() && settings_.status().retryable()) throw std::bad_alloc();
