@@ -174,7 +174,7 @@ class ExitTest(LifecycleCase):
         self.wait_for_state(app, "error")
         app.close()
         for said in self.last_warning(app):
-            self.assertIn("not shipped at the next start either", said)
+            self.assertIn("no start ships the rest before that is settled", said)
             self.assertIn("belongs to another database", said)
 
 

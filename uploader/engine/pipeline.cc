@@ -157,8 +157,7 @@ std::string Pipeline::Problem() {
 std::string Pipeline::Outlook() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   if (!core_.stopped.ok()) {
-    return "the rest is not shipped at the next start either: replication is stopped (" +
-           core_.stopped.message() + ")";
+    return "no start ships the rest before that is settled: " + core_.stopped.message();
   }
   if (!core_.local_error.ok()) {
     return "the rest follows at the first start that can use its files (" +
