@@ -267,6 +267,10 @@ TEST_CASE("a log object of four billion pages costs no memory", "[log_writer]") 
   REQUIRE(heir.Append().ToString() == "OK");
   REQUIRE(bench.core.ship.next_log_number == 4);
   REQUIRE(bench.core.repair != RepairNeed::kNone);
+  // Restore refuses that object.
+  REQUIRE_FALSE(bench.core.ship.restorable);
+  REQUIRE(bench.core.ship.snapshot_above == 2);
+  REQUIRE(bench.logged.find("ERROR") != std::string::npos);
   // More than before, so that the repair sees that the replica is longer.
   REQUIRE(bench.core.index->pages() > 1);
   REQUIRE(bench.core.index->pages() < 10);

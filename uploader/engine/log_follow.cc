@@ -180,12 +180,26 @@ void LogWriter::FollowStep(const SegmentStep& step, PageIndex* index) {
   index->Resize(std::min(step.pages, most));
 }
 
+// Readers refuse a size that no object justifies: what is behind it needs a snapshot that begins
+// there.
+bool LogWriter::IsReadable(const LogObject& object, uint32_t pages) {
+  uint64_t most = uint64_t{pages} + kMaxUnwrittenPages;
+  for (const Segment& segment : object.segments) {
+    for (const SegmentStep& step : segment.steps()) {
+      most += step.entries.size();
+      if (step.pages > most) return false;
+    }
+  }
+  return true;
+}
+
 // Goes on behind an object of the log whose segments the outbox does not hold: a repair makes the
 // difference good.
 Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   LogHead head = core_->ship.shipped;
+  const bool readable = IsReadable(object, core_->index->pages());
   for (const Segment& segment : object.segments) {
     // A restore may have stopped inside an object: before the beginning of a transaction whose end
     // was never shipped.
@@ -205,6 +219,15 @@ Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
   core_->ship.next_log_number = number + 1;
   if (object.header.kind == LogKind::kTakeover) core_->ship.void_below = object.header.epoch;
   core_->AbortSnapshotLocked();
+  if (!readable && core_->ship.restorable) {
+    core_->missing.Failed(
+        LogKey(number) +
+            " speaks of more pages than the replica's objects can hold: nothing "
+            "behind it can be restored before a new first snapshot is complete",
+        {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+    ForgetSnapshotsLocked(number);
+    core_->NeedRepairLocked(RepairNeed::kAll);
+  }
   core_->CollapseLocked(head, save);
   core_->board.Shipped(head.segment_number, core_->ship.restorable);
   doubtful_.clear();

@@ -92,6 +92,16 @@ Status LogWriter::RewriteIdentity() {
   return found.ok() ? CheckIdentity(*found) : found.status();
 }
 
+// None of those up to this number leads to the newest state any more.
+void LogWriter::ForgetSnapshotsLocked(uint64_t above) {
+  ShipState& ship = core_->ship;
+  ship.restorable = false;
+  ship.snapshot_above = above;
+  ship.snapshot_number = 0;
+  ship.snapshot_bytes = 0;
+  ship.log_bytes = 0;
+}
+
 // The log goes on behind every number that was ever used: a writer that was overtaken before, and a
 // reader that finds part of what was, take nothing of it for the end. What is lost may be anything,
 // so the snapshot to come is a first one. The takeover goes on after a crash.
@@ -103,11 +113,7 @@ Status LogWriter::BeginAnew(const MissingObjects& missing) {
   writer_id_ = core_->options.random() | 1;
   ship.writer_id = writer_id_;
   ship.taking_over = true;
-  ship.restorable = false;
-  ship.snapshot_above = ship.next_log_number;
-  ship.snapshot_number = 0;
-  ship.snapshot_bytes = 0;
-  ship.log_bytes = 0;
+  ForgetSnapshotsLocked(ship.next_log_number);
   if (missing.log()) {
     ship.packed_through = ship.next_log_number - 1;
     ship.unpacked_bytes = 0;

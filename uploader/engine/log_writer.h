@@ -89,6 +89,7 @@ class LogWriter {
   Status MakeGood(bool identity);
   Status RewriteIdentity();
   Status BeginAnew(const MissingObjects& missing);
+  void ForgetSnapshotsLocked(uint64_t above);
 
   // Behind objects of the log that this state does not know (log_follow.cc).
   // Whether a pack covers the next number: its key is free, and what is put there would be void.
@@ -104,6 +105,7 @@ class LogWriter {
   // `save`: write the state back at once.
   Status Follow(const LogObject& object, uint64_t number, bool save);
   static void FollowStep(const SegmentStep& step, PageIndex* index);
+  static bool IsReadable(const LogObject& object, uint32_t pages);
   void SayForeign();
 
   // Without a usable state folder (log_adopt.cc).
