@@ -70,7 +70,9 @@ struct Script {
   size_t world;
   std::vector<Op> ops;
   bool replica_is_whole = true;  // nobody but us has changed it
-  bool files_are_whole = true;   // nor the database under the application
+  // Nor the database under the application, or while it was closed: behind its place in a WAL that
+  // is still there the engine does not read the file again.
+  bool files_are_whole = true;
 
   explicit Script(Input* input) : world(input->Byte() % Worlds().size()) {
     bool open = false;
@@ -84,7 +86,8 @@ struct Script {
         // Cut or filled with lies it ends SQLite itself.
         if (open && op.damage.IsMapped()) continue;
         replica_is_whole = replica_is_whole && !op.damage.IsOfReplica();
-        files_are_whole = files_are_whole && (!open || op.damage.IsOfState());
+        files_are_whole =
+            files_are_whole && (op.damage.IsOfState() || (!open && op.damage.name != "app.db"));
       } else if (code < 0x68) {
         op.kind = Op::kReopen;
       } else if (code < 0x70) {
