@@ -7,6 +7,7 @@
 #include "uploader/engine/api.cc"  // NOLINT(bugprone-suspicious-include)
 
 const BackstayEngine* LinkedEngine() {
+  HurryTime();
   const BackstayEngine* engine = backstay_engine(BACKSTAY_ENGINE_API_VERSION);
   const char* const file = std::getenv("BACKSTAY_FUZZ_LOG");
   const std::string log =

@@ -102,6 +102,24 @@ struct Script {
   }
 };
 
+uint32_t Number(const std::string& bytes, size_t at, size_t n) {
+  uint32_t number = 0;
+  for (size_t i = at; i < at + n; i++) number = number << 8 | static_cast<uint8_t>(bytes[i]);
+  return number;
+}
+
+// SQLite then reads beyond its own pages when it writes (3.40), and its answers and its life depend
+// on what is there.
+bool WalHasOtherPages(const Folder& folder) {
+  const Files files = folder.Read();
+  const auto database = files.find("app.db");
+  const auto wal = files.find("app.db-wal");
+  if (database == files.end() || wal == files.end()) return false;
+  if (database->second.size() < 100 || wal->second.size() < 32) return false;
+  const uint32_t size = Number(database->second, 16, 2);
+  return Number(wal->second, 8, 4) != (size == 1 ? 65536 : size);
+}
+
 // One application, with the shim or without.
 class Application {
  public:
@@ -112,7 +130,7 @@ class Application {
     const auto start = Clock::now();
     if (op.kind == Op::kDamage) op.damage.Do(folder_);
     if (op.kind == Op::kReopen) Close(op.connection);
-    if (op.kind == Op::kStatement) Run(op.connection, kStatements[op.statement]);
+    if (op.kind == Op::kStatement) Run(op.connection, Statement(op));
     Require(Clock::now() - start < kStatementBound);
   }
   void Run(int connection, const char* sql) {
@@ -153,6 +171,9 @@ class Application {
   const std::vector<std::string>& results() const { return results_; }
 
  private:
+  const char* Statement(const Op& op) const {
+    return kStatements[WalHasOtherPages(folder_) ? 0 : op.statement];
+  }
   bool Open(int connection) {
     sqlite3*& db = db_[connection];
     if (db != nullptr) return true;
