@@ -164,6 +164,23 @@ class TurnsTest(FaultCase):
                 self.assert_whole()
                 self.assert_nothing_compared()
 
+    def test_at_the_same_time(self):
+        """What is handed over from one to the next at the end may have to be compared, which is an INFO; whoever is
+        held up for long between its commit and telling of it is taken for another program."""
+        for mode in ("delete", "wal"):
+            with self.subTest(mode=mode):
+                self.new_disk()
+                shutil.rmtree(self.replica, ignore_errors=True)
+                self.end(self.start(EACH_LINE, mode))
+                workers = [self.start(EACH_LINE, mode) for _ in range(3)]
+                for worker in workers:
+                    worker.stdin.write("x\n" * 25)
+                self.end(*workers)
+                self.assert_whole()
+                self.assertEqual(len(self.rows(self.db, "SELECT x FROM t")), 75)
+                self.assertLess(self.said().count("commits were missed"), 3, self.said())
+                self.assertNotIn("do not fit together", self.said())
+
     def test_with_a_program_without_backstay(self):
         for mode in ("wal", "delete"):
             with self.subTest(mode=mode):

@@ -1,5 +1,8 @@
 // The handover: what may be believed of a file that is read without a lock, and how much waits.
 
+#include <chrono>
+#include <optional>
+#include <thread>
 #include <utility>
 
 #include "tests/support/catch.h"
@@ -144,6 +147,41 @@ TEST_CASE("where replication has stopped nothing is kept, whoever ships later", 
   bench.Run(Changed({2}));
   bench.Run(Changed({3}));  // would wait for room
   REQUIRE(bench.handover.queued_pages() == 0);
+}
+
+TEST_CASE("what a neighbour tells of is read again, whenever the file is looked at", "[handover]") {
+  FileLook file = Look(1);
+  std::optional<uint32_t> told;  // up to this change
+  Handover handover({[&] { return file; }, [] { return false; },
+                     [&](const FileLook&, const FileLook& to) {
+                       std::optional<std::vector<TransactionPtr>> steps;
+                       if (told == to.change) steps = {Changed({3}, /*with_images=*/false)};
+                       return steps;
+                     }});
+  REQUIRE_FALSE(handover.Opened(file));
+  // Opened in the middle of the neighbour's transaction: neither missed nor passed over.
+  ++file.change;
+  REQUIRE(handover.Opened(file));
+  REQUIRE(handover.SettledSince(0) == Settled::kNotYet);
+  REQUIRE(handover.unexplained());
+  ++file.change;
+  REQUIRE(handover.SettledSince(0) == Settled::kNotYet);
+  told = file.change;
+  REQUIRE(handover.SettledSince(0) == Settled::kYes);
+  REQUIRE_FALSE(handover.unexplained());
+  Handover::Batch batch = handover.Take();
+  REQUIRE_FALSE(batch.foreign);
+  REQUIRE(batch.transactions.size() == 1);
+  REQUIRE(batch.transactions[0]->pgnos == std::vector<uint32_t>{3});
+  // What nobody tells of, and stays, was another program.
+  ++file.change;
+  Settled settled = Settled::kNotYet;
+  for (int i = 0; i < 200 && settled == Settled::kNotYet; ++i) {
+    settled = handover.SettledSince(0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  REQUIRE(settled == Settled::kForeign);
+  REQUIRE(handover.Take().foreign);
 }
 
 }  // namespace backstay

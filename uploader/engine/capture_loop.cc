@@ -155,7 +155,8 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
     core_->NeedRepairLocked(RepairNeed::kUnknown);
   }
   bool whole = core_->repair == RepairNeed::kNone || (to && RepairLocked(lock));
-  if (!looked && retry_at_ms_ == 0 && core_->board.SyncWaits()) {
+  const bool again = core_->board.SyncWaits() || core_->handover.unexplained();
+  if (!looked && retry_at_ms_ == 0 && again) {
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
   }
   SettleStampLocked();

@@ -104,7 +104,12 @@ class CaptureLoop {
   int stale_tries_ = 0;
   bool guessed_ = false;  // the pass saw no more than what this process has committed itself
   bool loaded_ = false;   // index and outbox were read in this process
-  bool redo_trusted_ = true;
+  // What the outbox adds to the index: can be followed; leads to the checksum that it names.
+  struct Redo {
+    bool trusted = true;
+    bool exact = true;
+  };
+  Redo redo_;
   bool told_bare_ = false;   // SayBareLocked(), once
   bool unread_ = false;      // the last WAL went before all of it was encoded
   uint64_t repair_run_ = 0;  // core_->collapses when the repair began

@@ -117,7 +117,7 @@ bool CaptureLoop::LoadLocked(uint32_t page_size) {
     known = IsMovedLocked();
     if (!known) LeaveStateLocked(page_size);
   }
-  if (!redo_trusted_) {
+  if (!redo_.trusted || !redo_.exact) {
     core->Log(Level::kWarn,
               "state folder: index and outbox do not fit together; comparing all pages");
     core->index->SetAllUnknown();
@@ -146,7 +146,7 @@ void CaptureLoop::AssembleLocked(uint32_t page_size, IndexFile* file) {
   core->outbox = std::move(outbox);
   MakeCaptureLocked(page_size);
   if (file != nullptr) core->capture->SetState(file->encoded, file->wal, file->stamp);
-  redo_trusted_ = true;
+  redo_ = {};
   if (file == nullptr) (void)WriteFileAtomic(core->options.folder + "/outbox", "", false);
   if (file == nullptr && !again) {
     core->identity.page_size = page_size;
@@ -158,7 +158,7 @@ void CaptureLoop::AssembleLocked(uint32_t page_size, IndexFile* file) {
   if (!OutboxIsWholeLocked() || unsaved) {
     core->outbox->DropPending();
     core->capture->encoder()->set_head(core->ship.shipped);
-    redo_trusted_ = false;
+    redo_.trusted = false;
   }
 }
 
@@ -194,7 +194,7 @@ void CaptureLoop::OpenOutboxLocked(bool again) {
     if (KnowsLocked(ship.shipped)) {
       core->ship = ship;
     } else {
-      redo_trusted_ = false;
+      redo_.trusted = false;
     }
   };
   redo.stamp = [core](const FileStamp& stamp) { core->capture->WalGone(stamp); };
@@ -245,8 +245,11 @@ void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {
   Encoder* encoder = core_->capture->encoder();
   if (encoded.head.segment_number <= encoder->head().segment_number) return;
   const bool next = encoded.head.segment_number == encoder->head().segment_number + 1;
-  // A record names every page by which the database grew: else its size justifies no memory.
-  const bool justified = encoded.pages <= index->pages() + encoded.hashes.size();
+  // A record names every page by which the database grew, unless a repair goes on behind it: else
+  // only the file justifies its size in memory.
+  const int64_t bytes = int64_t{encoded.pages} * core_->identity.page_size;
+  const bool justified = encoded.pages <= index->pages() + encoded.hashes.size() ||
+                         bytes <= core_->options.host->Size();
   if (justified) {
     index->GrowZeroed(encoded.pages, core_->identity.page_size);
     for (const auto& [pgno, hash] : encoded.hashes) {
@@ -254,7 +257,9 @@ void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {
     }
     index->Resize(encoded.pages);
   }
-  redo_trusted_ = redo_trusted_ && next && justified && index->checksum() == encoded.checksum;
+  // In the middle of a repair the index lacked what was still to be read.
+  redo_.exact = index->checksum() == encoded.checksum;
+  redo_.trusted = redo_.trusted && next && justified && (redo_.exact || encoded.head.open);
   // With frames of a WAL in it, the file alone is not what is encoded.
   const bool in_wal = (encoded.wal.salt1 | encoded.wal.salt2) != 0;
   core_->capture->SetState(encoded.head, encoded.wal,

@@ -9,6 +9,8 @@
 namespace backstay {
 namespace {
 
+constexpr auto kPatience = std::chrono::milliseconds(100);
+constexpr auto kLongPatience = std::chrono::seconds(1);
 constexpr size_t kMaxPageNumbers = 1 << 20;  // in one transaction without images
 
 // `a`, then `b`, as one without images.
@@ -31,7 +33,7 @@ TransactionPtr WithoutImages(const Transaction& a, const Transaction& b) {
 
 void Handover::SetKnownLocked(const FileLook& look) {
   ++epoch_;
-  unexplained_ = false;
+  unexplained_.reset();
   known_ = look.rollback ? std::optional(look) : std::nullopt;
   rollback_ = known_.has_value();
 }
@@ -48,11 +50,29 @@ bool Handover::BridgeLocked(const FileLook& look) {
 
 void Handover::DifferLocked(const FileLook& look) { foreign_ = !BridgeLocked(look); }
 
+// A look without the database's lock may fall into the middle of a neighbour's transaction, who
+// tells of it after the file has changed: only what stays as it is was somebody else.
+bool Handover::StaysLocked(const FileLook& look) {
+  if (!options_.bridge) return true;
+  const auto now = std::chrono::steady_clock::now();
+  if (!unexplained_) unexplained_ = {look, now, now};
+  if (!unexplained_->look.Same(look)) {
+    unexplained_->look = look;
+    unexplained_->since = now;
+  }
+  return now - unexplained_->since >= kPatience || now - unexplained_->first >= kLongPatience;
+}
+
 bool Handover::Opened(const FileLook& look) {
   std::lock_guard<std::mutex> lock(mutex_);
   const bool same = known_ && known_->Same(look);
-  if (known_ && !same) DifferLocked(look);
-  const bool followed = same || (known_ && kept() && !foreign_);
+  bool followed = same;
+  if (known_ && !same) {
+    followed = BridgeLocked(look);
+    // SettledSince() looks again.
+    if (!followed && kept() && !foreign_ && look.rollback && options_.bridge) return true;
+    foreign_ = foreign_ || !followed;
+  }
   SetKnownLocked(look);
   return followed && known_;
 }
@@ -153,6 +173,11 @@ uint64_t Handover::begun() {
   return begun_;
 }
 
+bool Handover::unexplained() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return unexplained_.has_value();
+}
+
 bool Handover::Poll() { return SettledSince(0) != Settled::kNotYet; }
 
 Handover::Settled Handover::SettledSince(uint64_t begun) {
@@ -173,12 +198,12 @@ Handover::Settled Handover::SettledSince(uint64_t begun) {
   if (foreign_) return Settled::kForeign;
   if (epoch_ != epoch) return Settled::kNotYet;
   if (known_->Same(look)) {
+    unexplained_.reset();
     known_->stamp = look.stamp;  // its attributes may have changed
     return Settled::kYes;
   }
   const bool bridged = BridgeLocked(look);
-  // A neighbour tells after the file has changed: it gets a second look.
-  if (!bridged && options_.bridge && !std::exchange(unexplained_, true)) return Settled::kNotYet;
+  if (!bridged && !StaysLocked(look)) return Settled::kNotYet;
   foreign_ = !bridged;
   SetKnownLocked(look);
   return foreign_ ? Settled::kForeign : Settled::kYes;

@@ -15,6 +15,7 @@
 #define BACKSTAY_UPLOADER_ENGINE_HANDOVER_H_
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -73,6 +74,8 @@ class Handover {
   uint32_t pages();
   // Looks for what other programs have committed. False: one of them may be just about to commit.
   bool Poll();
+  // It has seen something that nobody has told of yet: it is worth to look again soon.
+  bool unexplained();
 
   // Capture and job threads. Transactions that have begun so far.
   uint64_t begun();
@@ -89,12 +92,19 @@ class Handover {
 
  private:
   enum class Use { kKept, kDropped, kClosed };
+  // A look that differs from what is known, and when it was first seen; before it, when one was.
+  struct Unexplained {
+    FileLook look;
+    std::chrono::steady_clock::time_point since;
+    std::chrono::steady_clock::time_point first;
+  };
 
   bool kept() const { return use_ == Use::kKept; }
   void DropLocked(Use use);
   void EndLocked(const FileLook& look);
   bool BridgeLocked(const FileLook& look);
   void DifferLocked(const FileLook& look);
+  bool StaysLocked(const FileLook& look);
   void PushLocked(TransactionPtr transaction);
   void SetKnownLocked(const FileLook& look);
 
@@ -111,8 +121,8 @@ class Handover {
   std::optional<FileStamp> left_;
   bool foreign_ = false;
   Use use_ = Use::kKept;
-  bool unexplained_ = false;  // the file differed already at the last look
-  bool gave_up_ = false;      // waiting was in vain; not again before the queue was taken
+  std::optional<Unexplained> unexplained_;
+  bool gave_up_ = false;  // waiting was in vain; not again before the queue was taken
   uint64_t begun_ = 0;
   uint64_t ended_ = 0;
   uint64_t epoch_ = 0;  // another value: known_ is about another moment
