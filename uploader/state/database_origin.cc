@@ -69,7 +69,7 @@ Status MakeFamilyFile(const std::string& database, const std::string& text) {
   const std::string made = path + ".tmp" + text.substr(0, 16) + std::to_string(gettid());
   BACKSTAY_TRY(WriteFileAtomic(made, text, /*durable=*/false));
   const int linked = link(made.c_str(), path.c_str());
-  const Status status = linked == 0 ? Status::Ok() : Status::Errno("make " + path, errno);
+  Status status = linked == 0 ? Status::Ok() : Status::Errno("make " + path, errno);
   (void)unlink(made.c_str());
   return status;
 }
