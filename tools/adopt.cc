@@ -24,15 +24,14 @@ namespace backstay {
 namespace {
 
 // Read in a process that has the database not open, so no lock of SQLite's can be lost.
-Result<uint32_t> PageSizeOf(const std::string& database) {
+Status CheckDatabase(const std::string& database) {
   Result<Fd> fd = OpenFile(database, O_RDONLY);
-  if (!fd.ok()) return Status(Code::kInvalid, fd.status().message());
+  if (!fd.ok()) return {Code::kInvalid, fd.status().message()};
   std::array<uint8_t, 100> header{};
   Result<size_t> got = ReadAt(*fd, header.data(), header.size(), 0);
   if (!got.ok()) return got.status();
-  const uint32_t size = PageSizeOfHeader(Bytes(header.data(), *got));
-  if (size == 0) return Status(Code::kInvalid, database + " is not a SQLite database");
-  return size;
+  if (PageSizeOfHeader(Bytes(header.data(), *got)) != 0) return Status::Ok();
+  return {Code::kInvalid, database + " is not a SQLite database"};
 }
 
 struct ReplicaEnd {
@@ -41,7 +40,7 @@ struct ReplicaEnd {
   uint64_t txid = 0;  // 0: nothing can be restored yet
 };
 
-Result<ReplicaEnd> EndOf(const ReplicaReader& reader) {
+Result<ReplicaEnd> EndOfReplica(const ReplicaReader& reader) {
   Result<RestorePlan> plan = PlanFromReplica(reader, {}, {});
   if (plan.ok()) return ReplicaEnd{plan->identity, plan->epoch, plan->txid};
   if (plan.status().code() != Code::kNotFound) return plan.status();
@@ -70,16 +69,11 @@ Status ForgetState(const std::string& folder, const std::string& database) {
   return Status::Ok();
 }
 
-Status Adopt(const std::string& database, uint32_t page_size, size_t i, ReplicaClient* client) {
+Status Adopt(const std::string& database, size_t i, ReplicaClient* client) {
   ReplicaReader reader(client);
-  Result<ReplicaEnd> end = EndOf(reader);
+  Result<ReplicaEnd> end = EndOfReplica(reader);
   if (!end.ok()) return end.status();
   const Identity& identity = end->identity;
-  if (identity.page_size != page_size) {
-    return {Code::kInvalid, reader.Describe() + " has page size " +
-                                std::to_string(identity.page_size) + ", the database " +
-                                std::to_string(page_size) + ": give it a new prefix"};
-  }
   const std::string folder = StateFolderOf(database, reader.Describe(), i);
   BACKSTAY_TRY(MakeStateFolder(StateFolderOf(database), database));
   BACKSTAY_TRY(MakeStateFolder(folder, database));
@@ -116,12 +110,11 @@ int RunAdopt(const std::vector<std::string>& arguments) {
   int exit_code = kExitDone;
   if (!app.Parse(arguments, &exit_code)) return exit_code;
   database = DatabasePath(database);
-  Result<uint32_t> page_size = PageSizeOf(database);
-  if (!page_size.ok()) return Fail(page_size.status());
+  if (Status checked = CheckDatabase(database); !checked.ok()) return Fail(checked);
   Result<Source> source = OpenSource(url.empty() ? database : url, config, NameOf(database));
   if (!source.ok()) return Fail(source.status());
   for (size_t i = 0; i < source->replicas.size(); ++i) {
-    Status adopted = Adopt(database, *page_size, i, source->replicas[i].get());
+    Status adopted = Adopt(database, i, source->replicas[i].get());
     if (!adopted.ok()) return Fail(adopted);
   }
   return kExitDone;

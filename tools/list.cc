@@ -49,18 +49,19 @@ uint64_t SnapshotBytes(const SnapshotManifest& manifest) {
 
 Result<Range> MakeRange(const ReplicaReader& reader, const Catalogue& catalogue,
                         const SnapshotManifest& snapshot) {
-  Result<LogPlan> log = PlanLog(reader, catalogue, StartOf(snapshot), {kParallelism, 0});
-  if (!log.ok()) return log.status();
-  Result<std::optional<RestorePoint>> last = FindPoint(reader, snapshot, *log, {});
+  Result<LogPlan> whole = PlanLog(reader, catalogue, StartOf(snapshot), {kParallelism, 0});
+  if (!whole.ok()) return whole.status();
+  const LogPlan log = OfOneBase(std::move(*whole));
+  Result<std::optional<RestorePoint>> last = FindPoint(reader, snapshot, log, {});
   if (!last.ok()) return last.status();
   Range range;
   range.from = snapshot;
   range.whole = last->has_value();
   if (range.whole) range.last = **last;
-  range.end = log->next_number;
-  range.objects = log->entries.size();
-  for (const LogEntry& entry : log->entries) range.bytes += entry.bytes();
-  if (log->damage) range.damage = log->damage->what;
+  range.end = log.next_number;
+  range.objects = log.entries.size();
+  for (const LogEntry& entry : log.entries) range.bytes += entry.bytes();
+  if (log.damage) range.damage = log.damage->what;
   if (!range.whole && range.damage.empty())
     range.damage = "the log ends before the snapshot is whole";
   return range;

@@ -183,6 +183,7 @@ void RestoreCommand::PrintDone(const ReplicaReader& reader, const RestorePlan& p
 void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcome& outcome) {
   RestoredState state;
   state.identity = outcome.plan.identity;
+  state.identity.page_size = outcome.result.page_size;
   state.replica = reader.Describe();
   state.number = number_;
   state.epoch = outcome.plan.epoch;
@@ -195,6 +196,13 @@ void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcom
   state.restored_ms = RealClock()->WallMs();
   state.page_hashes = outcome.result.page_hashes;
   state.at_end = outcome.plan.at_end;
+  state.base = outcome.plan.snapshot.base;
+  if (const auto& left = outcome.plan.left) {
+    state.new_base = true;
+    state.segment_number = left->segment_number;
+    state.segment_hash = left->segment_hash;
+    state.txid = left->txid;
+  }
   Status written = WriteRestoredState(output_, state);
   if (!written.ok()) {
     PrintError("warning: " + written.message() +

@@ -121,41 +121,6 @@ class ModeTest(LifecycleCase):
         self.assert_restores()
         self.assertEqual(app.lines("ERROR"), [])
 
-    def test_another_page_size_needs_a_new_prefix(self):
-        app = self.started()
-        before = self.dump(self.db)
-        # SQLite keeps the page size while there is a WAL.
-        for statement in ("PRAGMA journal_mode=delete", "PRAGMA page_size=8192", "VACUUM", "PRAGMA journal_mode=wal"):
-            app.sql(statement)
-        self.assertEqual(app.sql("PRAGMA page_size"), [[8192]])
-        for said in ("page size", "of its own"):  # the second time it is another database for the replica
-            app.sql(ROWS.format(10))
-            self.wait_for_state(app, "error")
-            self.assertFalse(app.sync(1))
-            app.close()
-            [message] = self.error_lines(app)
-            self.assertIn(said, message)
-            self.assertIn("prefix", message)
-            self.assert_restored_is(before)
-            replica = self.snapshot_of_replica()
-            app = App(self)
-        app.close()
-        self.assertIn("page size", self.tool("adopt", self.db, code=2).stderr)
-        self.assertEqual(self.snapshot_of_replica(), replica)
-        url = self.url + "-new"
-        app = App(self, BACKSTAY_REPLICA_URL=url)
-        app.sql(ROWS.format(10))
-        self.assert_replicated(app, url=url)
-        app.close()
-        self.assert_restores(url=url)
-        self.assertEqual(app.lines("ERROR"), [])
-        self.assert_restored_is(before)
-
-    def assert_restored_is(self, dump):
-        out = os.path.join(self.folder, "restored.db")
-        self.tool("restore", "-force", "-o", out, self.url)
-        self.assertEqual(self.dump(out), dump)
-
     def test_vacuum(self):
         app = self.started(rows=3000)
         app.sql("DELETE FROM t WHERE id % 3 > 0")

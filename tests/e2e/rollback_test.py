@@ -103,33 +103,6 @@ class ModesTest(RollbackCase):
         app.close()
         self.assertEqual(self.repairs(app), 0)
 
-    def test_another_page_size_stops_with_an_error(self):
-        app = self.started()
-        app.sql("PRAGMA page_size=8192")
-        app.sql("VACUUM")
-        app.sql(ROWS.format(10))
-        self.assertFalse(app.sync(1000))
-        app.sql(ROWS.format(10))
-        app.close()
-        [message] = self.error_lines(app)
-        self.assertIn("page size", message)
-        self.assertIn("new prefix", message)
-
-    def test_another_page_size_by_another_program(self):
-        """Nothing of it is shipped: half of a file would be taken for the whole."""
-        app = self.started()
-        before = self.dump(self.db)
-        with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as plain:
-            plain.execute("PRAGMA page_size=8192")
-            plain.execute("VACUUM")
-        self.assertFalse(app.sync(2000))
-        [message] = self.error_lines(app)
-        self.assertIn("page size", message)
-        app.close()
-        out = os.path.join(self.folder, "before.db")
-        self.tool("restore", "-o", out, self.url)
-        self.assertEqual(self.dump(out), before)
-
     def test_exclusive_locking(self):
         for mode in MODES:
             with self.subTest(mode=mode):

@@ -32,7 +32,7 @@ void Try(Bytes bytes) {
   Require(object->header.number == number && number > 0);
   Require((object->header.kind == LogKind::kSegments) != object->segments.empty());
   Require(!ParseLogObject(bytes, number + 1).ok());
-  if (object->header.kind == LogKind::kTakeover) {
+  if (IsTakeover(object->header.kind)) {
     const std::string again = EncodeTakeover(object->header.epoch, number, object->takeover);
     Require(ParseLogObject(AsBytes(again), number).ok());
   }
@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   backstay::Try(backstay::Bytes(data, size));
   std::string fixed = backstay::AsText(data, size);
   const size_t header = backstay::FixHeader(&fixed);
-  if (size > 5 && data[5] == static_cast<uint8_t>(backstay::LogKind::kTakeover)) {
+  if (size > 5 && backstay::IsTakeover(static_cast<backstay::LogKind>(data[5]))) {
     backstay::FixHash(&fixed, 0, fixed.size());
   } else {
     backstay::FixSegments(&fixed, header);

@@ -33,10 +33,14 @@ ReplicaBuilder::ReplicaBuilder(ReplicaClient* client, uint32_t page_size, uint32
   for (uint8_t& byte : identity_.id) byte = static_cast<uint8_t>(random_());
   identity_.page_size = page_size;
   Write(kIdentityKey, EncodeIdentity(identity_));
-  database_.resize(size_t{pages} * page_size);
+  Fill(pages);
+}
+
+void ReplicaBuilder::Fill(uint32_t pages) {
+  database_.resize(size_t{pages} * page_size_);
   for (char& byte : database_) byte = static_cast<char>(random_() % 7);
   encoded_ = database_;
-  versions_[0] = {database_, time_ms_};
+  versions_[txid_] = {database_, time_ms_};
 }
 
 std::string ReplicaBuilder::Read(const std::string& key) const {
@@ -205,6 +209,7 @@ void ReplicaBuilder::StartSnapshot() {
   running.manifest.database_id = identity_.id;
   running.manifest.nonce = random_();
   running.manifest.epoch = epoch_;
+  running.manifest.base = base_;
   running.manifest.next_log_number = number_;
   running.manifest.segment_number = segment_number_;
   running.manifest.segment_hash = segment_hash_;
@@ -244,6 +249,7 @@ void ReplicaBuilder::FinishSnapshot() {
   REQUIRE(bytes.ok());
   Write(SnapshotManifestKey(manifest.next_log_number), *bytes);
   if (!has_snapshot_) points_ = {encoded_txid_};
+  points_.insert(encoded_txid_);
   has_snapshot_ = true;
   snapshot_.reset();
 }
@@ -254,7 +260,18 @@ void ReplicaBuilder::UnfinishedSnapshot() {
   PutSnapshotFrames(number_, encoded_, &manifest);
 }
 
-void ReplicaBuilder::Takeover() {
+void ReplicaBuilder::Takeover() { Record(0); }
+
+void ReplicaBuilder::NewBase(uint32_t page_size, uint32_t pages) {
+  base_ = number_;
+  Record(page_size);
+  page_size_ = page_size;
+  encoded_txid_ = ++txid_;
+  ++time_ms_;
+  Fill(pages);
+}
+
+void ReplicaBuilder::Record(uint32_t page_size) {
   backstay::Takeover record;
   record.database_id = identity_.id;
   record.writer_id = random_();
@@ -262,6 +279,7 @@ void ReplicaBuilder::Takeover() {
   record.segment_number = segment_number_;
   record.segment_hash = segment_hash_;
   record.txid = encoded_txid_;
+  record.page_size = page_size;
   ++epoch_;
   Write(LogKey(number_), EncodeTakeover(epoch_, number_, record));
   ++number_;
@@ -282,7 +300,7 @@ void ReplicaBuilder::Pack(uint64_t first, uint64_t last, bool delete_singles) {
     size_t consumed = 0;
     Result<LogHeader> header = ParseLogHeader(AsBytes(object), &consumed);
     REQUIRE(header.ok());
-    if (header->kind != LogKind::kTakeover) keys.push_back(LogKey(number));
+    if (!IsTakeover(header->kind)) keys.push_back(LogKey(number));
   }
   Write(PackKey(first, last), writer.Finish());
   if (delete_singles) REQUIRE(client_->Delete(keys).ok());

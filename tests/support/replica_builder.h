@@ -69,6 +69,8 @@ class ReplicaBuilder {
   void UnfinishedSnapshot();
 
   void Takeover();
+  // The database gets another page size, and other content; the next snapshot begins the new base.
+  void NewBase(uint32_t page_size, uint32_t pages);
   // A copy of the last segments object under the next number, with an epoch before the takeover.
   void PutVoid();
   void SkipNumber() { ++number_; }
@@ -101,6 +103,8 @@ class ReplicaBuilder {
 
   void AddImages(SegmentWriter* writer, const std::map<uint32_t, std::string>& images);
   void ResizeEncoded(uint32_t pages);
+  void Record(uint32_t page_size);
+  void Fill(uint32_t pages);
   uint64_t PutSegment(SegmentWriter* writer, uint8_t flags, uint64_t first_txid);
   uint64_t Checksum() const;
   void PutSnapshotFrames(uint64_t number, const std::string& copy, SnapshotManifest* manifest);
@@ -108,7 +112,8 @@ class ReplicaBuilder {
   ReplicaClient* const client_;
   Identity identity_;
   std::mt19937 random_;
-  const uint32_t page_size_;
+  uint32_t page_size_;
+  uint64_t base_ = 0;                 // log number of the last NewBase()
   std::string database_;              // as committed
   std::string encoded_;               // as in the segments so far
   std::vector<Transaction> pending_;  // committed, not encoded

@@ -22,8 +22,9 @@ constexpr uint32_t kPageSize = 512;
 const DatabaseId kId = {0x10, 0x21, 0x32, 0x43, 0x54, 0x65, 0x76, 0x87,
                         0x98, 0xa9, 0xba, 0xcb, 0xdc, 0xed, 0xfe, 0x0f};
 
-std::string GoldenFile(const std::string& name, const std::string& written) {
-  const std::string path = std::string(BACKSTAY_GOLDEN_FOLDER) + "/v1/" + name;
+std::string GoldenFile(const std::string& name, const std::string& written,
+                       const std::string& version = "v1") {
+  const std::string path = std::string(BACKSTAY_GOLDEN_FOLDER) + "/" + version + "/" + name;
   if (std::getenv("BACKSTAY_WRITE_GOLDEN") != nullptr) {
     std::filesystem::create_directories(FolderOf(path));
     REQUIRE(WriteFileAtomic(path, written, false).ToString() == "OK");
@@ -167,6 +168,12 @@ SnapshotManifest SomeManifest() {
   return manifest;
 }
 
+Takeover SomeNewBase() {
+  Takeover takeover = SomeTakeover();
+  takeover.page_size = 8192;
+  return takeover;
+}
+
 }  // namespace
 
 TEST_CASE("golden: log object with a segment") {
@@ -237,6 +244,42 @@ TEST_CASE("golden: snapshot manifest") {
   REQUIRE(manifest.status().ToString() == "OK");
   CHECK(manifest->consistent_txid == 70001);
   CHECK(manifest->frame_bytes == SomeManifest().frame_bytes);
+}
+
+TEST_CASE("golden: takeover that states a page size") {
+  const std::string written = EncodeTakeover(6, 0x1235, SomeNewBase());
+  const std::string bytes = GoldenFile("log_new_base.bin", written, "v2");
+  CHECK((bytes == written));
+  Result<LogObject> object = ParseLogObject(AsBytes(bytes), 0x1235);
+  REQUIRE(object.status().ToString() == "OK");
+  CHECK(object->header.kind == LogKind::kNewBase);
+  CHECK(object->takeover.page_size == 8192);
+  CHECK(object->takeover.txid == 70002);
+}
+
+TEST_CASE("golden: pack with such a takeover") {
+  PackWriter writer(kId);
+  REQUIRE(writer.Add(AsBytes(EncodeTakeover(6, 0x1235, SomeNewBase())), 0x1235).ok());
+  const std::string written = writer.Finish();
+  const std::string bytes = GoldenFile("pack.bin", written, "v2");
+  CHECK((bytes == written));
+  Result<uint64_t> offset = PackIndexOffset(AsBytes(bytes), bytes.size());
+  REQUIRE(offset.ok());
+  auto index = ParsePackIndex(AsBytes(bytes).subspan(*offset), bytes.size());
+  REQUIRE(index.status().ToString() == "OK");
+  CHECK(index->front().header.kind == LogKind::kNewBase);
+}
+
+TEST_CASE("golden: snapshot manifest behind such a takeover") {
+  SnapshotManifest manifest = SomeManifest();
+  manifest.base = 0x1200;
+  const std::string written = EncodeSnapshotManifest(manifest).value();
+  const std::string bytes = GoldenFile("snapshot_manifest.bin", written, "v2");
+  CHECK((bytes == written));
+  Result<SnapshotManifest> read = ParseSnapshotManifest(AsBytes(bytes));
+  REQUIRE(read.status().ToString() == "OK");
+  CHECK(read->base == 0x1200);
+  CHECK(read->consistent_txid == 70001);
 }
 
 TEST_CASE("golden: identity") {

@@ -104,7 +104,7 @@ TEST_CASE("what is not an identity is refused") {
 }
 
 TEST_CASE("an identity of a newer format is refused with the remedy") {
-  for (const char* json : {R"({"format": 2})", R"({"format": 300, "id": 1})"}) {
+  for (const char* json : {R"({"format": 3})", R"({"format": 300, "id": 1})"}) {
     Status status = ParseIdentity(json).status();
     CHECK(status.code() == Code::kNewer);
     CHECK(status.message().find("upgrade") != std::string::npos);

@@ -66,6 +66,21 @@ TEST_CASE("a takeover record comes back") {
   CHECK(object->takeover.txid == want.txid);
 }
 
+TEST_CASE("a takeover that states a page size says so, in a version of its own") {
+  Takeover want = SomeTakeover();
+  for (uint32_t page_size : {512u, 65536u}) {
+    want.page_size = page_size;
+    const std::string bytes = EncodeTakeover(9, 17, want);
+    Result<LogObject> object = ParseLogObject(AsBytes(bytes), 17);
+    REQUIRE(object.status().ToString() == "OK");
+    CHECK(object->header.kind == LogKind::kNewBase);
+    CHECK(object->takeover.page_size == page_size);
+    CHECK(object->takeover.txid == want.txid);
+    CHECK(bytes[4] == 2);
+    CHECK(CodeOf(WithByte(bytes, 5, 1), 17) == Code::kCorrupt);
+  }
+}
+
 TEST_CASE("a log object under another number is refused, naming both") {
   const std::string bytes = EncodeTakeover(9, 17, SomeTakeover());
   Status status = ParseLogObject(AsBytes(bytes), 18).status();
@@ -77,7 +92,8 @@ TEST_CASE("a log object under another number is refused, naming both") {
 TEST_CASE("a log object with any byte changed, or cut anywhere, is refused") {
   uint64_t hash = 0;
   const std::string objects[] = {SmallLogObject(1, 200, 1, 2, &hash),
-                                 EncodeTakeover(1, 200, SomeTakeover())};
+                                 EncodeTakeover(1, 200, SomeTakeover()),
+                                 EncodeTakeover(1, 200, {.page_size = 4096})};
   for (const std::string& bytes : objects) {
     for (size_t i = 0; i < bytes.size(); ++i) {
       for (uint8_t change : {0x01, 0x80, 0xff}) {
@@ -107,7 +123,11 @@ TEST_CASE("the header of a log object is judged first") {
   CHECK(parse(RawHeader("BKST", 1, 1, 0)) == Code::kCorrupt);
   CHECK(parse(RawHeader("BKST", 1, 1, 5, 0)) == Code::kCorrupt);
   CHECK(parse(RawHeader("BKST", 1, 2, 5, 1)) == Code::kCorrupt);
-  CHECK(parse(RawHeader("BKST", 2, 1, 5)) == Code::kNewer);
+  // An object carries the lowest version that can say what it says.
+  CHECK(parse(RawHeader("BKST", 2, 1, 5)) == Code::kCorrupt);
+  CHECK(parse(RawHeader("BKST", 2, 3, 5, 0)) == Code::kOk);
+  CHECK(parse(RawHeader("BKST", 2, 4, 5, 0)) == Code::kCorrupt);
+  CHECK(parse(RawHeader("BKST", 3, 1, 5)) == Code::kNewer);
   // Of a newer version nothing is known but the magic and the version.
   CHECK(parse("BKST\xff whatever follows") == Code::kNewer);
 }
@@ -116,7 +136,7 @@ TEST_CASE("a newer version is refused with both versions and the remedy") {
   Status status = ParseLogObject(AsBytes(RawHeader("BKST", 7, 1, 5)), 5).status();
   CHECK(status.code() == Code::kNewer);
   CHECK(status.message().find("version 7") != std::string::npos);
-  CHECK(status.message().find("version 1") != std::string::npos);
+  CHECK(status.message().find("version 2") != std::string::npos);
   CHECK(status.message().find("upgrade") != std::string::npos);
 }
 

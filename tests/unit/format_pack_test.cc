@@ -243,7 +243,7 @@ TEST_CASE("an index that breaks a rule under a valid hash is refused") {
   good.kind = 1;
   good.segments = one;
   CHECK(CodeOf(good) == Code::kOk);
-  good.version = 2;
+  good.version = 3;
   CHECK(CodeOf(good) == Code::kNewer);
 }
 

@@ -211,18 +211,18 @@ TEST_CASE("objects of a newer version are refused, not skipped", "[replica]") {
   Log log(6);
   SECTION("single") {
     std::string object = log.builder.Read(LogKey(6));
-    object[4] = 2;
+    object[4] = 3;
     log.builder.Write(LogKey(6), object);
   }
   SECTION("snapshot") {
     std::string manifest = log.builder.Read(SnapshotManifestKey(1));
-    manifest[4] = 2;
+    manifest[4] = 3;
     log.builder.Write(SnapshotManifestKey(1), manifest);
   }
   SECTION("pack") {
     log.builder.Pack(1, 6, true);
     std::string pack = log.builder.Read(PackKey(1, 6));
-    pack[pack.size() - 4 - 8 - 1] = 2;
+    pack[pack.size() - 4 - 8 - 1] = 3;
     log.builder.Write(PackKey(1, 6), pack);
   }
   Restored restored = log.Latest();

@@ -181,7 +181,7 @@ TEST_CASE("a missing replica, an unfinished one and an unreadable one differ", "
     REQUIRE(RestoreFrom(folder.client.get(), Latest()).status.code() == Code::kCorrupt);
     builder.Write(kIdentityKey, "{\"format\": 1");
     REQUIRE(RestoreFrom(folder.client.get(), Latest()).status.code() == Code::kCorrupt);
-    builder.Write(kIdentityKey, "{\"format\": 2, \"something\": \"else\"}");
+    builder.Write(kIdentityKey, "{\"format\": 3, \"something\": \"else\"}");
     REQUIRE(RestoreFrom(folder.client.get(), Latest()).status.code() == Code::kNewer);
   }
   SECTION("the beginning of the log is gone: there was a snapshot once") {

@@ -29,29 +29,9 @@ bool CaptureLoop::PageSizeHoldsLocked() {
   if (!core_->handover.Idle() || JournalActive(core_->options.settings.path)) return true;
   std::optional<WalTarget> to = core_->options.host->WalPosition();
   if (!to) to = core_->board.Latest();
-  return !OtherPageSizeLocked({PageSize(to.value_or(WalTarget{}))});
-}
-
-// Pages of another size do not fit into the replica.
-bool CaptureLoop::OtherPageSizeLocked(const Handover::Batch& batch) {
-  std::vector<uint32_t> sizes;
-  for (const TransactionPtr& transaction : batch.transactions) {
-    sizes.push_back(transaction->page_size);
-  }
-  if (batch.look) sizes.push_back(batch.look->page_size);
-  return OtherPageSizeLocked(sizes);
-}
-
-bool CaptureLoop::OtherPageSizeLocked(const std::vector<uint32_t>& sizes) {
-  const uint32_t own = core_->identity.page_size;
-  for (uint32_t size : sizes) {
-    if (size == 0 || size == own) continue;
-    core_->StopLocked({Code::kForeign, "the page size of the database changed from " +
-                                           std::to_string(own) + " to " + std::to_string(size) +
-                                           ", which its replica " + core_->options.replica +
-                                           " cannot hold: give it a new prefix"});
-    return true;
-  }
+  const uint32_t size = PageSize(to.value_or(WalTarget{}));
+  if (!IsOther(size)) return true;
+  LetGoLocked();
   return false;
 }
 

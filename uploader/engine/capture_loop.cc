@@ -146,7 +146,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   if (relocate_ && !to) return core_->board.DoneFinish(ticket);
   if (relocate_) RelocateLocked(*to);
   DrainLocked(to);
-  if (!core_->stopped.ok()) return;
+  if (!core_->ReadyLocked()) return core_->board.DoneFinish(ticket);
   if (to) AdvanceAllLocked(*to);
   if (retry_at_ms_ != 0) return;
   // What is unknown is in no segment: nobody may take it for shipped.

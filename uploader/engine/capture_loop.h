@@ -54,14 +54,17 @@ class CaptureLoop {
   std::vector<WalTarget> FreshTargets();
   bool OpenLocked(const WalTarget& to);
   uint32_t PageSize(const WalTarget& to);
-  bool LoadLocked(uint32_t page_size);
+  bool LoadLocked(uint32_t page_size, std::optional<IndexFile> known);
+  void BeginBaseLocked(uint32_t page_size);
+  void SaveBaseLocked();
+  bool PageSizeChangesLocked();
   // The file that is there now is not the one whose replica `id` is.
   bool IsReplaced(const DatabaseId& id) const;
-  bool ReadIndexLocked(uint32_t page_size, IndexFile* file);
-  void AssembleLocked(uint32_t page_size, IndexFile* file);
+  std::optional<IndexFile> ReadIndexLocked(uint32_t page_size);
+  bool AssembleLocked(uint32_t page_size, IndexFile* file);
   bool IsMovedLocked();
   void LeaveStateLocked(uint32_t page_size);
-  void OpenOutboxLocked(bool again);
+  void OpenOutboxLocked(bool again, bool apply);
   void ApplyRedoLocked(const EncodedSegment& encoded);
   bool KnowsLocked(const LogHead& head) const;
   bool OutboxIsWholeLocked() const;
@@ -76,8 +79,10 @@ class CaptureLoop {
   void DrainLocked(const std::optional<WalTarget>& to);
   void EncodeLocked(const std::vector<TransactionPtr>& transactions);
   void MissedLocked();
-  bool OtherPageSizeLocked(const Handover::Batch& batch);
-  bool OtherPageSizeLocked(const std::vector<uint32_t>& sizes);
+  bool HasOtherPageSize(const Handover::Batch& batch) const;
+  bool IsOther(uint32_t page_size) const;
+  void LetGoLocked();
+  void DrainBaseLocked(const Handover::Batch& batch);
   Status RepairByLocked(bool all, std::unique_lock<std::mutex>* lock);
   FileFollower Follower(std::unique_lock<std::mutex>* lock);
   Result<FileFollower::Changes> TakeChanges();

@@ -50,13 +50,19 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   }
   // What was noted of the files and not encoded may be lost: only a place in this very WAL counts.
   if (loaded_) open_stamp_ = {};
-  bool known = LoadLocked(page_size);
+  std::optional<IndexFile> file = ReadIndexLocked(page_size);
+  const bool known = file.has_value();
+  const uint32_t before = loaded_ ? core_->identity.page_size
+                          : known ? file->identity.page_size
+                                  : 0;
+  if (before != 0 && before != page_size && PageSizeChangesLocked()) return false;
+  const bool usable = LoadLocked(page_size, std::move(file));
   if (core_->ship.fenced) {
     core_->StopLocked({Code::kFenced, "a newer writer owns the replica; " + core_->FencedRemedy()});
     return false;
   }
   Status placed = Status::Ok();
-  core_->encoding = known && core_->ship.restorable;
+  core_->encoding = usable && core_->ship.restorable;
   if (core_->encoding) {
     static_cast<void>(FollowTrailLocked(to));
     RelocateLocked(to);
@@ -82,54 +88,58 @@ bool CaptureLoop::IsReplaced(const DatabaseId& id) const {
   return LacksMark({core_->options.settings.path, core_->options.folder}, id);
 }
 
-// False: there is no index file that can be used.
-bool CaptureLoop::ReadIndexLocked(uint32_t page_size, IndexFile* file) {
+// nullopt: there is no index file that can be used.
+std::optional<IndexFile> CaptureLoop::ReadIndexLocked(uint32_t page_size) {
   const auto say = [this](const std::string& what) {
     core_->Log(Level::kWarn, "state folder: " + what + "; starting without it");
+    return std::nullopt;
   };
-  const int64_t size = std::max<int64_t>(core_->options.host->Size(), 0);
-  Result<std::string> bytes = ReadFile(core_->options.folder + "/index",
-                                       MostIndexBytes(static_cast<uint64_t>(size) / page_size));
+  // Of whatever page size it was written for.
+  constexpr uint64_t kLeastPageSize = 512;
+  const auto size = static_cast<uint64_t>(std::max<int64_t>(core_->options.host->Size(), 0));
+  Result<std::string> bytes =
+      ReadFile(core_->options.folder + "/index", MostIndexBytes(size / kLeastPageSize));
   if (!loaded_) core_->left.any = bytes.status().code() != Code::kNotFound;
-  if (bytes.status().code() == Code::kNotFound) return false;
-  if (!bytes.ok()) return say(bytes.status().message()), false;
+  if (bytes.status().code() == Code::kNotFound) return std::nullopt;
+  if (!bytes.ok()) return say(bytes.status().message());
   Result<IndexFile> parsed = ParseIndexFile(AsBytes(*bytes));
-  if (!parsed.ok()) return say(parsed.status().message()), false;
-  if (parsed->replica != core_->options.replica) return say("belongs to another replica"), false;
+  if (!parsed.ok()) return say(parsed.status().message());
+  if (parsed->replica != core_->options.replica) return say("belongs to another replica");
   if (parsed->identity.page_size != page_size) {
     core_->left.others = !loaded_ && parsed->ship.marked && IsReplaced(parsed->identity.id);
-    return say("belongs to a database of another page size"), false;
+    if (core_->left.others) return say("belongs to a database of another page size");
   }
-  *file = std::move(*parsed);
-  return true;
+  return std::move(*parsed);
 }
 
-// Reads index and outbox. False: there is nothing usable, and everything starts fresh. Once more
-// when capture has failed halfway: then identity and place in the log are those of this process.
-bool CaptureLoop::LoadLocked(uint32_t page_size) {
+// Takes up the state that the index file tells of. False: there is nothing usable, and everything
+// starts fresh. Once more when capture has failed halfway: then identity and place in the log are
+// those of this process.
+bool CaptureLoop::LoadLocked(uint32_t page_size, std::optional<IndexFile> known) {
   Core* core = core_;
-  IndexFile file;
   const bool again = loaded_;
-  bool known = ReadIndexLocked(page_size, &file);
+  bool usable = known.has_value();
   core->family = ReadFamily(core->options.settings.path);
-  AssembleLocked(page_size, known ? &file : nullptr);
-  if (known && !again && core->ship.marked && IsReplaced(core->identity.id)) {
-    known = IsMovedLocked();
-    if (!known) LeaveStateLocked(page_size);
+  const bool changed = AssembleLocked(page_size, usable ? &*known : nullptr);
+  if (usable && !again && core->ship.marked && IsReplaced(core->identity.id)) {
+    usable = IsMovedLocked();
+    if (!usable) LeaveStateLocked(page_size);
   }
-  if (!redo_.trusted || !redo_.exact) {
+  if ((!redo_.trusted || !redo_.exact) && !changed) {
     core->Log(Level::kWarn,
               "state folder: index and outbox do not fit together; comparing all pages");
     core->index->SetAllUnknown();
   }
   loaded_ = true;
   core->distrusted = false;
-  if (!known) core->SaveIndexLocked();
-  return known || again;
+  if (changed) SaveBaseLocked();
+  if (!usable) core->SaveIndexLocked();
+  return usable || again;
 }
 
-// `file` null: a new state, under the identity of this process or a new one.
-void CaptureLoop::AssembleLocked(uint32_t page_size, IndexFile* file) {
+// `file` null: a new state, under the identity of this process or a new one. True: the state is one
+// of another page size, and a new base begins.
+bool CaptureLoop::AssembleLocked(uint32_t page_size, IndexFile* file) {
   Core* core = core_;
   const bool again = loaded_;
   core->capture.reset();
@@ -137,8 +147,14 @@ void CaptureLoop::AssembleLocked(uint32_t page_size, IndexFile* file) {
     core->identity = file != nullptr ? file->identity : Identity{};
     core->ship = file != nullptr ? file->ship : ShipState{};
   }
-  core->index = std::make_unique<PageIndex>(
-      LockBytePage(page_size), file != nullptr ? std::move(file->hashes) : std::vector<uint64_t>{});
+  if (file == nullptr && !again) {
+    core->identity.page_size = page_size;
+    for (uint8_t& byte : core->identity.id) byte = static_cast<uint8_t>(core->options.random());
+  }
+  const bool changed = core->identity.page_size != page_size;
+  std::vector<uint64_t> hashes;
+  if (file != nullptr && !changed) hashes = std::move(file->hashes);
+  core->index = std::make_unique<PageIndex>(LockBytePage(page_size), std::move(hashes));
   auto outbox = std::make_unique<Outbox>(core->options.folder + "/outbox");
   // Then index and outbox file lack what this process has decided since.
   const bool unsaved = again && core->outbox != nullptr && core->outbox->resting();
@@ -148,18 +164,16 @@ void CaptureLoop::AssembleLocked(uint32_t page_size, IndexFile* file) {
   if (file != nullptr) core->capture->SetState(file->encoded, file->wal, file->stamp);
   redo_ = {};
   if (file == nullptr) (void)WriteFileAtomic(core->options.folder + "/outbox", "", false);
-  if (file == nullptr && !again) {
-    core->identity.page_size = page_size;
-    for (uint8_t& byte : core->identity.id) byte = static_cast<uint8_t>(core->options.random());
-  }
   core->outbox->SetOwner(core->identity.id);
-  OpenOutboxLocked(again);
+  OpenOutboxLocked(again, /*apply=*/!changed);
   if (!core->capture->stamp().settled) core->capture->WalGone({});
+  if (changed) BeginBaseLocked(page_size);
   if (!OutboxIsWholeLocked() || unsaved) {
     core->outbox->DropPending();
     core->capture->encoder()->set_head(core->ship.shipped);
     redo_.trusted = false;
   }
+  return changed;
 }
 
 // The file without its mark is nevertheless the one that the state folder was left by, brought here
@@ -182,15 +196,19 @@ void CaptureLoop::LeaveStateLocked(uint32_t page_size) {
   core_->left.id = core_->identity.id;
   core_->Log(Level::kWarn, "state folder: is that of another file than " +
                                core_->options.settings.path + "; starting without it");
-  AssembleLocked(page_size, nullptr);
+  static_cast<void>(AssembleLocked(page_size, nullptr));
 }
 
-void CaptureLoop::OpenOutboxLocked(bool again) {
+// `apply`: what the segments of the outbox changed belongs into the index.
+void CaptureLoop::OpenOutboxLocked(bool again, bool apply) {
   Core* core = core_;
   OutboxRedo redo;
-  redo.segment = [this](const EncodedSegment& encoded) { ApplyRedoLocked(encoded); };
+  redo.segment = [this, apply](const EncodedSegment& encoded) {
+    if (apply) ApplyRedoLocked(encoded);
+  };
   redo.ship = [this, core, again](const ShipState& ship) {
-    if (again) return;
+    // One from before the index may be left where the file could not be written anew.
+    if (again || ship.BaseOrder() < core->ship.BaseOrder()) return;
     if (KnowsLocked(ship.shipped)) {
       core->ship = ship;
     } else {
@@ -231,7 +249,7 @@ bool CaptureLoop::OutboxIsWholeLocked() const {
     }
     const SegmentHeader& header = segment->header();
     if (header.number != head.segment_number + 1 || header.previous_hash != head.segment_hash ||
-        header.page_size != core_->identity.page_size) {
+        (header.page_size != core_->identity.page_size && !core_->ship.new_base)) {
       return false;
     }
     head = pending.head;

@@ -22,7 +22,7 @@ void CaptureLoop::MissedLocked() {
 void CaptureLoop::DrainLocked(const std::optional<WalTarget>& to) {
   Capture* capture = core_->capture.get();
   Handover::Batch batch = core_->handover.Take();
-  if (OtherPageSizeLocked(batch)) return;
+  if (HasOtherPageSize(batch)) return DrainBaseLocked(batch);
   // The start of the next WAL tells it in another way.
   bool lost = std::exchange(unread_, false) && to && to->rollback;
   if ((batch.foreign || lost) && core_->repair != RepairNeed::kAll) MissedLocked();
@@ -90,7 +90,10 @@ FileFollower CaptureLoop::Follower(std::unique_lock<std::mutex>* lock) {
 
 Result<FileFollower::Changes> CaptureLoop::TakeChanges() {
   Handover::Batch batch = core_->handover.Take();
-  if (OtherPageSizeLocked(batch)) return core_->stopped;
+  if (HasOtherPageSize(batch)) {
+    LetGoLocked();
+    return Status(Code::kCancelled, "the page size changed", true);
+  }
   if (batch.foreign) {
     return Status(Code::kUnavailable, "another program writes to the database", true);
   }

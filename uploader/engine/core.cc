@@ -73,6 +73,19 @@ void Core::NeedRepairLocked(RepairNeed need) {
   board.Poke();
 }
 
+void Core::LeaveBaseLocked() {
+  AbortSnapshotLocked();
+  ++snapshot_run;
+  encoding = false;
+  ship.new_base = true;
+  ship.restorable = false;
+  ship.snapshot_number = 0;
+  ship.snapshot_bytes = 0;
+  ship.log_bytes = 0;
+  board.Shipped(ship.shipped.segment_number, /*restorable=*/false);
+  lag.Waits(options.clock->WallMs());
+}
+
 void Core::AbortSnapshotLocked() {
   if (!snapshotting) return;
   snapshotting = false;

@@ -138,6 +138,8 @@ class Core {
   // repair follows. `save`: write the index back at once.
   void CollapseLocked(const LogHead& head, bool save = true);
   void NeedRepairLocked(RepairNeed need);
+  // The database has got another page size: the log begins a new base, with a first snapshot.
+  void LeaveBaseLocked();
   // Gives up the snapshot that is being copied, if any.
   void AbortSnapshotLocked();
   // What is shipped, encoded or to be compared has changed: says since when something waits.

@@ -25,7 +25,7 @@ uint64_t PlaceHash(const ReplicaClient& client) {
 bool IsTakeover(Bytes body) {
   size_t used = 0;
   Result<LogHeader> header = ParseLogHeader(body, &used);
-  return header.ok() && header->kind == LogKind::kTakeover;
+  return header.ok() && IsTakeover(header->kind);
 }
 
 // kNotFound: nobody has.

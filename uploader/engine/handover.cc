@@ -163,6 +163,11 @@ bool Handover::Idle() {
   return queue_.empty() && begun_ == ended_;
 }
 
+bool Handover::Open() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return begun_ != ended_;
+}
+
 uint32_t Handover::pages() {
   std::lock_guard<std::mutex> lock(mutex_);
   return known_ ? known_->pages : 0;

@@ -70,6 +70,8 @@ class Handover {
   uint64_t queued_pages();
   // Nothing waits, and no transaction is under way.
   bool Idle();
+  // A transaction is under way.
+  bool Open();
   // Database size after the last transaction, pages.
   uint32_t pages();
   // Looks for what other programs have committed. False: one of them may be just about to commit.

@@ -50,6 +50,7 @@ class Jobs {
     uint64_t nonce = 0;
     LogHead start;
     uint64_t epoch = 0;
+    uint64_t base = 0;
     uint32_t pages = 0;
     uint32_t page_size = 0;
     uint64_t log_bytes = 0;

@@ -44,6 +44,10 @@ uint32_t PagesOf(const ReplicaReader& reader, const RestorePlan& plan) {
   return plan.snapshot.pages;
 }
 
+LogHead HeadAt(const LogEnd& end) {
+  return {end.segment_number, end.segment_hash, end.txid, end.time_ms, end.open};
+}
+
 }  // namespace
 
 // Why the state had to be read back.
@@ -83,8 +87,9 @@ Status LogWriter::Adopt(const Identity& found) {
   if (marked > 0 && marked < plan->epoch) return Overtaken();
   if (sibling) BACKSTAY_TRY(CheckLives(reader, *plan));
   const bool proven = marked > 0 || sibling;
+  const bool other_size = plan->snapshot.page_size != PageSize();
   if (!proven && !MayBeOurs(found)) return Foreign(found.id);
-  if (!proven && !HasPages(PagesOf(reader, *plan))) return NotOurs(found.id);
+  if (!proven && (other_size || !HasPages(PagesOf(reader, *plan)))) return NotOurs(found.id);
   const std::string path = core_->options.folder + "/adopt.tmp";
   Result<Fd> file = OpenFile(path, O_RDWR | O_CREAT | O_TRUNC);
   if (!file.ok()) return file.status().Wrap("the replica cannot be read back");
@@ -100,9 +105,12 @@ Status LogWriter::Adopt(const Identity& found) {
   ship.epoch = outcome->plan.epoch;
   ship.void_below = outcome->plan.void_below;
   ship.next_log_number = outcome->plan.next_log_number;
+  ship.base = outcome->plan.snapshot.base;
   ship.shipped = {end.segment_number, end.segment_hash, outcome->plan.txid, outcome->plan.time_ms,
                   false};
-  ship.restorable = true;
+  if (outcome->plan.left) ship.shipped = HeadAt(*outcome->plan.left);
+  ship.new_base = other_size || outcome->plan.left;
+  ship.restorable = !ship.new_base;
   return AdoptState(found, ship, end.page_hashes, *said);
 }
 
@@ -145,21 +153,15 @@ Status LogWriter::AdoptBeginning(const Identity& found, const Said& said) {
   if (!catalogue.ok()) return catalogue.status();
   Result<LogPlan> plan = PlanLog(reader, *catalogue, {}, options);
   if (!plan.ok()) return plan.status();
+  Result<LogEnd> end = EndOf(reader, {}, *plan);
+  if (!end.ok()) return end.status();
   ShipState ship;
   ship.epoch = std::max<uint64_t>(plan->epoch, 1);
   ship.void_below = ship.epoch;
   ship.next_log_number = plan->next_number;
-  auto last = std::find_if(plan->entries.rbegin(), plan->entries.rend(),
-                           [](const LogEntry& entry) { return !entry.segments.empty(); });
-  if (last != plan->entries.rend()) {
-    auto body = FetchEntry(reader, *last);
-    if (!body.ok()) return body.status();
-    Result<LogObject> object = ParseLogObject(AsBytes(**body), last->header.number);
-    if (!object.ok()) return object.status();
-    const Segment& end = object->segments.back();
-    ship.shipped = {end.header().number, end.hash(), end.last_txid(), end.steps().back().time_ms,
-                    end.more()};
-  }
+  ship.shipped = HeadAt(*end);
+  // What is there may have any page size by now.
+  ship.new_base = plan->base_end || found.page_size != PageSize();
   return AdoptState(found, ship, {}, said);
 }
 
@@ -197,10 +199,13 @@ Status LogWriter::AdoptState(const Identity& found, const ShipState& ship,
   if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   core_->Log(said.level, said.message);
   core_->AbortSnapshotLocked();
+  const uint32_t page_size = core_->identity.page_size;
   core_->identity = found;
+  core_->identity.page_size = page_size;
   core_->outbox->SetOwner(found.id);
   core_->ship = ship;
-  *core_->index = PageIndex(LockBytePage(found.page_size), hashes);
+  // Where nothing leads on from it the index begins with the first snapshot.
+  if (ship.restorable) *core_->index = PageIndex(LockBytePage(page_size), hashes);
   core_->encoding = ship.restorable;
   core_->CollapseLocked(ship.shipped);
   core_->NeedRepairLocked(RepairNeed::kAll);

@@ -19,8 +19,7 @@ Status LogWriter::FindReplica() {
   if (!found.ok()) return found.status();
   BACKSTAY_TRY(CheckOriginal(*found));
   Status fits = CheckIdentity(*found);
-  if (fits.ok() || found->page_size != PageSize()) return fits;
-  return Adopt(*found);
+  return fits.ok() ? fits : Adopt(*found);
 }
 
 uint32_t LogWriter::PageSize() {
@@ -43,7 +42,7 @@ Status LogWriter::Connect() {
 Status LogWriter::FindManifest() {
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (core_->ship.restorable || created_) return Status::Ok();
+    if (core_->ship.restorable || created_ || core_->ship.new_base) return Status::Ok();
   }
   Result<uint64_t> newest = look_.NewestSnapshot();
   if (!newest.ok()) return newest.status();
@@ -92,16 +91,10 @@ Status LogWriter::OwnLog() {
   return Status::Ok();
 }
 
+// The page size in it is that of the database's first days.
 Status LogWriter::CheckIdentity(const Identity& found) {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  const Identity& own = core_->identity;
-  if (found.id != own.id) return Foreign(found.id);
-  if (found.page_size != own.page_size) {
-    return {Code::kForeign, "the replica " + core_->options.replica + " has page size " +
-                                std::to_string(found.page_size) + ", the database " +
-                                std::to_string(own.page_size) + ": give it a new prefix"};
-  }
-  return Status::Ok();
+  return found.id == core_->identity.id ? Status::Ok() : Foreign(found.id);
 }
 
 Status LogWriter::CreateReplica() {
@@ -144,39 +137,62 @@ Status LogWriter::TakeOver() {
   return Status::Ok();
 }
 
-Status LogWriter::PutTakeover(uint64_t* number, uint64_t* epoch) {
-  Takeover record;
+bool LogWriter::NewBaseDue() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->ship.new_base;
+}
+
+Status LogWriter::PutTakeover(TakeoverAt* takeover) {
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     const ShipState& ship = core_->ship;
-    *epoch = ship.epoch + 1;
-    *number = ship.next_log_number;
-    record = {core_->identity.id,
-              writer_id_,
-              core_->options.clock->WallMs(),
-              ship.shipped.segment_number,
-              ship.shipped.segment_hash,
-              ship.shipped.txid};
+    takeover->epoch = ship.epoch + 1;
+    takeover->number = ship.next_log_number;
+    takeover->record = {core_->identity.id,
+                        writer_id_,
+                        core_->options.clock->WallMs(),
+                        ship.shipped.segment_number,
+                        ship.shipped.segment_hash,
+                        ship.shipped.txid};
+    // What waits has the page size of before, and goes first.
+    const bool last = core_->outbox->pending().empty();
+    if (ship.new_base && last) takeover->record.page_size = core_->identity.page_size;
   }
-  return fence_.Create(LogKey(*number), AsBytes(EncodeTakeover(*epoch, *number, record)));
+  return fence_.Create(
+      LogKey(takeover->number),
+      AsBytes(EncodeTakeover(takeover->epoch, takeover->number, takeover->record)));
 }
 
-Result<bool> LogWriter::IsOwnTakeover(uint64_t number) {
+Result<std::optional<Takeover>> LogWriter::OwnTakeover(uint64_t number) {
   Result<std::string> bytes = core_->options.client->Get(LogKey(number));
   if (!bytes.ok()) return bytes.status();
   Result<LogObject> object = ParseLogObject(AsBytes(*bytes), number);
   if (!object.ok()) return object.status().Wrap(LogKey(number));
-  return IsOwn(object->takeover);
+  std::optional<Takeover> own;
+  if (IsOwn(object->takeover)) own = object->takeover;
+  return own;
+}
+
+// The change of the page size is a transaction of its own, the first of the new base. Where the
+// page size has changed once more since the record was written, another one follows.
+void LogWriter::BeginBaseLocked(const TakeoverAt& takeover) {
+  ShipState& ship = core_->ship;
+  ship.base = takeover.number;
+  ship.new_base = takeover.record.page_size != core_->identity.page_size;
+  ship.shipped.txid = takeover.record.txid + 1;
+  ship.shipped.time_ms = takeover.record.time_ms;
+  ship.shipped.open = false;
+  core_->capture->encoder()->set_head(ship.shipped);
 }
 
 Status LogWriter::TryTakeOver(bool* done) {
-  uint64_t epoch = 0;
-  uint64_t number = 0;
-  Status put = PutTakeover(&number, &epoch);
+  TakeoverAt takeover;
+  Status put = PutTakeover(&takeover);
   if (put.code() == Code::kExists) {
-    Result<bool> ours = IsOwnTakeover(number);
-    if (!ours.ok()) return ours.status();
-    if (!*ours) return FollowLog();
+    Result<std::optional<Takeover>> own = OwnTakeover(takeover.number);
+    if (!own.ok()) return own.status();
+    if (!*own) return FollowLog();
+    takeover.record = **own;
   } else if (!put.ok()) {
     return put;
   }
@@ -185,14 +201,16 @@ Status LogWriter::TryTakeOver(bool* done) {
   if (!packed.ok()) return packed.status();
   if (*packed) return FollowPacks();
   std::lock_guard<std::mutex> lock(core_->mutex);
-  core_->ship.epoch = epoch;
-  core_->ship.void_below = epoch;
+  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  core_->ship.epoch = takeover.epoch;
+  core_->ship.void_below = takeover.epoch;
   core_->ship.writer_id = std::exchange(writer_id_, 0);
   core_->ship.taking_over = false;
-  core_->ship.next_log_number = number + 1;
+  core_->ship.next_log_number = takeover.number + 1;
+  if (takeover.record.page_size != 0) BeginBaseLocked(takeover);
   core_->SaveIndexLocked();
-  core_->Log(Level::kInfo, "took over the log at object " + std::to_string(number) + ", epoch " +
-                               std::to_string(epoch));
+  core_->Log(Level::kInfo, "took over the log at object " + std::to_string(takeover.number) +
+                               ", epoch " + std::to_string(takeover.epoch));
   *done = true;
   return Status::Ok();
 }

@@ -217,7 +217,8 @@ Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
   }
   core_->ship.shipped = head;
   core_->ship.next_log_number = number + 1;
-  if (object.header.kind == LogKind::kTakeover) core_->ship.void_below = object.header.epoch;
+  if (IsTakeover(object.header.kind)) core_->ship.void_below = object.header.epoch;
+  if (object.takeover.page_size != 0) core_->LeaveBaseLocked();
   core_->AbortSnapshotLocked();
   if (!readable && core_->ship.restorable) {
     core_->missing.Failed(

@@ -19,7 +19,7 @@ namespace {
 // did at the most.
 Result<int64_t> WriterSince(const ReplicaReader& reader, const RestorePlan& plan) {
   for (auto entry = plan.entries.rbegin(); entry != plan.entries.rend(); ++entry) {
-    if (entry->header.kind != LogKind::kTakeover) continue;
+    if (!IsTakeover(entry->header.kind)) continue;
     auto body = FetchEntry(reader, *entry);
     if (!body.ok()) return body.status();
     Result<LogObject> object = ParseLogObject(AsBytes(**body), entry->header.number);

@@ -63,7 +63,7 @@ Status LogWriter::Append() {
   if (writer_id_ != 0) return TakeOver();  // one that failed halfway
   Result<Batch> batch = NextBatch();
   if (!batch.ok()) return Status::Ok();
-  if (batch->heads.empty()) return Status::Ok();
+  if (batch->heads.empty()) return NewBaseDue() ? TakeOver() : Status::Ok();
   if (!batch->owned) return TakeOver();
   // The replica must not be ahead of the disk: after a power cut it would hold transactions that
   // never were.

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,9 +69,17 @@ class LogWriter {
   Status TakeOver();
   // One try at the next number; *done when the log is ours.
   Status TryTakeOver(bool* done);
-  Status PutTakeover(uint64_t* number, uint64_t* epoch);
-  // What is at `number` is the record of this takeover (whose answer was lost), or not.
-  Result<bool> IsOwnTakeover(uint64_t number);
+  struct TakeoverAt {
+    uint64_t number = 0;
+    uint64_t epoch = 0;
+    Takeover record;
+  };
+  Status PutTakeover(TakeoverAt* takeover);
+  // The record of this takeover, whose answer was lost; nullopt: something else is there.
+  Result<std::optional<Takeover>> OwnTakeover(uint64_t number);
+  // The log has to state another page size before anything else is written there.
+  bool NewBaseDue();
+  void BeginBaseLocked(const TakeoverAt& takeover);
   bool IsOwn(const Takeover& record) const {
     return writer_id_ != 0 && record.writer_id == writer_id_;
   }

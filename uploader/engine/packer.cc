@@ -80,7 +80,7 @@ Status Jobs::Pack() {
     size_t used = 0;
     Result<LogHeader> header = ParseLogHeader(AsBytes(object), &used);
     if (!header.ok()) return header.status();
-    if (header->kind == LogKind::kTakeover) continue;
+    if (IsTakeover(header->kind)) continue;
     singles.push_back(LogKey(number));
     segment_bytes += object.size();
   }

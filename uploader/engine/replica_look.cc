@@ -83,7 +83,7 @@ Result<uint64_t> ReplicaLook::NewestSnapshot() {
   uint64_t above = 0;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
-    above = core_->ship.snapshot_above;
+    above = std::max(core_->ship.snapshot_above, core_->ship.base);
   }
   ListOptions list;
   list.prefix = "snapshot/";

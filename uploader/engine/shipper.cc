@@ -60,11 +60,16 @@ bool Shipper::WaitForSegments() {
     jobs_->StartDue();
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;
-    if (core_->ReadyLocked() && !core_->outbox->pending().empty()) return true;
+    if (core_->ReadyLocked() && WaitsLocked()) return true;
     if (!core_->last_error.ok()) return true;
     if (!core_->ship_idle.exchange(true)) core_->board.Poke();
     core_->ship_work.wait_for(lock, kJobCheck);
   }
+}
+
+// Something is to be written to the log.
+bool Shipper::WaitsLocked() const {
+  return core_->ship.new_base || !core_->outbox->pending().empty();
 }
 
 bool Shipper::WaitForInterval() {
@@ -98,7 +103,7 @@ void Shipper::Ship() {
   bool failing = false;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
-    empty = core_->outbox->pending().empty();
+    empty = !WaitsLocked();
     failing = !core_->last_error.ok();
   }
   const int64_t start = core_->options.clock->MonotonicMs();

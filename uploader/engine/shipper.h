@@ -28,6 +28,7 @@ class Shipper {
   bool Connect();
   void Ship();
   bool WaitForSegments();
+  bool WaitsLocked() const;
   // Waits out the minimum interval, unless somebody waits for the bucket. False: stop.
   bool WaitForInterval();
   // With durability=sync: those that the last PUT has answered soon commit again, and what goes out

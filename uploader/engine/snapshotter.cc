@@ -49,7 +49,8 @@ Status Jobs::BeginCopy(Copy* copy) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->ReadyLocked()) return Aborted();
   Encoder* encoder = core_->capture->encoder();
-  if (core_->repair != RepairNeed::kNone || encoder->open()) return Aborted();
+  const bool quiet = core_->repair == RepairNeed::kNone && !core_->ship.new_base;
+  if (!quiet || encoder->open()) return Aborted();
   encoder->BeginSnapshot(/*first=*/!core_->ship.restorable);
   core_->snapshotting = true;
   core_->encoding = true;
@@ -58,6 +59,7 @@ Status Jobs::BeginCopy(Copy* copy) {
   copy->nonce = core_->options.random();
   copy->start = encoder->head();
   copy->epoch = core_->ship.epoch;
+  copy->base = core_->ship.base;
   copy->pages = core_->index->pages();
   copy->page_size = core_->identity.page_size;
   copy->log_bytes = core_->ship.log_bytes;
@@ -189,6 +191,7 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   manifest.page_size = copy.page_size;
   manifest.nonce = copy.nonce;
   manifest.epoch = copy.epoch;
+  manifest.base = copy.base;
   manifest.next_log_number = copy.number;
   manifest.segment_number = copy.start.segment_number;
   manifest.segment_hash = copy.start.segment_hash;
@@ -210,8 +213,10 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   }));
   std::lock_guard<std::mutex> lock(core_->mutex);
   ShipState& ship = core_->ship;
-  // What the log behind it needs was lost meanwhile.
-  if (copy.number <= ship.snapshot_above) return Aborted();
+  // What the log behind it needs was lost meanwhile, or the database got another page size.
+  if (copy.number <= ship.snapshot_above || ship.new_base || copy.base != ship.base) {
+    return Aborted();
+  }
   ship.restorable = true;
   core_->proven_ms = core_->options.clock->WallMs();
   core_->encoding = true;

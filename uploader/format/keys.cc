@@ -164,7 +164,7 @@ std::optional<DatabaseId> ParseDatabaseId(std::string_view text) {
 std::string EncodeIdentity(const Identity& identity) {
   JsonText json(-1);
   json.Open('{');
-  json.Add("format", kFormatVersion);
+  json.Add("format", kFirstFormatVersion);
   json.Add("id", FormatDatabaseId(identity.id));
   json.Add("page-size", identity.page_size);
   if (identity.family != DatabaseId{}) json.Add("family", FormatDatabaseId(identity.family));

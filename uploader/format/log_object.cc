@@ -34,7 +34,7 @@ Status ParseSegments(Bytes data, std::vector<Segment>* segments) {
   return Status::Ok();
 }
 
-Result<Takeover> ParseTakeover(Bytes object, size_t offset) {
+Result<Takeover> ParseTakeover(Bytes object, size_t offset, LogKind kind) {
   BACKSTAY_TRY(CheckTrailingHash("takeover record", object));
   ByteReader in(object.subspan(offset));
   Takeover takeover;
@@ -45,6 +45,7 @@ Result<Takeover> ParseTakeover(Bytes object, size_t offset) {
   takeover.segment_number = in.Varint();
   takeover.segment_hash = in.U64();
   takeover.txid = in.Varint();
+  if (kind == LogKind::kNewBase) takeover.page_size = ReadPageSize(&in);
   in.U64();  // the hash
   if (!in.ok() || in.remaining() != 0) return Corrupt("takeover record", "wrong length");
   return takeover;
@@ -55,7 +56,7 @@ Result<Takeover> ParseTakeover(Bytes object, size_t offset) {
 std::string EncodeLogHeader(const LogHeader& header) {
   ByteWriter out;
   out.U32(kMagic);
-  out.U8(kFormatVersion);
+  out.U8(FormatVersionOf(header.kind));
   out.U8(static_cast<uint8_t>(header.kind));
   out.Varint(header.epoch);
   out.Varint(header.number);
@@ -66,13 +67,15 @@ std::string EncodeLogHeader(const LogHeader& header) {
 
 std::string EncodeTakeover(uint64_t epoch, uint64_t number, const Takeover& takeover) {
   ByteWriter out;
-  out.Raw(EncodeLogHeader({LogKind::kTakeover, epoch, number, 0}));
+  const bool new_base = takeover.page_size != 0;
+  out.Raw(EncodeLogHeader({new_base ? LogKind::kNewBase : LogKind::kTakeover, epoch, number, 0}));
   out.Raw(Bytes(takeover.database_id));
   out.U64(takeover.writer_id);
   out.Varint(static_cast<uint64_t>(std::max<int64_t>(takeover.time_ms, 0)));
   out.Varint(takeover.segment_number);
   out.U64(takeover.segment_hash);
   out.Varint(takeover.txid);
+  if (new_base) out.U8(PageSizeLog2(takeover.page_size));
   out.U64(Hash(out.bytes()));
   return out.Take();
 }
@@ -95,11 +98,11 @@ Result<LogHeader> ParseLogHeader(Bytes data, size_t* consumed) {
     return Corrupt(kWhat, "the hash does not match the header");
   }
   header.kind = static_cast<LogKind>(kind);
-  if (header.kind != LogKind::kSegments && header.kind != LogKind::kTakeover) {
+  if (kind < 1 || kind > 3 || version != FormatVersionOf(header.kind)) {
     return Corrupt(kWhat, "unknown kind " + std::to_string(kind));
   }
   if (header.number == 0) return Corrupt(kWhat, "number 0");
-  if ((header.segments == 0) != (header.kind == LogKind::kTakeover)) {
+  if ((header.segments == 0) != IsTakeover(header.kind)) {
     return Corrupt(kWhat, "kind and segment count disagree");
   }
   *consumed = in.position();
@@ -121,7 +124,7 @@ Result<LogObject> ParseLogObject(Bytes data, uint64_t number) {
     if (object.segments.size() == header->segments) return object;
     return Corrupt(kWhat, "has other segments than its header says");
   }
-  Result<Takeover> takeover = ParseTakeover(data, consumed);
+  Result<Takeover> takeover = ParseTakeover(data, consumed, header->kind);
   if (!takeover.ok()) return takeover.status();
   object.takeover = *takeover;
   return object;

@@ -52,7 +52,7 @@ void ReadInfos(ByteReader* in, PackedObject* object) {
   }
 }
 
-PackedObject ReadObject(ByteReader* in, uint64_t offset, uint64_t end) {
+PackedObject ReadObject(ByteReader* in, uint8_t version, uint64_t offset, uint64_t end) {
   PackedObject object;
   object.header.number = in->Varint();
   object.offset = offset;
@@ -60,21 +60,20 @@ PackedObject ReadObject(ByteReader* in, uint64_t offset, uint64_t end) {
   object.header.epoch = in->Varint();
   uint8_t kind = in->U8();
   object.header.kind = static_cast<LogKind>(kind);
-  if (kind != static_cast<uint8_t>(LogKind::kSegments) &&
-      kind != static_cast<uint8_t>(LogKind::kTakeover)) {
-    in->Fail();
-  }
+  if (kind < 1 || kind > 3 || version < FormatVersionOf(object.header.kind)) in->Fail();
   if (object.header.number == 0 || object.length == 0) in->Fail();
   ReadInfos(in, &object);
   return object;
 }
+
+uint8_t VersionField(Bytes tail) { return tail[tail.size() - kTrailerBytes + 8]; }
 
 // The magic and the version at the very end, which come before anything else is believed.
 Status CheckEnd(Bytes tail) {
   if (tail.size() < kTrailerBytes || LoadLe32(tail.data() + tail.size() - 4) != kMagic) {
     return Corrupt(kWhat, "not one of Backstay's, or cut off");
   }
-  return CheckVersion(kWhat, tail[tail.size() - kTrailerBytes + 8]);
+  return CheckVersion(kWhat, VersionField(tail));
 }
 
 uint64_t OffsetField(Bytes tail) { return LoadLe64(tail.data() + tail.size() - kTrailerBytes); }
@@ -95,7 +94,7 @@ SegmentInfo InfoOf(const Segment& segment) {
 PackWriter::PackWriter(const DatabaseId& id, size_t bytes) : id_(id) {
   out_.Reserve(bytes);
   out_.U32(kMagic);
-  out_.U8(kFormatVersion);
+  out_.U8(kFirstFormatVersion);
 }
 
 Status PackWriter::Add(Bytes object, uint64_t number) {
@@ -119,10 +118,12 @@ Status PackWriter::Add(Bytes object, uint64_t number) {
 std::string PackWriter::Finish() {
   if (index_.empty()) return {};
   uint64_t offset = out_.size();
+  uint8_t version = kFirstFormatVersion;
   ByteWriter end;
   end.Raw(Bytes(id_));
   end.Varint(index_.size());
   for (const PackedObject& object : index_) {
+    version = std::max(version, FormatVersionOf(object.header.kind));
     end.Varint(object.header.number);
     end.Varint(object.length);
     end.Varint(object.header.epoch);
@@ -131,7 +132,7 @@ std::string PackWriter::Finish() {
     for (const SegmentInfo& info : object.segments) WriteInfo(info, &end);
   }
   end.U64(offset);
-  end.U8(kFormatVersion);
+  end.U8(version);
   end.U64(Hash(end.bytes()));
   end.U32(kMagic);
   index_.clear();
@@ -161,7 +162,7 @@ Result<std::vector<PackedObject>> ParsePackIndex(Bytes end, uint64_t pack_size, 
   std::vector<PackedObject> index;
   uint64_t next = kHeadBytes;
   for (uint64_t i = 0; i < count && in.ok(); ++i) {
-    index.push_back(ReadObject(&in, next, offset));
+    index.push_back(ReadObject(&in, VersionField(end), next, offset));
     next += index.back().length;
     if (index.back().header.number != index.front().header.number + i) in.Fail();
   }

@@ -16,6 +16,7 @@ constexpr uint32_t kManifestMagic = 0x4d534b42;  // "BKSM"
 constexpr const char* kFrame = "snapshot frame";
 constexpr const char* kManifest = "snapshot manifest";
 constexpr size_t kHashBytes = 8;
+constexpr uint8_t kBaseVersion = 2;  // of a manifest that names a base
 
 // The images with zeros in place of the lock-byte page, if it is among them.
 Bytes WithoutLockBytePage(uint32_t page_size, uint32_t first_page, Bytes images,
@@ -81,6 +82,7 @@ uint64_t FrameCount(uint32_t page_size, uint32_t pages) {
 Status CheckManifest(const SnapshotManifest& manifest) {
   auto bad = [](const char* detail) { return Corrupt(kManifest, detail); };
   if (manifest.next_log_number == 0) return bad("log number 0");
+  if (manifest.base >= manifest.next_log_number) return bad("lies before its base");
   if (manifest.pages == 0 || manifest.pages > kMaxPageNumber) return bad("bad database size");
   if (manifest.start_txid > manifest.consistent_txid) return bad("transactions out of order");
   if (manifest.consistent_time_ms < 0) return bad("bad time");
@@ -108,7 +110,7 @@ Result<std::string> EncodeSnapshotFrame(uint32_t page_size, uint32_t first_page,
   hashes->clear();
   ByteWriter out;
   out.U32(kFrameMagic);
-  out.U8(kFormatVersion);
+  out.U8(kFirstFormatVersion);
   out.U8(PageSizeLog2(page_size));
   out.Varint(first_page);
   out.Varint(count);
@@ -150,11 +152,12 @@ Result<std::string> EncodeSnapshotManifest(const SnapshotManifest& manifest) {
   if (!valid.ok()) return Status(Code::kInvalid, valid.message());
   ByteWriter out;
   out.U32(kManifestMagic);
-  out.U8(kFormatVersion);
+  out.U8(manifest.base == 0 ? kFirstFormatVersion : kBaseVersion);
   out.U8(PageSizeLog2(manifest.page_size));
   out.Raw(Bytes(manifest.database_id));
   out.U64(manifest.nonce);
   out.Varint(manifest.epoch);
+  if (manifest.base != 0) out.Varint(manifest.base);
   out.Varint(manifest.next_log_number);
   out.Varint(manifest.segment_number);
   out.U64(manifest.segment_hash);
@@ -178,6 +181,10 @@ Result<SnapshotManifest> ParseSnapshotManifest(Bytes data) {
   std::copy(id.begin(), id.end(), manifest.database_id.begin());
   manifest.nonce = in.U64();
   manifest.epoch = in.Varint();
+  if (data[4] >= kBaseVersion) {
+    manifest.base = in.Varint();
+    if (manifest.base == 0) in.Fail();
+  }
   manifest.next_log_number = in.Varint();
   manifest.segment_number = in.Varint();
   manifest.segment_hash = in.U64();

@@ -42,6 +42,7 @@ struct SnapshotManifest {
   DatabaseId database_id{};
   uint64_t nonce = 0;
   uint64_t epoch = 0;
+  uint64_t base = 0;  // log number of the newest record before it that states a page size; 0: none
   uint64_t next_log_number = 0;
   uint64_t segment_number = 0;  // the last segment that need not be replayed
   uint64_t segment_hash = 0;

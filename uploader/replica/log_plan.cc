@@ -30,7 +30,7 @@ class Planner {
         cover_(reader, catalogue.packs),
         start_(start),
         void_below_(start.epoch),
-        end_{start.segment_number, 0, start.segment_hash},
+        end_{start.segment_number, start.txid, start.segment_hash},
         before_(end_) {
     plan_.next_number = start.number;
     plan_.epoch = start.epoch;
@@ -38,6 +38,7 @@ class Planner {
 
   Result<LogPlan> Run() {
     while (!plan_.damage && !ended_) BACKSTAY_TRY(Advance());
+    plan_.txid = end_.txid;
     return std::move(plan_);
   }
 
@@ -63,8 +64,8 @@ class Planner {
   const LogStart start_;
   uint64_t void_below_;
   struct End {
-    uint64_t segment = 0;          // number
-    uint64_t txid = 0;             // 0: not known
+    uint64_t segment = 0;  // number
+    uint64_t txid = 0;
     std::optional<uint64_t> hash;  // not known behind a packed segment
   };
   End end_;
@@ -160,7 +161,7 @@ Status Planner::AddSingle(uint64_t number, std::string body) {
     Damage(LogKey(number) + ": " + object.status().message());
     return Status::Ok();
   }
-  if (object->header.kind == LogKind::kTakeover && !TakeoverFits(object->takeover)) {
+  if (IsTakeover(object->header.kind) && !TakeoverFits(object->takeover)) {
     Damage(LogKey(number) + ": takes over from another end of the log");
     return Status::Ok();
   }
@@ -199,7 +200,11 @@ void Planner::AddSegments(LogEntry entry, const std::vector<Segment>* segments) 
     end_.hash.reset();
     if (segments != nullptr) end_.hash = (*segments)[i].hash();
   }
-  if (entry.header.kind == LogKind::kTakeover) void_below_ = entry.header.epoch;
+  if (IsTakeover(entry.header.kind)) void_below_ = entry.header.epoch;
+  if (entry.header.kind == LogKind::kNewBase) {
+    if (!plan_.base_end) plan_.base_end = plan_.entries.size();
+    ++end_.txid;  // the change of the page size
+  }
   plan_.epoch = std::max(plan_.epoch, entry.header.epoch);
   plan_.entries.push_back(std::move(entry));
   before_ = before;
@@ -260,7 +265,33 @@ Status Planner::LookBehindGap(uint64_t gap) {
 }  // namespace
 
 LogStart StartOf(const SnapshotManifest& manifest) {
-  return {manifest.next_log_number, manifest.epoch, manifest.segment_number, manifest.segment_hash};
+  return {manifest.next_log_number, manifest.epoch, manifest.segment_number, manifest.segment_hash,
+          manifest.start_txid};
+}
+
+LogPlan OfOneBase(LogPlan plan) {
+  if (!plan.base_end) return plan;
+  plan.next_number = plan.entries[*plan.base_end].header.number;
+  plan.entries.resize(*plan.base_end);
+  plan.damage.reset();
+  return plan;
+}
+
+Result<LogEnd> EndOf(const ReplicaReader& reader, const LogStart& start, const LogPlan& plan) {
+  LogEnd end{start.segment_number, start.segment_hash, plan.txid};
+  bool cut = false;  // a transaction that had begun there never ends
+  for (auto entry = plan.entries.rbegin(); entry != plan.entries.rend(); ++entry) {
+    cut = cut || entry->header.kind == LogKind::kNewBase;
+    if (entry->segments.empty()) continue;
+    Result<std::shared_ptr<const std::string>> body = FetchEntry(reader, *entry);
+    if (!body.ok()) return body.status();
+    Result<LogObject> object = ParseLogObject(AsBytes(**body), entry->header.number);
+    if (!object.ok()) return object.status();
+    const Segment& last = object->segments.back();
+    return LogEnd{last.header().number, last.hash(), plan.txid, last.steps().back().time_ms,
+                  last.more() && !cut};
+  }
+  return end;
 }
 
 Result<LogPlan> PlanLog(const ReplicaReader& reader, const Catalogue& catalogue,

@@ -51,6 +51,7 @@ struct LogStart {
   uint64_t epoch = 0;           // objects of a lower one are void
   uint64_t segment_number = 0;  // last segment that is known already
   uint64_t segment_hash = 0;    // of that segment
+  uint64_t txid = 0;            // last transaction before it
 };
 LogStart StartOf(const SnapshotManifest& manifest);
 
@@ -58,6 +59,9 @@ struct LogPlan {
   std::vector<LogEntry> entries;  // in order, none void
   uint64_t next_number = 1;       // the first that does not exist or cannot be used
   uint64_t epoch = 0;             // highest seen
+  uint64_t txid = 0;              // last transaction number that is taken
+  // Index of the first entry that says that the database has another page size from there on.
+  std::optional<size_t> base_end;
   std::optional<LogDamage> damage;
 };
 
@@ -68,6 +72,20 @@ struct LogPlanOptions {
 
 Result<LogPlan> PlanLog(const ReplicaReader& reader, const Catalogue& catalogue,
                         const LogStart& start, const LogPlanOptions& options);
+
+// The part of the plan that goes with its start: it ends where the database got another page size.
+LogPlan OfOneBase(LogPlan plan);
+
+// Where whoever goes on with the log continues.
+struct LogEnd {
+  uint64_t segment_number = 0;
+  uint64_t segment_hash = 0;
+  uint64_t txid = 0;
+  int64_t time_ms = 0;  // 0: not known
+  bool open = false;    // its last transaction has not ended
+};
+// Of a plan without damage, one request at most.
+Result<LogEnd> EndOf(const ReplicaReader& reader, const LogStart& start, const LogPlan& plan);
 
 // The object's bytes, checked against the plan, from the first source that has them. kCorrupt when
 // every source is damaged, kUnavailable when the object has moved since it was planned.

@@ -37,6 +37,7 @@ class Planner {
   // nullopt: an older snapshot may lead to a state that fits.
   Result<std::optional<RestorePlan>> From(const SnapshotManifest& snapshot) const;
   Status CheckReach(const RestorePoint& last, const LogPlan& log) const;
+  Status CheckBehind(const std::string& proven, const LogPlan& log) const;
   Status NoneFits() const;
   uint64_t KnownTxid() const;
   uint64_t KnownNumber() const;
@@ -92,6 +93,29 @@ Status Planner::NoneFits() const {
                                Describe(earliest->consistent_txid, earliest->consistent_time_ms)};
 }
 
+// What was asked for lies behind the end of a base. What is there is a state only with a snapshot
+// of the page size that the database has from then on.
+Status Planner::CheckBehind(const std::string& proven, const LogPlan& log) const {
+  uint64_t next_txid = 0;
+  bool leads = std::any_of(catalogue_.damaged_snapshots.begin(), catalogue_.damaged_snapshots.end(),
+                           [&](auto& each) { return each.number > log.next_number; });
+  for (const SnapshotManifest& each : catalogue_.snapshots) {
+    if (each.next_log_number <= log.next_number) continue;
+    leads = leads || Reaches(each, target_);
+    if (next_txid == 0) next_txid = each.consistent_txid;
+  }
+  const std::string changed =
+      reader_.Describe() + ": the database got another page size behind " + proven + ", and ";
+  if (leads) {
+    return {Code::kCorrupt, changed + "no undamaged snapshot leads further: ask for it with -txid"};
+  }
+  if (target_.kind != Kind::kTxid) return Status::Ok();
+  return {Code::kNotFound,
+          changed + (next_txid == 0 ? "the first snapshot since then was never finished"
+                                    : "the next state that can be restored is transaction " +
+                                          std::to_string(next_txid))};
+}
+
 // `last` is the last state that can be proven. Is what was asked for behind it?
 Status Planner::CheckReach(const RestorePoint& last, const LogPlan& log) const {
   const std::string proven = Describe(last.txid, last.time_ms);
@@ -99,6 +123,7 @@ Status Planner::CheckReach(const RestorePoint& last, const LogPlan& log) const {
                       (target_.kind == Kind::kTxid && target_.txid > last.txid) ||
                       (target_.kind == Kind::kTime && target_.time_ms >= last.time_ms);
   if (!beyond) return Status::Ok();
+  if (log.base_end) return CheckBehind(proven, log);
   const std::string remedy = "; the last transaction that can be restored is " + proven +
                              ": ask for it with -txid " + std::to_string(last.txid);
   if (log.damage) {
@@ -152,27 +177,46 @@ bool IsEnd(const RestorePoint& point, const RestorePoint& last, const LogPlan& l
   return !point.stop_step && !log.damage && point.segment == last.segment;
 }
 
+// The state is the end of a base behind which the log has gone on.
+Status Leave(const ReplicaReader& reader, const LogStart& start, const LogPlan& whole,
+             RestorePlan* plan) {
+  Result<LogEnd> end = EndOf(reader, start, whole);
+  if (!end.ok()) return end.status();
+  plan->left = *end;
+  plan->epoch = whole.epoch;
+  plan->void_below = whole.epoch;
+  plan->next_log_number = whole.next_number;
+  plan->warnings.push_back("the database got another page size behind " +
+                           Describe(plan->txid, plan->time_ms) +
+                           ", and the first snapshot since then was never finished: what was "
+                           "committed later is not in this state");
+  return Status::Ok();
+}
+
 Result<std::optional<RestorePlan>> Planner::From(const SnapshotManifest& snapshot) const {
-  Result<LogPlan> log = PlanLog(reader_, catalogue_, StartOf(snapshot), options_.log);
-  if (!log.ok()) return log.status();
-  Result<std::optional<RestorePoint>> last = FindPoint(reader_, snapshot, *log, {});
+  const LogStart start = StartOf(snapshot);
+  Result<LogPlan> whole = PlanLog(reader_, catalogue_, start, options_.log);
+  if (!whole.ok()) return whole.status();
+  LogPlan log = OfOneBase(*whole);
+  Result<std::optional<RestorePoint>> last = FindPoint(reader_, snapshot, log, {});
   if (!last.ok()) return last.status();
   if (!*last) {
     return Status(Code::kCorrupt,
                   "snapshot " + std::to_string(snapshot.next_log_number) +
                       ": the log does not reach the transaction that makes it whole" +
-                      (log->damage ? ", it is damaged at " + log->damage->what : ""));
+                      (log.damage ? ", it is damaged at " + log.damage->what : ""));
   }
-  BACKSTAY_TRY(CheckReach(**last, *log));
-  Result<std::optional<RestorePoint>> point = FindPoint(reader_, snapshot, *log, target_);
+  BACKSTAY_TRY(CheckReach(**last, log));
+  Result<std::optional<RestorePoint>> point = FindPoint(reader_, snapshot, log, target_);
   if (!point.ok()) return point.status();
   if (!*point) return std::optional<RestorePlan>();
   RestorePlan plan;
   plan.identity = catalogue_.identity;
   plan.snapshot = snapshot;
-  plan.at_end = IsEnd(**point, **last, *log);
-  plan.entries = std::move(log->entries);
-  Cut(**point, *log, &plan);
+  plan.at_end = IsEnd(**point, **last, log) && !whole->damage;
+  plan.entries = std::move(log.entries);
+  Cut(**point, log, &plan);
+  if (plan.at_end && log.base_end) BACKSTAY_TRY(Leave(reader_, start, *whole, &plan));
   return std::optional(std::move(plan));
 }
 

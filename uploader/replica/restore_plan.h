@@ -44,6 +44,9 @@ struct RestorePlan {
   uint64_t epoch = 0;            // highest in the log
   uint64_t next_log_number = 1;  // the first behind what is replayed
   uint64_t void_below = 0;       // from that number on, objects of a lower epoch are void
+  // At the end of a log in which the database has another page size by now, without a snapshot that
+  // has it: who goes on from this state does so there, and states its own page size again.
+  std::optional<LogEnd> left;
   std::vector<std::string> warnings;
 
   uint64_t SnapshotBytes() const;  // to be downloaded

@@ -114,7 +114,7 @@ Status Planner::AddSingles(const PackName& pack) {
   if (objects.status().code() == Code::kCorrupt) return Status::Ok();
   if (!objects.ok()) return objects.status();
   for (const PackedObject& object : *objects) {
-    if (object.header.kind == LogKind::kTakeover) continue;
+    if (IsTakeover(object.header.kind)) continue;
     auto found = catalogue_.singles.find(object.header.number);
     if (found != catalogue_.singles.end()) Add(kSingles, LogKey(found->first), found->second);
   }

@@ -93,7 +93,7 @@ Status SegmentApply::ApplySegment(const Segment& segment) {
 }
 
 Status SegmentApply::Apply(const LogObject& object) {
-  if (object.header.kind == LogKind::kTakeover) return CheckTakeover(object.takeover);
+  if (IsTakeover(object.header.kind)) return CheckTakeover(object.takeover);
   for (const Segment& segment : object.segments) {
     const uint64_t number = segment.header().number;
     if (number > plan_.last_segment || number <= plan_.snapshot.segment_number) continue;

@@ -64,13 +64,17 @@ void EncodeShipState(const ShipState& state, ByteWriter* out) {
   out->U64(state.writer_id);
   out->Varint(state.next_log_number);
   EncodeLogHead(state.shipped, out);
-  out->U8(static_cast<uint8_t>(
-      (state.fenced ? 1 : 0) | (state.restorable ? 2 : 0) | (state.taking_over ? 4 : 0) |
-      (state.marked ? 8 : 0) | (state.void_below != state.epoch ? 16 : 0) |
-      (state.snapshot_above != 0 ? 32 : 0) | (state.refusing_store != 0 ? 64 : 0)));
+  const bool based = state.BaseOrder() != 0;
+  out->U8(static_cast<uint8_t>((state.fenced ? 1 : 0) | (state.restorable ? 2 : 0) |
+                               (state.taking_over ? 4 : 0) | (state.marked ? 8 : 0) |
+                               (state.void_below != state.epoch ? 16 : 0) |
+                               (state.snapshot_above != 0 ? 32 : 0) |
+                               (state.refusing_store != 0 ? 64 : 0) | (based ? 128 : 0)));
   if (state.void_below != state.epoch) out->Varint(state.void_below);
   if (state.snapshot_above != 0) out->Varint(state.snapshot_above);
   if (state.refusing_store != 0) out->U64(state.refusing_store);
+  // One field for both: a build that knows neither takes the state for damaged.
+  if (based) out->Varint(state.BaseOrder());
   for (uint64_t v :
        {state.snapshot_number, state.snapshot_bytes, state.log_bytes, state.packed_through,
         state.unpacked_bytes, static_cast<uint64_t>(state.unpacked_since_ms)}) {
@@ -92,6 +96,9 @@ ShipState DecodeShipState(ByteReader* in) {
   state.void_below = (flags & 16) != 0 ? in->Varint() : state.epoch;
   state.snapshot_above = (flags & 32) != 0 ? in->Varint() : 0;
   state.refusing_store = (flags & 64) != 0 ? in->U64() : 0;
+  const uint64_t base = (flags & 128) != 0 ? in->Varint() : 0;
+  state.new_base = base % 2 != 0;
+  state.base = base / 2;
   for (uint64_t* v : {&state.snapshot_number, &state.snapshot_bytes, &state.log_bytes,
                       &state.packed_through, &state.unpacked_bytes}) {
     *v = in->Varint();

@@ -60,10 +60,14 @@ struct ShipState {
   // a transaction that was never finished lies there, and the takeovers that it is the end for.
   uint64_t void_below = 0;
   LogHead shipped;
-  bool fenced = false;            // a newer writer owns the log
-  bool restorable = false;        // a snapshot's manifest is in the bucket
-  bool marked = false;            // the database file carries its mark
-  uint64_t refusing_store = 0;    // hash of the store that was seen to refuse what exists; 0: none
+  bool fenced = false;          // a newer writer owns the log
+  bool restorable = false;      // a snapshot's manifest is in the bucket
+  bool marked = false;          // the database file carries its mark
+  uint64_t refusing_store = 0;  // hash of the store that was seen to refuse what exists; 0: none
+  // The database has another page size than what the log holds: a takeover says so before anything
+  // else goes there, and a first snapshot follows.
+  bool new_base = false;
+  uint64_t base = 0;              // log number of the newest such takeover; 0: there was none
   uint64_t snapshot_number = 0;   // of the newest snapshot
   uint64_t snapshot_above = 0;    // objects that snapshots up to this number need were lost
   uint64_t snapshot_bytes = 0;    // its objects, compressed
@@ -71,6 +75,9 @@ struct ShipState {
   uint64_t packed_through = 0;    // log numbers up to here are in packs
   uint64_t unpacked_bytes = 0;    // of the singles after that
   int64_t unpacked_since_ms = 0;  // when the first of them was shipped; 0: none
+
+  // How often the page size has changed, as an order: a state with less is an older one.
+  uint64_t BaseOrder() const { return base * 2 + (new_base ? 1 : 0); }
 };
 
 void EncodeWalMark(const WalMark& mark, ByteWriter* out);

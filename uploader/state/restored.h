@@ -32,6 +32,8 @@ struct RestoredState {
   // False when the restore stopped before the end of the log (-timestamp, -txid): the next writer
   // must not continue the log from here as if it were its end.
   bool at_end = true;
+  uint64_t base = 0;      // as in ShipState
+  bool new_base = false;  // likewise
 };
 
 // Writes <database>-backstay/ with the index; replaces what an earlier life left there. The folder

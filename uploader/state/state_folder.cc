@@ -215,7 +215,9 @@ Status WriteRestoredState(const std::string& database_path, const RestoredState&
   index.ship.void_below = state.void_below;
   index.ship.next_log_number = state.next_log_number;
   index.ship.shipped = index.encoded;
-  index.ship.restorable = true;
+  index.ship.restorable = !state.new_base;
+  index.ship.new_base = state.new_base;
+  index.ship.base = state.base;
   index.hashes = state.page_hashes;
   BACKSTAY_TRY(WriteFileAtomic(folder + "/index", EncodeIndexFile(index), /*durable=*/true));
   FollowDatabase(folder + "/index", database_path);
