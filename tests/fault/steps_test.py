@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Killed before every system call that changes a file: restore, pack, snapshot, retention, takeover.
+"""Killed before every system call that changes a file: restore, pack, snapshot, retention, takeover, new base.
 
 tests/support/syscall_fault counts the calls below a folder and kills at the n-th. Both passes try every step of a
 restore. Of the application's a short one samples those of the job that the test names; a long one goes through all
@@ -33,6 +33,11 @@ first = c.execute("SELECT coalesce(max(n), 0) FROM steps").fetchone()[0] + 1
 for n in range(first, first + 6):
     c.execute("INSERT INTO steps VALUES(?, randomblob(?))", (n, big if n - first in (1, 3) or big > 700000 else 300))
     if n == first + 4: c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if n == first + 1 and "page size" in sys.argv[4]:
+        size = 12288 - c.execute("PRAGMA page_size").fetchone()[0]  # 4096 and 8192 in turn
+        for text in ("journal_mode=delete", f"page_size={size}", "journal_mode=wal"):
+            if text == "journal_mode=wal": c.execute("VACUUM")
+            c.execute("PRAGMA " + text)
     if c.execute("SELECT backstay_sync(20000)").fetchone()[0] == 1: os.pwrite(note, b"%8d" % n, 0)
 want = sys.argv[4].split(",")
 end = time.monotonic() + 20
@@ -133,6 +138,8 @@ class RestoreTest(StepsCase):
 class ApplicationTest(StepsCase):
     short, long_rounds = 2, 6  # kills of a job, of a long round
     big = 600000  # bytes of the large rows
+    bases = 1  # page sizes that the log may have
+    lose_disk = False  # after a kill
     first_txid = None  # where the log begins and stays; None: anywhere
 
     def template(self):
@@ -180,6 +187,9 @@ class ApplicationTest(StepsCase):
             raise Corrupt(f"step {at}: {restored} restored, {rows} committed")
         if restored[0]:
             self.check_past(at)
+        if self.lose_disk:
+            self.new_disk()
+            self.tool("restore", self.db)
         app = App(self)
         app.sql("INSERT INTO steps VALUES((SELECT coalesce(max(n), 0) + 1 FROM steps), 'after')")
         self.assertTrue(app.sync(), app.stderr())
@@ -198,9 +208,10 @@ class ApplicationTest(StepsCase):
         """The log has no hole, nor has it lost its beginning: any transaction of it can be restored."""
         ranges = self.ranges()
         first = self.first_txid if self.first_txid is not None else ranges[0]["first-txid"]
-        if len(ranges) != 1 or ranges[0]["damage"] or ranges[0]["first-txid"] != first:
+        if len(ranges) > self.bases or any(r["damage"] for r in ranges) or ranges[0]["first-txid"] != first:
             raise Lost(f"step {at}: from {first} on: {ranges}")
-        txid = self.random.randint(first, ranges[0]["last-txid"])
+        chosen = self.random.choice(ranges)
+        txid = self.random.randint(chosen["first-txid"], chosen["last-txid"])
         last, count = self.rows(self.restored("-txid", str(txid)), "SELECT max(n), count(*) FROM steps")[0]
         if (last or 0) != count:
             raise Corrupt(f"step {at}: row {last} of {count} in transaction {txid}")
@@ -269,6 +280,27 @@ class ApplicationTest(StepsCase):
         self.env["BACKSTAY_RETENTION"] = "1s"
         self.big = 800000
         self.each("retention: deleted", pack=0, snapshot=0)
+
+    def test_new_base(self):
+        """The page size changes; the next life is on the same disk, or on a new one."""
+        self.big, self.bases = 3000, 2
+        app = App(self)
+        app.sql("CREATE TABLE steps(n INTEGER PRIMARY KEY, filler)")
+        app.sql("INSERT INTO steps VALUES(1, 'x')")
+        self.assertTrue(app.sync())
+        app.close()
+        self.first_txid = self.ranges()[0]["first-txid"]
+        shutil.copytree(self.replica, self.replica + ".template")
+        copy_folder(self.disk, self.disk + ".template")
+        want = "the page size of the database changed,took over the log,snapshot complete"
+        self.random.seed(f"{self.seed} {want}")
+        folders = [self.disk] + [os.path.join(self.replica, name) for name in ("log", "snapshot")]
+        for folder in [self.random.choice(folders)] if self.long else folders:
+            calls = self.count(folder, want)
+            steps = self.random.sample(range(1, calls + 1), self.short) if not self.long else spread(
+                self.seed, calls, self.long_rounds)
+            self.lose_disk = self.random.random() < 0.5
+            self.kill_at(steps, folder, want)
 
     def test_first_snapshot(self):
         with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as connection:
