@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The tool as a user runs it: restore, list, status, version, on replicas of real databases."""
+"""backstay restore as a user runs it, on replicas of real databases."""
 import glob
 import json
 import os
@@ -11,98 +11,12 @@ import socket
 import sqlite3
 import stat
 import subprocess
-import tempfile
 import unittest
 
-BUILD = os.environ["BUILD_DIR"]
-TOOL = os.path.join(BUILD, "backstay")
-MAKER = os.path.join(BUILD, "tests", "replica_maker")
+from restore_cli_world import TOOL, RestoreCase, read, write
 
 
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def write(path, content):
-    with open(path, "wb") as file:
-        file.write(content)
-
-
-class RestoreTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        """Three states of a WAL-mode database: 100, 200 and 300 rows."""
-        cls.shared = tempfile.mkdtemp(prefix="backstay-restore-")
-        cls.states = []
-        path = os.path.join(cls.shared, "work.db")
-        connection = sqlite3.connect(path, isolation_level=None)
-        connection.execute("PRAGMA journal_mode=wal")
-        connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, text)")
-        for state in range(3):
-            connection.execute("BEGIN")
-            for i in range(100):
-                connection.execute("INSERT INTO t(text) VALUES(hex(randomblob(300)))")
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            cls.states.append(os.path.join(cls.shared, "state%d.db" % state))
-            shutil.copy(path, cls.states[-1])
-        connection.close()
-        cls.master = os.path.join(cls.shared, "replica")
-        cls.make(cls.master, cls.states)
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.shared)
-
-    @staticmethod
-    def make(replica, states, **environment):
-        subprocess.run([MAKER], check=True, stdout=subprocess.DEVNULL, env={
-            **os.environ, "MAKER_REPLICA": replica, "MAKER_DATABASES": ":".join(states),
-            **environment})
-
-    def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="backstay-restore-")
-        self.replica = os.path.join(self.folder, "replica")
-        shutil.copytree(self.master, self.replica)
-        self.url = "file://" + self.replica
-        self.data = os.path.join(self.folder, "data")
-        os.mkdir(self.data)
-        self.db = os.path.join(self.data, "app.db")
-
-    def tearDown(self):
-        shutil.rmtree(self.folder)
-
-    def run_tool(self, *arguments, code=0, url=True, before=None, **environment):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("BACKSTAY_")}
-        if url is True:
-            environment["BACKSTAY_REPLICA_URL"] = self.url
-        done = subprocess.run([TOOL, *arguments], env={**clean, **environment}, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=before)
-        self.assertEqual(done.returncode, code, done.stderr + done.stdout)
-        return done
-
-    def assert_nothing_left(self, *names):
-        self.assertEqual(sorted(os.listdir(self.data)), sorted(names))
-
-    def assert_restored(self, state, path=None):
-        path = path or self.db
-        self.assertEqual(read(path), read(self.states[state]))
-        connection = sqlite3.connect(path)
-        self.assertEqual(connection.execute("PRAGMA integrity_check").fetchone(), ("ok",))
-        self.assertEqual(connection.execute("SELECT count(*) FROM t").fetchone(),
-                         (100 * (state + 1),))
-        connection.close()
-
-    def damage(self, *keys):
-        for key in keys:
-            path = os.path.join(self.replica, key)
-            content = bytearray(read(path))
-            content[len(content) // 2] ^= 1
-            write(path, bytes(content))
-
-    # What is restored.
-
+class RestoreTest(RestoreCase):
     def test_latest(self):
         done = self.run_tool("restore", self.db)
         self.assertIn("transaction 3", done.stdout)
@@ -408,118 +322,6 @@ class RestoreTest(unittest.TestCase):
         self.assertEqual(process.returncode, 1, errors)
         self.assertIn("restore:", errors)
         self.assert_nothing_left()
-
-    # Several replicas, other commands.
-
-    def test_an_error_names_the_object_once(self):
-        url = "s3://bucket/p?endpoint=http://127.0.0.1:1"
-        keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-        done = self.run_tool("list", url, code=1, url=False, **keys)
-        self.assertEqual(done.stderr.count("s3://bucket/p"), 1, done.stderr)
-        del keys["AWS_SECRET_ACCESS_KEY"]
-        done = self.run_tool("list", url, code=2, url=False, **keys)
-        self.assertIn("AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY", done.stderr)
-
-    def test_next_replica_when_the_first_fails(self):
-        config = os.path.join(self.folder, "config.json")
-        broken = os.path.join(self.folder, "broken")
-        shutil.copytree(self.replica, broken)
-        os.remove(os.path.join(broken, "backstay.json"))
-        with open(config, "w") as file:
-            json.dump({"dbs": [{"path": self.db, "replicas": [
-                {"url": "file://" + broken}, {"url": self.url}]}]}, file)
-        done = self.run_tool("restore", "-config", config, self.db, url=False)
-        self.assertIn("trying the next replica", done.stderr)
-        self.assert_restored(2)
-
-    def two_replicas(self, first, second):
-        config = os.path.join(self.folder, "config.json")
-        with open(config, "w") as file:
-            json.dump({"dbs": [{"path": self.db, "replicas": [
-                {"url": first}, {"url": second}]}]}, file)
-        return config
-
-    def test_the_newest_of_several_replicas(self):
-        """The first was away for the last transaction."""
-        older = os.path.join(self.folder, "older")
-        self.make(older, self.states[:2])
-        config = self.two_replicas("file://" + older, self.url)
-        done = self.run_tool("restore", "-config", config, self.db, url=False)
-        self.assert_restored(2)
-        self.assertIn("from " + self.url, done.stderr)
-        self.assertIn("file://" + older + " ends with transaction 2", done.stderr)
-        # A time that both reach, and a transaction, which each counts for itself.
-        when = json.loads(self.run_tool("restore", "-o", self.db + "2", "-txid", "2", "-json",
-                                        self.url, url=False).stdout)["time"]
-        for target in ("-timestamp", when), ("-txid", "2"):
-            done = self.run_tool("restore", "-force", "-config", config, *target, self.db, url=False)
-            self.assert_restored(1)
-            self.assertIn("from file://" + older, done.stderr)
-
-    def test_the_next_one_when_the_newest_proves_damaged(self):
-        older = os.path.join(self.folder, "older")
-        self.make(older, self.states[:2])
-        self.damage(*["snapshot/" + os.path.relpath(path, self.replica + "/snapshot") for path in
-                      glob.glob(self.replica + "/snapshot/*/*-*")])
-        config = self.two_replicas("file://" + older, self.url)
-        done = self.run_tool("restore", "-config", config, self.db, url=False)
-        self.assert_restored(1)
-        self.assertIn("warning: ", done.stderr)
-
-    def test_one_that_does_not_answer_is_named(self):
-        config = self.two_replicas("s3://bucket/p?endpoint=http://127.0.0.1:1", self.url)
-        done = self.run_tool("restore", "-if-replica-exists", "-config", config, self.db, url=False,
-                             AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
-        self.assertRegex(done.stderr, "warning: .*s3://bucket/p.*127.0.0.1:1")
-        self.assert_restored(2)
-
-    def test_list(self):
-        result = json.loads(self.run_tool("list", "-json", self.db).stdout)["replicas"][0]
-        self.assertEqual([(r["first-txid"], r["last-txid"], r["damage"]) for r in result["ranges"]],
-                         [(1, 3, None)])
-        self.assertEqual(result["snapshots"][0]["pages"] * 4096, os.path.getsize(self.states[0]))
-        self.assertIn("transactions 1 to 3", self.run_tool("list", self.url, url=False).stdout)
-        self.damage("log/" + sorted(os.listdir(os.path.join(self.replica, "log")))[-1])
-        self.assertIn("DAMAGED", self.run_tool("list", self.db, code=4).stdout)
-        self.run_tool("list", self.url + "-none", code=3, url=False)
-
-    def test_status(self):
-        self.assertIn("nothing is known", self.run_tool("status", self.db, code=3).stderr)
-        os.mkdir(self.db + "-backstay")
-        self.assertIn("status.json", self.run_tool("status", self.db, code=3).stderr)
-        write(self.db + "-backstay/status.json", b'{"state":"fenced","replicas":[{"lag":3}]}')
-        self.assertIn("state: fenced", self.run_tool("status", self.db, code=6).stdout)
-        self.assertEqual(json.loads(self.run_tool("status", "-json", self.db, code=6).stdout)["state"],
-                         "fenced")
-        write(self.db + "-backstay/status.json", b"{")
-        self.run_tool("status", self.db, code=1)
-
-    def test_adopt(self):
-        self.assertIn("No such file", self.run_tool("adopt", self.db, code=2).stderr)
-        write(self.db, b"a diary" * 100)
-        self.assertIn("not a SQLite database", self.run_tool("adopt", self.db, code=2).stderr)
-        for page_size in (8192, 4096):  # the replica's is 4096
-            os.remove(self.db)
-            connection = sqlite3.connect(self.db)
-            connection.execute("PRAGMA page_size=%d" % page_size)
-            connection.execute("CREATE TABLE t(x)")
-            connection.close()
-            before = read(self.db)
-            self.assertIn("transactions up to 3", self.run_tool("adopt", self.db).stdout)
-            self.assertEqual(read(self.db), before)
-        self.run_tool("adopt", self.db, self.url + "-none", code=3)
-        self.run_tool("adopt", self.db, url=False, code=2)
-        self.run_tool("adopt", url=False, code=2)
-        self.damage("log/" + sorted(os.listdir(os.path.join(self.replica, "log")))[-1])
-        self.run_tool("adopt", self.db, code=4)
-
-    def test_version(self):
-        self.assertEqual(json.loads(self.run_tool("version", "-json").stdout)["format"], 2)
-        self.assertTrue(self.run_tool("version").stdout.startswith("backstay "))
-
-    def test_help(self):
-        for arguments in (["-h"], ["help"], ["restore", "-help"], ["restore", "-h"]):
-            self.assertIn("sage", self.run_tool(*arguments).stdout)
 
 
 if __name__ == "__main__":
