@@ -253,9 +253,11 @@ class ApplicationTest(StepsCase):
         """The same in a database that was restored: it takes over, then packs."""
         self.big = 800000  # a restored state does not count what is packed
         self.template()
-        shutil.rmtree(self.disk + ".template")
-        os.mkdir(self.disk + ".template")
-        self.tool("restore", "-o", os.path.join(self.disk + ".template", "app.db"), self.url)
+        for folder in (self.disk, self.disk + ".template"):
+            shutil.rmtree(folder)
+        os.mkdir(self.disk)
+        self.tool("restore", "-o", self.db, self.url)
+        copy_folder(self.disk, self.disk + ".template")
         self.each("took over the log,packed log objects", log=6)
 
     def test_retention(self):

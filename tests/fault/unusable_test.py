@@ -59,6 +59,15 @@ class UnusableTest(StateCase):
         """Nor for the page that processes share: memory without a block would end the host."""
         self.disk_full(0)
 
+    def assert_marked(self):
+        """The file says whose replica it is the source of, where files can."""
+        try:
+            os.setxattr(self.db, "user.test", b"")
+        except OSError:
+            return
+        marks = [name for name in os.listxattr(self.db) if len(name) == len("user.backstay.") + 32]
+        self.assertEqual(len(marks), 1, os.listxattr(self.db))
+
     def disk_full(self, size):
         os.mkdir(self.state)
         if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={max(size, 4)}k,nr_inodes=64", "none", self.state],
@@ -75,6 +84,7 @@ class UnusableTest(StateCase):
         self.assertTrue(app.sync(), app.stderr())
         self.assert_same(self.restored())
         self.killed(app)
+        self.assert_marked()
         app = App(self)
         self.assert_works(app)
         # Without an index there is no room to read the replica back either.

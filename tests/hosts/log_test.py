@@ -46,8 +46,9 @@ def still_open():
         except OSError:
             pass  # the one that was listing, or just closed
     return False
+# The linked one is followed until the process ends; what SQLite said then would be said to a dead interpreter.
 end = time.monotonic() + 60
-while still_open() and time.monotonic() < end: time.sleep(0.02)
+while change != "linked" and still_open() and time.monotonic() < end: time.sleep(0.02)
 print(said)
 """
 

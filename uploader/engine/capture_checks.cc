@@ -20,6 +20,17 @@ void CaptureLoop::EndIfReplacedLocked() {
                      "it again"});
 }
 
+// One that was closed before it was moved or deleted has ended.
+void CaptureLoop::AwayLocked() {
+  retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+  if (!core_->options.host->InUse()) return;
+  Failed({Code::kIo,
+          "the database file is not at its path any more, though it is open; what is committed "
+          "goes into a file of another name, or of none, and is not shipped: put it back, or close "
+          "the database, and open it again",
+          true});
+}
+
 // What is read of the file counts only while its pages have the size that they are taken for. In
 // the middle of a transaction, or with one to be played back, the header says nothing yet; what
 // waits to be taken tells its own size. Nor does it while a WAL holds the committed end.

@@ -152,7 +152,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   // What is unknown is in no segment: nobody may take it for shipped.
   if (core_->ship.restorable && core_->repair == RepairNeed::kNone &&
       core_->index->unknown() != 0) {
-    core_->NeedRepairLocked(RepairNeed::kUnknown);
+    core_->NeedRepairLocked(RepairNeed::kSome);
   }
   bool whole = core_->repair == RepairNeed::kNone || (to && RepairLocked(lock));
   const bool again = core_->board.SyncWaits() || core_->handover.unexplained();
@@ -237,6 +237,7 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
     return;
   }
   stale_tries_ = 0;
+  if (core_->IsAway()) return AwayLocked();
   if (!advanced.ok() && advanced.status().code() != Code::kNotFound) Failed(advanced.status());
   MissedLocked();
 }
@@ -262,10 +263,10 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
     return true;
   }
   if (core_->UnhealthyLocked()) return false;
-  bool all = core_->repair == RepairNeed::kAll;
+  const RepairNeed need = core_->repair;
   repair_run_ = core_->collapses;
   LogHead before = core_->capture->encoder()->head();
-  Status repaired = RepairByLocked(all, lock);
+  Status repaired = RepairByLocked(need == RepairNeed::kAll, lock);
   const LogHead& after = core_->capture->encoder()->head();
   if (!repaired.ok()) {
     core_->NeedRepairLocked(RepairNeed::kAll);
@@ -279,8 +280,8 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   }
   core_->repair = RepairNeed::kNone;
   core_->lag.WaitsFor(after.segment_number);
-  // Reading some pages again is daily business where processes write without a WAL.
-  if (!all) return true;
+  // Daily business where processes write without a WAL.
+  if (need == RepairNeed::kSome) return true;
   core_->Log(Level::kInfo, "replica and database compared; shipped the difference in " +
                                std::to_string(after.segment_number - before.segment_number) +
                                " segments");

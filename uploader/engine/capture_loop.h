@@ -41,6 +41,7 @@ class CaptureLoop {
   int64_t DueAtMs() const;
   void Pass(const NoteBoard::Work& work);
   void EndIfReplacedLocked();
+  void AwayLocked();
   bool PageSizeHoldsLocked();
   void PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock);
   std::optional<WalTarget> Fresh();

@@ -313,7 +313,7 @@ void CaptureLoop::RelocateLocked(const WalTarget& to) {
   }
   Capture* capture = core_->capture.get();
   Result<bool> found = capture->Locate(to, open_stamp_);
-  const bool known = core_->index->unknown() == 0 || core_->repair == RepairNeed::kUnknown;
+  const bool known = core_->index->unknown() == 0 || core_->repair == RepairNeed::kSome;
   if (found.ok() && *found && known) return;
   if (!core_->ship.restorable) return core_->NeedRepairLocked(RepairNeed::kAll);
   core_->Log(Level::kInfo,

@@ -158,6 +158,10 @@ bool Core::IsReplaced() const {
   return options.file.known() && there.known() && !(there == options.file);
 }
 
+bool Core::IsAway() const {
+  return options.file.known() && !(FileIdOf(options.settings.path) == options.file);
+}
+
 void Core::RetireLocked() {
   const bool waits =
       ReadyLocked() && ship.restorable && !UnhealthyLocked() && !outbox->pending().empty();

@@ -49,7 +49,9 @@ struct CoreOptions {
   LockRegister* locks = nullptr;
 };
 
-enum class RepairNeed { kNone, kUnknown, kAll };
+// Pages to read again: some that another process has changed, those of segments that were given up,
+// or all of them.
+enum class RepairNeed { kNone, kSome, kUnknown, kAll };
 // The process ends; since then a try to reach the replica has failed.
 enum class Ending { kNo, kBegun, kTried };
 
@@ -157,6 +159,8 @@ class Core {
   void RemindLocked() const;
   // Another file lies at the path by now.
   bool IsReplaced() const;
+  // So it does, or none does: its WAL is not found under its name either.
+  bool IsAway() const;
   // The database was closed and another file opened at its path: ends once nothing waits that can
   // be shipped, and at once where nothing could be restored anyway.
   void RetireLocked();

@@ -35,7 +35,8 @@ void LogWriter::WriteOnFileLocked(const std::function<Status()>& write) {
 }
 
 // A higher mark stays: the state folder is an old one then, which shows as soon as the log is
-// written.
+// written. The mark comes first, and what cannot be written keeps nothing else from being: on a
+// full disk it is all that tells a later life whose replica this is.
 void LogWriter::Mark() {
   const std::string& path = core_->options.settings.path;
   std::lock_guard<std::mutex> lock(core_->mutex);
@@ -43,18 +44,19 @@ void LogWriter::Mark() {
   if (MarkedEpoch(core_->identity.id) > core_->ship.epoch) return;
   if (!core_->ReadyLocked()) return;
   WriteOnFileLocked([&]() -> Status {
-    BACKSTAY_TRY(WriteHome(path));
+    Status marked = WriteMark({path, core_->options.folder}, core_->identity.id, core_->ship.epoch);
+    if (marked.ok() && !std::exchange(core_->ship.marked, true)) core_->SaveShipLocked();
+    Status home = WriteHome(path);
     const Family joined{core_->identity.family, core_->options.clock->WallMs()};
-    if (joined.known() && !core_->family.known()) {
-      Result<Family> family = ClaimFamily(path, joined);
-      if (!family.ok()) return family.status();
-      core_->family = *family;
-    }
-    BACKSTAY_TRY(WriteMark({path, core_->options.folder}, core_->identity.id, core_->ship.epoch));
-    if (std::exchange(core_->ship.marked, true)) return Status::Ok();
-    core_->SaveShipLocked();
-    return Status::Ok();
+    if (joined.known() && !core_->family.known()) BACKSTAY_TRY(ClaimLocked(joined));
+    return marked.ok() ? home : marked;
   });
+}
+
+Status LogWriter::ClaimLocked(const Family& wanted) {
+  Result<Family> family = ClaimFamily(core_->options.settings.path, wanted);
+  if (family.ok()) core_->family = *family;
+  return family.status();
 }
 
 // Before a replica begins: it gets the family of its database, which may be a copy of another.
@@ -64,15 +66,13 @@ void LogWriter::ClaimOrigin() {
   if (core_->IsReplaced() || !core_->ReadyLocked()) return;
   WriteOnFileLocked([&]() -> Status {
     if (!OriginalOf(path).empty()) ForgetOrigin(path);
-    BACKSTAY_TRY(WriteHome(path));
+    Status home = WriteHome(path);
     Family wanted;
     for (uint8_t& byte : wanted.id) byte = static_cast<uint8_t>(core_->options.random());
     wanted.since_ms = core_->options.clock->WallMs();
-    Result<Family> family = ClaimFamily(path, wanted);
-    if (!family.ok()) return family.status();
-    core_->family = *family;
-    core_->identity.family = family->id;
-    return Status::Ok();
+    BACKSTAY_TRY(ClaimLocked(wanted));
+    core_->identity.family = core_->family.id;
+    return home;
   });
 }
 

@@ -150,6 +150,7 @@ class LogWriter {
   // Says on the database file that it is the source of this replica, in this epoch.
   void Mark();
   void ClaimOrigin();
+  Status ClaimLocked(const Family& wanted);
   uint64_t MarkedEpoch(const DatabaseId& id) const;
   uint64_t StateEpoch(const DatabaseId& id) const;
 

@@ -120,6 +120,8 @@ bool Pipeline::Drain(LastWait* wait) {
 // One answer is enough of a replica that refuses: only somebody else can change that.
 bool Pipeline::VainLocked(const LastWait& wait) {
   if (!core_.stopped.ok() || core_.neighbours.alone()) return true;
+  // What was committed into a file that is not found any more is not read any more.
+  if (core_.IsAway() && (core_.outbox == nullptr || core_.outbox->pending().empty())) return true;
   const Status& error = core_.last_error;
   if (core_.ending == Ending::kTried && !error.ok() && !error.retryable()) return true;
   if (wait.patient()) return false;
@@ -142,7 +144,7 @@ bool Pipeline::LeaderFails() const {
 bool Pipeline::Owes() {
   if (!core_.neighbours.Owes()) return false;
   std::lock_guard<std::mutex> lock(core_.mutex);
-  if (!core_.stopped.ok() || core_.neighbours.alone()) return false;
+  if (!core_.stopped.ok() || core_.neighbours.alone() || core_.IsAway()) return false;
   if (core_.passive) return !LeaderFails();
   return core_.last_error.ok() && core_.local_error.ok() && !core_.AllShippedLocked() &&
          (core_.ship.restorable || !core_.jobs.failing());
