@@ -1,11 +1,14 @@
 #include "vfs/own_log.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <strings.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <utility>
@@ -23,6 +26,24 @@ int LevelOf(const std::string& name) {
     if (strcasecmp(name.c_str(), kNames[level]) == 0) return level;
   }
   return BACKSTAY_INFO;
+}
+
+// The reader of a pipe may be gone, or read no more: neither may end the host, nor hold it up.
+void WriteLine(int fd, const std::string& line) {
+  constexpr int kPatienceMs = 20;
+  pollfd ready{fd, POLLOUT, 0};
+  if (poll(&ready, 1, kPatienceMs) <= 0) return;
+  sigset_t pipe;
+  sigset_t before;
+  sigset_t pending;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  if (pthread_sigmask(SIG_BLOCK, &pipe, &before) != 0) return;
+  const bool waits = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+  const bool broken = write(fd, line.data(), line.size()) < 0 && errno == EPIPE;
+  constexpr timespec kNow{};
+  if (broken && !waits) (void)sigtimedwait(&pipe, nullptr, &kNow);
+  (void)pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 // At the limit for files a write would end the process.
@@ -68,8 +89,7 @@ void OwnLog::Write(int level, std::string_view path, std::string_view message) c
   const bool named = !options_.file.empty() && options_.file[0] == '/';
   const int file = named ? open(options_.file.c_str(), kFlags, 0640) : -1;
   const int fd = file >= 0 ? file : STDERR_FILENO;
-  [[maybe_unused]] const bool written =
-      HasRoom(fd, line.size()) && write(fd, line.data(), line.size()) >= 0;
+  if (HasRoom(fd, line.size())) WriteLine(fd, line);
   if (file >= 0) close(file);
 }
 

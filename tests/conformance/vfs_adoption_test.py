@@ -295,7 +295,7 @@ class Troubles(ShimCase):
                 c.execute(f"INSERT INTO t{i} VALUES(1)")
                 c.close()
         """)
-        [warning] = self.calls("log")
+        [warning] = self.told()
         self.assertEqual((warning["level"], warning["db"]), (2, self.db))
         self.assertIn("can lose the local database", warning["message"])
 
@@ -308,7 +308,7 @@ class Troubles(ShimCase):
                 c.execute(f"CREATE TABLE {mode}_(x)")
             assert status(c)["state"] == "recording"
         """)
-        self.assertEqual(self.calls("log"), [])
+        self.assertEqual(self.told(), [])
 
     def test_a_file_that_is_not_plain_is_said_once(self):
         self.run_child("""
@@ -321,7 +321,7 @@ class Troubles(ShimCase):
                 else: raise SystemExit("it could be read")
                 assert "PRAGMA journal_mode=WAL" in status(c)["reason"]
         """)
-        self.assertEqual(len(self.calls("log")), 1)
+        self.assertEqual(len(self.told()), 1)
         self.assertEqual(self.calls("open"), [])
 
     def test_turning_wal_mode_on_is_no_reason_to_warn(self):
@@ -329,7 +329,7 @@ class Troubles(ShimCase):
             load(connect(":memory:"))
             wal(connect()).execute("CREATE TABLE t(x)")
         """)
-        self.assertEqual(self.calls("log"), [])
+        self.assertEqual(self.told(), [])
 
     def test_a_vfs_without_shared_memory(self):
         self.run_child("""
@@ -342,7 +342,7 @@ class Troubles(ShimCase):
             assert c.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         """)
         self.assertTrue(self.calls("written")[-1]["committed"])
-        self.assertEqual(self.calls("log"), [])
+        self.assertEqual(self.told(), [])
 
     def test_the_engines_refusal_is_said_once_and_harms_nothing(self):
         self.env["RECORDING_ENGINE_FAIL"] = "bad \"setting\""
@@ -355,7 +355,7 @@ class Troubles(ShimCase):
                 assert c.execute("SELECT backstay_sync()").fetchone() == (0,)
                 c.close()
         """)
-        [error] = self.calls("log")
+        [error] = self.told()
         self.assertEqual((error["level"], error["db"]), (3, self.db))
         self.check()
 

@@ -90,6 +90,10 @@ class ShimCase(unittest.TestCase):
             entries = [json.loads(line) for line in lines]
         return [entry for entry in entries if not names or entry["call"] in names]
 
+    def told(self):
+        """Log lines of WARN and ERROR: what an old SQLite is said to have is INFO."""
+        return [entry for entry in self.calls("log") if entry["level"] > 1]
+
     def names(self):
         return [entry["call"] for entry in self.calls()]
 

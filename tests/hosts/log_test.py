@@ -1,9 +1,12 @@
 """Programs that listen to SQLite's log: nothing in it is about a file handle of ours."""
 
+import contextlib
+import os
 import shutil
+import subprocess
 import unittest
 
-from host_world import EXTENSION, PRELOAD, HostCase
+from host_world import EXTENSION, PATIENCE, PRELOAD, HostCase
 
 # Before anything else is called, as the manual wants it: so not through Python's own module.
 CODE = """
@@ -66,6 +69,43 @@ class Log(HostCase):
                     said = self.run_host("/usr/bin/python3", "-c", CODE, self.db, change, extension, preload=preload)
                     self.assertIn("replication started", self.stderr)
                     self.assertEqual(said, alone)
+
+
+class Reader(HostCase):
+    """Standard error is a pipe that nobody reads: the program does not notice."""
+
+    def session(self, stderr):
+        load = f".load {EXTENSION}\n.open {self.db}\n"
+        for preload, script in (("", load), (PRELOAD, f".open {self.db}\n")):
+            with self.subTest(preload=preload):
+                self.new_disk()
+                shutil.rmtree(self.replica, ignore_errors=True)
+                done = subprocess.run(["sqlite3"], input=script + "PRAGMA journal_mode=wal; CREATE TABLE t(x);\n"
+                                      "INSERT INTO t VALUES(1); SELECT 'done';\n", text=True, stdout=subprocess.PIPE,
+                                      stderr=stderr, env={**self.env, "LD_PRELOAD": preload}, timeout=PATIENCE)
+                self.assertEqual((done.returncode, done.stdout), (0, "wal\ndone\n"))
+                self.assert_restores()
+
+    def test_gone(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            self.session(writer)
+        finally:
+            os.close(writer)
+
+    def test_full(self):
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+        try:
+            self.session(writer)
+        finally:
+            os.close(reader)
+            os.close(writer)
 
 
 if __name__ == "__main__":

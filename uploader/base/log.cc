@@ -1,9 +1,12 @@
 #include "uploader/base/log.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -70,6 +73,28 @@ Logger::Logger(LogOptions options) : options_(std::move(options)), reminders_(op
   if (fd.ok()) file_ = std::move(*fd);
 }
 
+namespace {
+
+// The reader of a pipe may be gone, or read no more: neither may end the host, nor hold it up.
+void WriteLine(int fd, const std::string& line) {
+  constexpr int kPatienceMs = 20;
+  pollfd ready{fd, POLLOUT, 0};
+  if (poll(&ready, 1, kPatienceMs) <= 0) return;
+  sigset_t pipe;
+  sigset_t before;
+  sigset_t pending;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  if (pthread_sigmask(SIG_BLOCK, &pipe, &before) != 0) return;
+  const bool waits = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
+  const bool broken = write(fd, line.data(), line.size()) < 0 && errno == EPIPE;
+  constexpr timespec kNow{};
+  if (broken && !waits) (void)sigtimedwait(&pipe, nullptr, &kNow);
+  (void)pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace
+
 void Logger::Log(Level level, std::string_view message, std::initializer_list<LogField> fields) {
   if (!Enabled(level)) return;
   std::string time = FormatRfc3339(options_.clock->WallMs());
@@ -82,7 +107,7 @@ void Logger::Log(Level level, std::string_view message, std::initializer_list<Lo
   const bool file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
   const auto size = static_cast<int64_t>(info.st_size + static_cast<off_t>(line.size()));
   if (file && !CheckSizeLimit(size).ok()) return;
-  [[maybe_unused]] ssize_t ignored = write(fd, line.data(), line.size());
+  WriteLine(fd, line);
 }
 
 void Logger::Remind(Level level, const std::string& message,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <mutex>
@@ -38,7 +39,9 @@ class Descriptors {
   int Get(const std::string& path) {
     struct stat info {};
     if (stat(path.c_str(), &info) != 0) return -1;
-    std::lock_guard<std::mutex> lock(mutex_);
+    // In a forked child it may be held for ever by a thread that is not there.
+    std::unique_lock<std::timed_mutex> lock(mutex_, kPatience);
+    if (!lock.owns_lock()) return -1;
     for (const Entry& entry : all_) {
       if (entry.device == info.st_dev && entry.inode == info.st_ino && IsOpen(entry)) {
         return entry.fd;
@@ -82,7 +85,9 @@ class Descriptors {
     all_.erase(std::remove_if(all_.begin(), all_.end(), is_over), all_.end());
   }
 
-  std::mutex mutex_;
+  static constexpr std::chrono::milliseconds kPatience{50};
+
+  std::timed_mutex mutex_;
   std::vector<Entry> all_;  // guarded by mutex_
 };
 

@@ -24,6 +24,7 @@ void CaptureLoop::EndIfReplacedLocked() {
 void CaptureLoop::AwayLocked() {
   retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
   if (!core_->options.host->InUse()) return;
+  core_->NeedRepairLocked(RepairNeed::kAll);
   Failed({Code::kIo,
           "the database file is not at its path any more, though it is open; what is committed "
           "goes into a file of another name, or of none, and is not shipped: put it back, or close "

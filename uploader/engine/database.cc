@@ -262,7 +262,7 @@ bool Database::Quiet() {
 
 bool Database::Over() {
   if (!Quiet()) return false;
-  const bool stopped = std::any_of(pipelines_.begin(), pipelines_.end(),
+  const bool stopped = std::all_of(pipelines_.begin(), pipelines_.end(),
                                    [](auto& pipeline) { return pipeline->Stopped(); });
   return stopped || StampOf(path()).size < 0;
 }

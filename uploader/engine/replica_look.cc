@@ -10,7 +10,7 @@ namespace backstay {
 namespace {
 
 constexpr int64_t kEveryMs = 5 * 60 * 1000;
-constexpr int64_t kFreshMs = 100;
+constexpr int64_t kFreshMs = 10;
 constexpr uint64_t kPeekBytes = 64;
 
 }  // namespace

@@ -125,7 +125,8 @@ Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
     if (known.settled && known == StampOf(path) && access((path + "-wal").c_str(), F_OK) != 0) {
       return Status::Ok();
     }
-    core_->ship_work.wait_for(*lock, kSettlePause);
+    core_->ship_work.wait_for(*lock, kSettlePause,
+                              [&] { return core_->stopping || core_->snapshot_run != copy.run; });
     lock->unlock();
   }
   blind_ = true;
