@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define BACKSTAY_ENGINE_API_VERSION 5
+#define BACKSTAY_ENGINE_API_VERSION 6
 #define BACKSTAY_SYNC_COMMIT (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
 
@@ -105,7 +105,8 @@ typedef struct BackstayEngine {
   ** in it is in every replica, at most the configured close timeout, and not where a wait would
   ** be in vain or the database was opened again. `db` is dead to the caller. */
   void (*closed)(BackstayDb *db);
-  /* A transaction ended at *pos. Called while the WAL write lock is still held. */
+  /* A transaction ended at *pos. Called while the WAL write lock is still held. max_frame 0: the
+  ** WAL was begun anew behind commits of others that were never told, `change` counts them. */
   void (*committed)(BackstayDb *db, const BackstayWalPosition *pos);
   /* The WAL's content is about to be destroyed: waits until every committed frame has been
   ** read, at most timeout_ms. 1 when it has. */

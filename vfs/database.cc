@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "vfs/headroom.h"
 #include "vfs/json_line.h"
@@ -202,10 +203,11 @@ void Database::NoteIndex(const volatile void* shm) noexcept {
   if (fingerprint == noted_.load(std::memory_order_relaxed)) return;
   if (!ReadWalIndex(shm, &position)) return;
   noted_.store(fingerprint, std::memory_order_relaxed);
+  const std::optional<uint32_t> told = std::exchange(change_, position.change);
   // A restarted WAL without a frame: the old frames are still in the file, and FinishWal() comes
-  // before they are overwritten.
-  if (position.max_frame == 0) return;
-  frames_ = position.max_frame;
+  // before they are overwritten. Those of others may be gone.
+  if (position.max_frame == 0 && (!told || *told == position.change)) return;
+  if (position.max_frame != 0) frames_ = position.max_frame;
   engine_.load()->committed(db(), &position);
 }
 

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -162,6 +163,7 @@ class Database {
   std::mutex note_mutex_;
   std::atomic<uint64_t> noted_ = 0;        // fingerprint; written under note_mutex_
   uint32_t frames_ = 0;                    // guarded by note_mutex_
+  std::optional<uint32_t> change_;         // of the last position; guarded by note_mutex_
   BackstayWalPosition commit_frame_ = {};  // guarded by note_mutex_
   bool commit_frame_set_ = false;          // guarded by note_mutex_
 

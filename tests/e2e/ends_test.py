@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import sqlite3
 import subprocess
 import time
 import unittest
@@ -45,6 +46,19 @@ class ShortSessionTest(EndsCase):
         self.shell(ROWS.format(50) + ";")
         self.session("SELECT count(*) FROM t;")
         self.assert_restores()
+
+    def test_what_another_program_wrote_and_checkpointed_just_before_the_last_close(self):
+        for mode in ("RESTART", "TRUNCATE"):
+            with self.subTest(mode):
+                self.doCleanups()
+                self.setUp()
+                app = self.started(rows=10)
+                self.assertTrue(app.sync())
+                with contextlib.closing(sqlite3.connect(self.db, isolation_level=None)) as other:
+                    other.execute(ROWS.format(3))
+                    other.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+                app.close()
+                self.assert_restores()
 
     def test_a_reader_that_ends_without_closing(self):
         self.started(rows=100).close()

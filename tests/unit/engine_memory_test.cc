@@ -2,6 +2,7 @@
 // host is given back once, and replication goes on or is begun by the next open.
 
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -87,8 +88,10 @@ class Client {
     Inside()->closed(db_);
     db_ = nullptr;
   }
-  // The engine gives a host back when it is done with the database.
+  // The engine gives a host back when it is done with the database, which it follows for as long as
+  // there is one.
   bool Released() {
+    (void)unlink(path_.c_str());
     for (int i = 0; i < 600 && application_->released < opens_; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }

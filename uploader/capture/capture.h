@@ -126,6 +126,8 @@ class Capture {
   const Encoder& encoder() const { return encoder_; }
   const WalMark& wal_mark() const { return mark_; }
   const FileStamp& stamp() const { return stamp_; }
+  // Everything that the wal-index has counted up to there is encoded.
+  bool HasSeen(uint32_t change) const { return change_known_ && change_ == change; }
   // What was encoded lay in frames that SQLite itself would not find again after a crash.
   bool passed_bare_frames() const { return wal_.passed_bare(); }
   std::shared_ptr<Fd> wal_sync_handle() const { return wal_.SyncHandle(); }

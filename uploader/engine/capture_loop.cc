@@ -171,6 +171,7 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
     relocate_ = false;
     if (gone.last || gone.stamp != capture->stamp()) core_->NeedRepairLocked(RepairNeed::kAll);
   }
+  if (gone.began_anew && !capture->HasSeen(*gone.began_anew)) MissedLocked();
   // Recovered and checkpointed by a connection that told of no commit.
   if (!gone.last && gone.stamp != capture->stamp()) return;
   unread_ = gone.last && capture->Behind(*gone.last) > 0;

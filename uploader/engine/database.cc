@@ -118,6 +118,10 @@ void Database::Poke() {
 
 void Database::Committed(const WalTarget& target) {
   for (auto& pipeline : pipelines_) {
+    if (target.max_frame == 0) {
+      pipeline->board()->BeganAnew(target.change);
+      continue;
+    }
     if (pipeline->handover()->rollback()) pipeline->handover()->EnterWal(host_.Look(path()));
     pipeline->neighbours()->Committed(target);
   }

@@ -32,9 +32,20 @@ void NoteBoard::Committed(const WalTarget& target) {
   // A WAL that begins anew is noted before its old frames are overwritten.
   if (latest_ && !target.SameWal(*latest_)) before_ = latest_;
   latest_ = target;
+  began_anew_.reset();
   commits_[next_commit_] = {target.salt1, target.max_frame, now};
   next_commit_ = (next_commit_ + 1) % commits_.size();
   NoteLocked(IsFar(target), !known);
+}
+
+void NoteBoard::BeganAnew(uint32_t change) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (active_) began_anew_ = change;
+}
+
+std::optional<uint32_t> NoteBoard::began_anew() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return began_anew_;
 }
 
 void NoteBoard::Handed(bool far) {
@@ -239,7 +250,8 @@ void NoteBoard::DoneFinish(uint64_t ticket) {
 
 void NoteBoard::WalGone(const FileStamp& stamp) {
   std::lock_guard<std::mutex> lock(mutex_);
-  gone_ = Gone{before_mark_.size >= 0 && stamp == before_mark_ ? after_mark_ : stamp, latest_};
+  gone_ = Gone{before_mark_.size >= 0 && stamp == before_mark_ ? after_mark_ : stamp, latest_,
+               std::exchange(began_anew_, std::nullopt)};
   // The frames of a WAL that is gone are history: what follows starts from the database file.
   latest_.reset();
   poked_ = true;

@@ -25,6 +25,11 @@ class NoteBoard {
 
   // Application threads.
   void Committed(const WalTarget& target);
+  // The WAL was begun anew, without a frame yet, and the commits before it, which the wal-index
+  // counts up to `change`, were not all noted.
+  void BeganAnew(uint32_t change);
+  // That, since the last one that was noted.
+  std::optional<uint32_t> began_anew();
   // A transaction in a rollback-journal mode waits for the capture thread; `far`: many pages do.
   void Handed(bool far);
   // The database left WAL mode, here or in another program.
@@ -90,6 +95,7 @@ class NoteBoard {
   struct Gone {
     FileStamp stamp;
     std::optional<WalTarget> last;  // noted in the WAL that is gone
+    std::optional<uint32_t> began_anew;
     bool opened_since = false;
   };
   // The last WalGone(), once.
@@ -166,6 +172,7 @@ class NoteBoard {
   // All guarded by mutex_.
   std::optional<WalTarget> latest_;
   std::optional<WalTarget> before_;
+  std::optional<uint32_t> began_anew_;
   std::array<Commit, 1024> commits_{};
   size_t next_commit_ = 0;
   bool noted_ = false;

@@ -83,10 +83,11 @@ void Pipeline::NoteStep(const TrailStep& step) {
 }
 
 void Pipeline::NoteWalGone(const FileLook& look) {
-  std::optional<WalTarget> end = core_.board.Latest();
-  TrailStep step;
-  if (end) step = {PlaceOf(*end), PlaceOf(look), look.page_size, look.pages, {}};
-  if (end) NoteStep(step);
+  const std::optional<WalTarget> end = core_.board.Latest();
+  // What this process did not see it can tell nobody.
+  if (end && !core_.board.began_anew()) {
+    NoteStep({PlaceOf(*end), PlaceOf(look), look.page_size, look.pages, {}});
+  }
   core_.board.WalGone(look.stamp);
   if (end) core_.neighbours.Changed();
 }
