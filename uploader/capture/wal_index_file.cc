@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <mutex>
@@ -40,7 +39,11 @@ class Descriptors {
     struct stat info {};
     if (stat(path.c_str(), &info) != 0) return -1;
     // In a forked child it may be held for ever by a thread that is not there.
-    std::unique_lock<std::timed_mutex> lock(mutex_, kPatience);
+    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    for (int i = 0; i < kPatienceMs && !lock.owns_lock(); ++i) {
+      usleep(1000);
+      (void)lock.try_lock();
+    }
     if (!lock.owns_lock()) return -1;
     for (const Entry& entry : all_) {
       if (entry.device == info.st_dev && entry.inode == info.st_ino && IsOpen(entry)) {
@@ -85,9 +88,9 @@ class Descriptors {
     all_.erase(std::remove_if(all_.begin(), all_.end(), is_over), all_.end());
   }
 
-  static constexpr std::chrono::milliseconds kPatience{50};
+  static constexpr int kPatienceMs = 50;
 
-  std::timed_mutex mutex_;
+  std::mutex mutex_;
   std::vector<Entry> all_;  // guarded by mutex_
 };
 
