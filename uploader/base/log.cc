@@ -65,16 +65,6 @@ std::string NameOf(std::initializer_list<LogField> fields) {
   return name;
 }
 
-}  // namespace
-
-Logger::Logger(LogOptions options) : options_(std::move(options)), reminders_(options_.clock) {
-  if (options_.file.empty()) return;
-  Result<Fd> fd = OpenFile(options_.file, O_WRONLY | O_CREAT | O_APPEND, 0640);
-  if (fd.ok()) file_ = std::move(*fd);
-}
-
-namespace {
-
 // The reader of a pipe may be gone, or read no more: neither may end the host, nor hold it up.
 void WriteLine(int fd, const std::string& line) {
   constexpr int kPatienceMs = 20;
@@ -94,6 +84,12 @@ void WriteLine(int fd, const std::string& line) {
 }
 
 }  // namespace
+
+Logger::Logger(LogOptions options) : options_(std::move(options)), reminders_(options_.clock) {
+  if (options_.file.empty()) return;
+  Result<Fd> fd = OpenFile(options_.file, O_WRONLY | O_CREAT | O_APPEND, 0640);
+  if (fd.ok()) file_ = std::move(*fd);
+}
 
 void Logger::Log(Level level, std::string_view message, std::initializer_list<LogField> fields) {
   if (!Enabled(level)) return;
