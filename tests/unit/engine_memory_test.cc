@@ -88,10 +88,10 @@ class Client {
     Inside()->closed(db_);
     db_ = nullptr;
   }
+  void Remove() { (void)unlink(path_.c_str()); }
   // The engine gives a host back when it is done with the database, which it follows for as long as
   // there is one.
   bool Released() {
-    (void)unlink(path_.c_str());
     for (int i = 0; i < 600 && application_->released < opens_; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
@@ -107,9 +107,32 @@ class Client {
   int opens_ = 0;
 };
 
+// Clients that are closed. The engine looks about once a second for a database that is gone, so
+// that several are waited for at once.
+class ClosedClients {
+ public:
+  ~ClosedClients() { AreReleased(); }
+  void Add(std::unique_ptr<Client> client) {
+    clients_.push_back(std::move(client));
+    if (clients_.size() == kAtOnce) AreReleased();
+  }
+
+ private:
+  static constexpr size_t kAtOnce = 12;
+
+  void AreReleased() {
+    for (auto& client : clients_) client->Remove();
+    for (auto& client : clients_) CHECK(client->Released());
+    clients_.clear();
+  }
+
+  std::vector<std::unique_ptr<Client>> clients_;
+};
+
 // False: there is no n-th allocation.
-bool FailAt(uint32_t n, bool from_there) {
-  Client client;
+bool FailAt(uint32_t n, bool from_there, ClosedClients* closed) {
+  auto owned = std::make_unique<Client>();
+  Client& client = *owned;
   fail_from_there = from_there;
   fail_at = n;
   (void)client.Open();
@@ -122,14 +145,15 @@ bool FailAt(uint32_t n, bool from_there) {
   REQUIRE(client.Sync());
   REQUIRE(client.Restores());
   client.Close();
-  REQUIRE(client.Released());
+  closed->Add(std::move(owned));
   return failed;
 }
 
 void FailAtEach(uint32_t growth, bool from_there = false) {
   prctl(PR_SET_NAME, Inside::kThread);
+  ClosedClients closed;
   uint32_t n = 1;
-  while (FailAt(n, from_there)) n += 1 + n / growth;
+  while (FailAt(n, from_there, &closed)) n += 1 + n / growth;
   CHECK(n > 100);
 }
 
