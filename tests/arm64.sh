@@ -41,7 +41,7 @@ unpack_sysroot
 "$top/build.sh" "$build" tests_unit artefacts -DCMAKE_TOOLCHAIN_FILE="$top/tests/support/arm64.cmake" \
   -DBACKSTAY_SYSROOT="$sysroot"
 # Emulated programs start others of theirs only through the emulator: unit tests start none.
-ctest --test-dir "$build" -L unit --output-on-failure --no-tests=error -j "$(nproc)"
+ctest --test-dir "$build" -L unit --output-on-failure --no-tests=error -j $(($(nproc) * 2))
 BUILD_DIR=$build EMULATOR="qemu-aarch64-static -L $sysroot" \
   SQLITE3="qemu-aarch64-static -L $sysroot $sysroot/usr/bin/sqlite3" "$top/examples/quickstart.sh"
 echo "arm64: passed"

@@ -71,7 +71,7 @@ sanitizer() {
   ./build.sh "$build" "${targets[@]}" "${checked[@]}" -DBACKSTAY_SANITIZE="$flags" &&
     ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
       TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
-      ctest --test-dir "$build" -L "^($labels)\$" --output-on-failure --no-tests=error -j "$(nproc)"
+      ctest --test-dir "$build" -L "^($labels)\$" --output-on-failure --no-tests=error -j $(($(nproc) * 2))
 }
 
 fuzz() {
