@@ -1,7 +1,6 @@
 #include "vfs/database.h"
 
 #include <strings.h>
-#include <sys/stat.h>
 
 #include <exception>
 #include <memory>
@@ -22,9 +21,16 @@ constexpr size_t kErrorBytes = 1024;
 
 // What BackstayHost's ctx points to. Freed by release().
 struct HostContext {
-  Process* process;
-  Database* database;
-  std::unique_ptr<HostFile> file;
+  HostContext(Process* of, Database* is) : process(of), database(is) {}
+  ~HostContext() {
+    if (file != nullptr) process->files()->Give(file);
+  }
+  HostContext(const HostContext&) = delete;
+  HostContext& operator=(const HostContext&) = delete;
+
+  Process* const process;
+  Database* const database;
+  HostFile* file = nullptr;
 };
 
 HostContext* Context(void* ctx) { return static_cast<HostContext*>(ctx); }
@@ -50,10 +56,20 @@ void HostRelease(void* ctx) {
     static_cast<void>(context.release());
     return;
   }
-  context->process->Release(context->database);
+  Process* process = context->process;
+  Database* database = context->database;
+  context.reset();
+  process->Release(database);
 }
 
 }  // namespace
+
+Database::Database(Process* process, DatabaseOptions options)
+    : process_(process), options_(std::move(options)) {
+  process_->files()->Opened(id(), copy());
+}
+
+Database::~Database() { process_->files()->Closed(id(), copy()); }
 
 void Database::EnsureEngine() noexcept {
   if (db() != nullptr) return;
@@ -93,17 +109,15 @@ void Database::OpenEngine() {
     if (error_.empty()) throw std::bad_alloc();
     return Failed(error_);
   }
-  auto context = std::make_unique<HostContext>();
-  context->process = process_;
-  context->database = this;
-  context->file = HostFile::Open(options_.inner, path());
-  if (context->file == nullptr) {
+  auto context = std::make_unique<HostContext>(process_, this);
+  bool moved = false;
+  HostFile* file = process_->files()->Take(options_.inner, path(), id(), &moved);
+  if (moved) return Failed("the database file was replaced while it was being opened");
+  if (file == nullptr) {
     starved_ = true;
     return Failed("cannot open the database a second time to read it (tried again at each commit)");
   }
-  if (!IsOpen(context->file.get())) {
-    return Failed("the database file was replaced while it was being opened");
-  }
+  context->file = file;
 
   std::vector<const char*> params;
   for (const auto& [name, value] : options_.parameters) {
@@ -138,13 +152,6 @@ void Database::OpenEngine() {
   if (HasWalResetBug(version)) {
     process_->Say(Repeat::kNever, BACKSTAY_INFO, {}, DescribeWalResetBug(version));
   }
-}
-
-// The handle, opened by path, reads the file that the application has open.
-bool Database::IsOpen(HostFile* file) const {
-  struct stat info;
-  const bool there = stat(path().c_str(), &info) == 0;
-  return there && id() == FileId(info.st_dev, info.st_ino) && file->InPlace();
 }
 
 void Database::Failed(const std::string& message) {

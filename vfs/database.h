@@ -7,8 +7,6 @@
 #ifndef BACKSTAY_VFS_DATABASE_H_
 #define BACKSTAY_VFS_DATABASE_H_
 
-#include <sys/types.h>
-
 #include <atomic>
 #include <mutex>
 #include <optional>
@@ -18,7 +16,7 @@
 
 #include "uploader/engine_api.h"
 #include "vfs/file_name.h"
-#include "vfs/host_file.h"
+#include "vfs/host_files.h"
 #include "vfs/page_writes.h"
 
 namespace backstay {
@@ -41,8 +39,6 @@ class Closing {
   BackstayDb* db_ = nullptr;
 };
 
-using FileId = std::pair<dev_t, ino_t>;
-
 struct DatabaseOptions {
   std::string path;          // absolute, as SQLite names it
   UriParameters parameters;  // of the connection that opened it first
@@ -58,8 +54,8 @@ struct MappedIndex {
 
 class Database {
  public:
-  Database(Process* process, DatabaseOptions options)
-      : process_(process), options_(std::move(options)) {}
+  Database(Process* process, DatabaseOptions options);
+  ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
@@ -135,7 +131,6 @@ class Database {
   friend class Process;
 
   void OpenEngine();
-  bool IsOpen(HostFile* file) const;
   void Refused(int level, std::string line);
   void Failed(const std::string& message);
   void SayRefusal() noexcept;

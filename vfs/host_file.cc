@@ -44,14 +44,8 @@ std::unique_ptr<HostFile> HostFile::Open(const InnerVfs& inner, const std::strin
 
 HostFile::~HostFile() {
   if (file_->pMethods == nullptr) return;
-  if (inner_.copy->threadsafe) {
-    QuietChecks quiet(inner_.vfs, QuietChecks::kClose);
-    file_->pMethods->xClose(file_);
-  } else {
-    // Without mutexes in SQLite, closing here would race with the application; the handle stays.
-    static_cast<void>(room_.release());
-    static_cast<void>(name_.release());
-  }
+  QuietChecks quiet(inner_.vfs, QuietChecks::kClose);
+  file_->pMethods->xClose(file_);
 }
 
 int64_t HostFile::Read(void* buffer, int64_t n, int64_t offset) noexcept {

@@ -1,9 +1,10 @@
 // HostFile: the main database, opened a second time through the host's own VFS, for reading.
 //
 // The unix VFS keeps one record per inode and defers closes while locks are held, so this handle
-// can be closed without dropping the application's POSIX locks; a descriptor of our own could not
-// (sqlite.org/howtocorrupt.html, 2.2). Open() runs on an application thread; Read() and Size() on
-// the engine's threads, one at a time; errors are -1.
+// can be closed without dropping the POSIX locks of its copy of SQLite; a descriptor of our own
+// could not (sqlite.org/howtocorrupt.html, 2.2). HostFiles owns it, and looks after the other
+// copies. Open() runs on an application thread; Read() and Size() on the engine's threads, one at a
+// time; errors are -1.
 
 #ifndef BACKSTAY_VFS_HOST_FILE_H_
 #define BACKSTAY_VFS_HOST_FILE_H_
@@ -43,6 +44,8 @@ class HostFile {
   int64_t Read(void* buffer, int64_t n, int64_t offset) noexcept;
   // Bytes, or -1.
   int64_t Size() noexcept;
+  // Whose VFS closes it.
+  const SqliteCopy* copy() const noexcept { return inner_.copy; }
   // The path still names the file that this handle reads, as far as the VFS can tell.
   bool InPlace() noexcept;
 

@@ -34,6 +34,7 @@ class Process {
   // again).
   const BackstayEngine* Engine(std::string* error);
   const EngineLoader& loader() const { return loader_; }
+  HostFiles* files() { return &files_; }
 
   // A connection opened this database. NULL if another copy of SQLite, or another file under this
   // name, is being replicated. To be ended by Detach().
@@ -64,6 +65,7 @@ class Process {
   const std::shared_ptr<const Selection> selection_;
   const OwnLog own_log_;
   EngineLoader loader_;
+  HostFiles files_;
   std::atomic<bool> selected_ = false;  // a database that was opened
   std::mutex mutex_;
   std::map<std::string, Database*> databases_;  // by path; guarded by mutex_
