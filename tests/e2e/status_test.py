@@ -4,8 +4,10 @@
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -148,6 +150,38 @@ class LifeTest(StatusCase):
         app = App(self)
         app.sql("CREATE TABLE other(x)")
         self.assertEqual(self.ask(STOPPED)["state"], "error")
+        app.close()
+        status = self.ask(STOPPED)
+        self.assertEqual(status["state"], "error")
+        self.assertIn("belongs to another", status["replicas"][0]["error"])
+
+    def test_written_to_behind_the_last_word(self):
+        """By a process of another user, say, that cannot use the state folder."""
+        self.started().close()
+        self.assertEqual(self.ask(NOBODY)["replicas"][0]["lag_ms"], 0)
+        os.utime(self.db)
+        replica = self.ask(NOBODY)["replicas"][0]
+        self.assertEqual((replica["lag_ms"], replica["lag_transactions"]), (None, None))
+
+    def test_a_process_that_does_not_go_on(self):
+        app = self.started()
+        os.kill(app.process.pid, signal.SIGSTOP)
+        try:
+            status = self.ask(NOBODY)
+        finally:
+            os.kill(app.process.pid, signal.SIGCONT)
+        self.assertEqual((status["state"], status["replicas"][0]["lag_ms"]), ("stale", None))
+        self.assertEqual(self.ask(LIVES)["state"], "replicating")
+        # Whatever its number is: while something waits its word is renewed every second.
+        app.kill()
+        with open(os.path.join(self.state, "status.json"), encoding="utf-8") as file:
+            replica = json.load(file)["replicas"][0]
+        with open(os.path.join(self.state, "lock"), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.edit(written_ms=int(time.time() * 1000) - 90000, replicas=[{**replica, "lag_ms": 5}])
+            self.assertEqual(self.ask(NOBODY)["state"], "stale")
+            self.edit(written_ms=int(time.time() * 1000), replicas=[{**replica, "lag_ms": 5}])
+            self.assertEqual(self.ask(LIVES)["state"], "replicating")
 
 
 if __name__ == "__main__":

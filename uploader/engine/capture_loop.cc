@@ -300,6 +300,8 @@ bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting) 
   int64_t until = core_->options.clock->MonotonicMs() + (full      ? kFullWaitMs
                                                          : waiting ? kWaitMs
                                                                    : 0);
+  // The status tells how long something waits, also through a comparison of many pages.
+  tick_();
   // Tickets seen by an earlier yield have been merged since.
   core_->board.DoneFinish(seen_ticket_);
   NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);

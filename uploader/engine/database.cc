@@ -329,6 +329,8 @@ std::string Database::Describe(int64_t now_ms) {
     status.Add("late", late_.failing());
   }
   status.Add("state", State());
+  // What it says is its last word: it did not die over it.
+  status.Add("ended", stopping_.load());
   status.Open('[', "replicas");
   for (auto& pipeline : pipelines_) pipeline->AddStatus(&status);
   status.Close(']');

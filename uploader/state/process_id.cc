@@ -20,18 +20,24 @@ std::string ReadProc(const std::string& path) {
   return text;
 }
 
-// proc(5): the 22nd field of /proc/PID/stat. The second one is a name in parentheses, which may
-// hold anything; 0: there is no such process.
-uint64_t StartOf(int64_t pid) {
-  constexpr int kFieldsBetween = 19;
-  const std::string stat = ReadProc("/proc/" + std::to_string(pid) + "/stat");
-  const size_t name_end = stat.rfind(')');
-  if (name_end == std::string::npos) return 0;
-  std::istringstream fields(stat.substr(name_end + 1));
+struct Stat {
+  char state = 0;
+  uint64_t start = 0;  // 0: there is no such process
+};
+
+// proc(5): the 3rd and the 22nd field of /proc/PID/stat. The second one is a name in parentheses,
+// which may hold anything.
+Stat StatOf(int64_t pid) {
+  constexpr int kFieldsBetween = 18;
+  const std::string text = ReadProc("/proc/" + std::to_string(pid) + "/stat");
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos) return {};
+  std::istringstream fields(text.substr(name_end + 1));
+  Stat stat;
+  fields >> stat.state;
   std::string skipped;
   for (int i = 0; i < kFieldsBetween; ++i) fields >> skipped;
-  uint64_t start = 0;
-  return fields >> start ? start : 0;
+  return fields >> stat.start ? stat : Stat{};
 }
 
 std::string Boot() {
@@ -42,9 +48,15 @@ std::string Boot() {
 }  // namespace
 
 bool ProcessId::Lives() const {
-  return started != 0 && !boot.empty() && boot == Boot() && started == StartOf(pid);
+  return started != 0 && !boot.empty() && boot == Boot() && started == StatOf(pid).start;
 }
 
-ProcessId ThisProcess() { return {getpid(), StartOf(getpid()), Boot()}; }
+bool ProcessId::Held() const {
+  if (!Lives()) return false;
+  const Stat stat = StatOf(pid);
+  return stat.start == started && (stat.state == 'T' || stat.state == 't');
+}
+
+ProcessId ThisProcess() { return {getpid(), StatOf(getpid()).start, Boot()}; }
 
 }  // namespace backstay

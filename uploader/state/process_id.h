@@ -18,6 +18,8 @@ struct ProcessId {
 
   // As this process sees it: in another PID namespace it has another number, and counts as gone.
   bool Lives() const;
+  // It lives, and runs not: a signal (SIGSTOP) or a debugger holds it.
+  bool Held() const;
 };
 
 ProcessId ThisProcess();
