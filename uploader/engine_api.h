@@ -24,8 +24,9 @@
 extern "C" {
 #endif
 
-#define BACKSTAY_ENGINE_API_VERSION 6
+#define BACKSTAY_ENGINE_API_VERSION 7
 #define BACKSTAY_SYNC_COMMIT (-2)
+#define BACKSTAY_LOST (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
 
 /* The committed end of a WAL. In NORMAL locking mode: the wal-index header
@@ -58,7 +59,8 @@ typedef struct BackstayHost {
   /* Reads n bytes of the main database file at ofst through the host's own VFS. Returns the
   ** bytes read (fewer only at the end of the file) or -1. */
   int64_t (*read)(void *ctx, void *buf, int64_t n, int64_t ofst);
-  /* Size of the main database file in bytes, or -1. */
+  /* Size of the main database file in bytes, or -1. BACKSTAY_LOST: the application has closed the
+  ** descriptor that it was read by, and nothing will be read any more. */
   int64_t (*size)(void *ctx);
   /* The committed position from a mapped wal-index. 1: *pos is set. 0: none is mapped now
   ** (no connection has the WAL open, or EXCLUSIVE locking mode). */
@@ -97,6 +99,12 @@ typedef struct BackstayEngine {
   ** release(). Otherwise `error` (capacity n) says why, and is empty if memory or file
   ** descriptors ran out: then it may be asked again; host stays the caller's. */
   int (*open)(const BackstayOpen *options, BackstayDb **db, char *error, size_t n);
+  /* 0: the engine has let go of the database, and what is called with `db` does nothing. It may be
+  ** opened anew; `db` is to be closed all the same, once no call with it is under way. */
+  int (*holds)(BackstayDb *db);
+  /* Lets go of all databases, so that the application has what they take of descriptors and memory.
+  ** Blocks for the time a local write takes. 1 if there was something. */
+  int (*give_back)(void);
   /* The host's last connection in this process is gone (called before its file is closed,
   ** after the WAL is deleted, if it is). The engine finishes on its own, then calls
   ** release(). The caller may do nothing more with `db` than call closed(), once. */

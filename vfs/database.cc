@@ -18,6 +18,9 @@ namespace {
 
 constexpr int kFinishWalMs = 2000;
 constexpr size_t kErrorBytes = 1024;
+constexpr const char* kGaveBack =
+    "the application ran out of file descriptors or memory, so that Backstay has given back its "
+    "own; this database is not replicated until there is room (asked at each commit)";
 
 // What BackstayHost's ctx points to. Freed by release().
 struct HostContext {
@@ -97,10 +100,37 @@ void Database::RetryEngine() noexcept {
   SayRefusal();
 }
 
+void Database::CheckEngine() noexcept {
+  BackstayDb* held = db();
+  if (held == nullptr || engine_.load()->holds(held) == 1) return;
+  std::lock_guard lock(open_mutex_);
+  if (db() != held) return;
+  try {
+    let_go_.push_back(held);
+  } catch (const std::exception&) {
+    return;  // until the next commit
+  }
+  db_ = nullptr;
+  tried_ = false;
+  starved_ = true;
+}
+
+void Database::GaveBack() noexcept {
+  CheckEngine();
+  std::lock_guard lock(open_mutex_);
+  if (!starved_) return;
+  try {
+    Refused(BACKSTAY_WARN, error_ = kGaveBack);
+  } catch (const std::exception&) {
+    // It is said when the engine is asked the next time.
+  }
+}
+
 void Database::OpenEngine() {
   const std::string lack = Lack();
   if (!lack.empty()) {
     starved_ = true;
+    if (refusal_ == kGaveBack) return Refused(BACKSTAY_WARN, error_ = kGaveBack);
     error_ = lack + "; this database is not replicated until there is room (asked at each commit)";
     return Refused(BACKSTAY_WARN, error_);
   }
@@ -148,6 +178,7 @@ void Database::OpenEngine() {
   db_.store(opened, std::memory_order_release);
   error_.clear();
   if (!refusal_.empty()) process_->Unsay(path(), refusal_);
+  refusal_.clear();
   const int version = copy()->version;
   if (HasWalResetBug(version)) {
     process_->Say(Repeat::kNever, BACKSTAY_INFO, {}, DescribeWalResetBug(version));
@@ -172,6 +203,12 @@ void Database::SayRefusal() noexcept {
 }
 
 Closing Database::CloseEngine() noexcept {
+  std::lock_guard lock(open_mutex_);
+  for (BackstayDb* past : let_go_) {
+    engine_.load()->close(past);
+    engine_.load()->closed(past);
+  }
+  let_go_.clear();
   BackstayDb* opened = db_.exchange(nullptr);
   if (opened == nullptr) return {};
   engine_.load()->close(opened);
@@ -355,6 +392,7 @@ std::string Database::Status() {
 }
 
 bool Database::Sync(int timeout_ms) noexcept {
+  CheckEngine();
   RetryEngine();
   return db() != nullptr && engine_.load()->sync(db(), timeout_ms) == 1;
 }

@@ -67,6 +67,10 @@ class Database {
   void EnsureEngine() noexcept;
   // Again, if memory or file descriptors ran out then. Otherwise says again why it refused.
   void RetryEngine() noexcept;
+  // Finds out whether the engine has let go of the database: then it is asked anew, as above.
+  void CheckEngine() noexcept;
+  // It has, for the sake of the application, which is told so.
+  void GaveBack() noexcept;
   // The last connection goes: hands the database back. Later calls do nothing.
   [[nodiscard]] Closing CloseEngine() noexcept;
 
@@ -149,7 +153,9 @@ class Database {
   std::atomic<BackstayDb*> db_ = nullptr;  // set after engine_
   std::mutex open_mutex_;
   bool tried_ = false;  // guarded by open_mutex_
-  std::string error_;   // guarded by open_mutex_
+  // What the engine has let go of, and other threads may be using; guarded by open_mutex_.
+  std::vector<BackstayDb*> let_go_;
+  std::string error_;  // guarded by open_mutex_
   // What the log says of it, at which level; guarded by open_mutex_, and empty while replicated.
   std::string refusal_;
   int refusal_level_ = 0;

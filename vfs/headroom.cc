@@ -1,12 +1,17 @@
 #include "vfs/headroom.h"
 
 #include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
+
+#include "vfs/process.h"
 
 namespace backstay {
 namespace {
@@ -44,7 +49,36 @@ bool HasMemory(rlim_t limit, rlim_t wanted) {
   return limit == RLIM_INFINITY || AddressSpaceInUse() + wanted <= limit;
 }
 
+bool RanOut() { return errno == EMFILE || errno == ENFILE || errno == ENOMEM; }
+
+bool HasRoom() {
+  constexpr size_t kLittle = 4 << 20;
+  const int fd = open("/", O_PATH | O_CLOEXEC);
+  if (fd < 0 && RanOut()) return false;
+  if (fd >= 0) close(fd);
+  void* at = mmap(nullptr, kLittle, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED) return false;
+  munmap(at, kLittle);
+  return true;
+}
+
+bool MayLackRoom(int rc) {
+  constexpr int kPrimary = 0xff;
+  const int kind = rc & kPrimary;
+  return kind == SQLITE_CANTOPEN || kind == SQLITE_IOERR || kind == SQLITE_NOMEM;
+}
+
 }  // namespace
+
+bool MadeRoom(int rc) noexcept {
+  Process* process = MayLackRoom(rc) ? Process::Current() : nullptr;
+  if (process == nullptr) return false;
+  // The application may ask for it.
+  const int error = errno;
+  const bool made = !HasRoom() && process->GiveBack();
+  errno = error;
+  return made;
+}
 
 std::string Lack() {
   const rlim_t files = Limit(RLIMIT_NOFILE);

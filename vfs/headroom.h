@@ -1,8 +1,9 @@
-// Lack(): whether the limits of this process leave room for the engine beside the application.
+// Whether the limits of this process leave room for the engine beside the application: descriptors
+// and memory of ours come last.
 //
-// Asked on an application's thread before the engine is loaded, and before each further database:
-// descriptors and memory of ours come last. Reads the limits alone and changes nothing. Not asked
-// again while a database is replicated. May throw std::bad_alloc.
+// On an application's thread. Lack() is asked before the engine is loaded, and before each further
+// database; it reads the limits alone, changes nothing, and may throw std::bad_alloc. MadeRoom() is
+// asked when a call of the application has failed: what the engine holds is given back to it.
 
 #ifndef BACKSTAY_VFS_HEADROOM_H_
 #define BACKSTAY_VFS_HEADROOM_H_
@@ -14,6 +15,10 @@ namespace backstay {
 // What is short and how to have more of it; empty when there is room for one more database and the
 // application keeps 16 file descriptors and 64 MiB of address space.
 std::string Lack();
+
+// A call of the application's VFS ended with this result code for want of descriptors or memory,
+// and the engine has given back its own: it is worth to be made once more.
+bool MadeRoom(int rc) noexcept;
 
 }  // namespace backstay
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "uploader/engine_api.h"
 #include "vfs/pinned.h"
 #include "vfs/quiet_checks.h"
 
@@ -35,6 +36,7 @@ std::unique_ptr<HostFile> HostFile::Open(const InnerVfs& inner, const std::strin
   {
     QuietChecks quiet(inner.vfs, QuietChecks::kOpen);
     if (inner.xOpen(inner.vfs, name, host->file_, flags, &flags) != SQLITE_OK) return nullptr;
+    if (fstat(quiet.descriptor(), &host->id_) == 0) host->fd_ = quiet.descriptor();
   }
   // A VFS over another one returns that one's methods.
   PinModule(host->file_->pMethods);
@@ -44,14 +46,26 @@ std::unique_ptr<HostFile> HostFile::Open(const InnerVfs& inner, const std::strin
 
 HostFile::~HostFile() {
   if (file_->pMethods == nullptr) return;
+  if (!Holds()) {
+    // A file of the application's would be closed.
+    static_cast<void>(room_.release());
+    static_cast<void>(name_.release());
+    return;
+  }
   QuietChecks quiet(inner_.vfs, QuietChecks::kClose);
   file_->pMethods->xClose(file_);
+}
+
+bool HostFile::Holds() const noexcept {
+  struct stat info;
+  if (fd_ < 0) return true;
+  return fstat(fd_, &info) == 0 && info.st_dev == id_.st_dev && info.st_ino == id_.st_ino;
 }
 
 int64_t HostFile::Read(void* buffer, int64_t n, int64_t offset) noexcept {
   constexpr int kTries = 8;
   std::lock_guard lock(mutex_);
-  if (offset < 0 || n < 0) return -1;
+  if (offset < 0 || n < 0 || !Holds()) return -1;
   int64_t want = n;
   for (int i = 0; i < kTries; i++) {
     const int rc = ReadLocked(static_cast<char*>(buffer), want, offset);
@@ -87,6 +101,7 @@ bool HostFile::InPlace() noexcept {
 }
 
 int64_t HostFile::SizeLocked() noexcept {
+  if (!Holds()) return BACKSTAY_LOST;
   sqlite3_int64 size = 0;
   return file_->pMethods->xFileSize(file_, &size) == SQLITE_OK ? size : -1;
 }

@@ -5,11 +5,16 @@
 // could not (sqlite.org/howtocorrupt.html, 2.2). HostFiles owns it, and looks after the other
 // copies. Open() runs on an application thread; Read() and Size() on the engine's threads, one at a
 // time; errors are -1.
+//
+// The application may close the descriptor underneath, not knowing it, and get the number for a
+// file of its own. Where the VFS shows which number that is (xSetSystemCall), it is proven before
+// each use, and a handle that lost it is given up without being closed.
 
 #ifndef BACKSTAY_VFS_HOST_FILE_H_
 #define BACKSTAY_VFS_HOST_FILE_H_
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <memory>
@@ -42,8 +47,10 @@ class HostFile {
 
   // Bytes read (fewer only at the end of the file), or -1.
   int64_t Read(void* buffer, int64_t n, int64_t offset) noexcept;
-  // Bytes, or -1.
+  // Bytes, -1, or BACKSTAY_LOST.
   int64_t Size() noexcept;
+  // False: the descriptor is not ours any more, and everything fails.
+  bool Holds() const noexcept;
   // Whose VFS closes it.
   const SqliteCopy* copy() const noexcept { return inner_.copy; }
   // The path still names the file that this handle reads, as far as the VFS can tell.
@@ -59,6 +66,8 @@ class HostFile {
   std::unique_ptr<uint64_t[]> room_;  // szOsFile bytes
   sqlite3_file* file_;                // in room_
   std::mutex mutex_;                  // serialises calls to file_
+  int fd_ = -1;                       // of file_; -1: not known
+  struct stat id_ {};                 // what it was when it was opened
 };
 
 }  // namespace backstay

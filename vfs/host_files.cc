@@ -48,6 +48,10 @@ HostFile* HostFiles::Take(const InnerVfs& inner, const std::string& path, const 
                           bool* moved) {
   std::lock_guard lock(mutex_);
   Handle& handle = handles_[id];
+  if (handle.file != nullptr && !handle.file->Holds()) {
+    lost_.push_back(std::move(handle));
+    handle = {};
+  }
   *moved = !IsAt(path, id);
   if (!*moved && handle.file == nullptr) {
     handle.file = HostFile::Open(inner, path);
@@ -68,10 +72,14 @@ void HostFiles::Give(HostFile* file) noexcept {
   for (auto& [id, handle] : handles_) {
     if (handle.file.get() == file) handle.users--;
   }
+  for (Handle& handle : lost_) {
+    if (handle.file.get() == file) handle.users--;
+  }
   SweepLocked();
 }
 
 void HostFiles::SweepLocked() noexcept {
+  std::erase_if(lost_, [](const Handle& handle) { return handle.users == 0; });
   for (auto it = handles_.begin(); it != handles_.end();) {
     const Handle& handle = it->second;
     const bool ends =
@@ -81,6 +89,8 @@ void HostFiles::SweepLocked() noexcept {
 }
 
 bool HostFiles::MayClose(const FileId& id, const HostFile& file) const noexcept {
+  // Given up without being closed.
+  if (!file.Holds()) return true;
   // Without mutexes in SQLite, closing here would race with the application.
   if (!file.copy()->threadsafe) return false;
   for (auto it = openers_.lower_bound({id, nullptr}); it != openers_.end(); ++it) {

@@ -20,6 +20,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "vfs/host_file.h"
 
@@ -49,6 +50,7 @@ class HostFiles {
 
   std::mutex mutex_;
   std::map<FileId, Handle> handles_;                             // guarded by mutex_
+  std::vector<Handle> lost_;                                     // guarded by mutex_; in use still
   std::map<std::pair<FileId, const SqliteCopy*>, int> openers_;  // guarded by mutex_
 };
 

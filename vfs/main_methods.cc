@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "vfs/headroom.h"
 #include "vfs/query.h"
 #include "vfs/rollback_methods.h"
 #include "vfs/shim_file.h"
@@ -37,6 +38,7 @@ void CommitPhaseTwo(ShimFile* shim, sqlite3_file* pFile) {
   // In EXCLUSIVE locking mode the lock stays, though there is nothing to be ended.
   LetWrite(shim);
   const bool in_wal = shim->index.shm != nullptr || database->wal_open();
+  database->CheckEngine();
   const bool replicated = database->replicated();
   // The WAL may have been opened without memory to ask.
   if (!replicated) in_wal ? database->EnsureEngine() : database->RetryEngine();
@@ -149,7 +151,8 @@ int MainFileControl(sqlite3_file* pFile, int op, void* pArg) noexcept {
 int MainShmMap(sqlite3_file* pFile, int iRegion, int szRegion, int bExtend,
                void volatile** pp) noexcept {
   ShimFile* shim = ShimOf(pFile);
-  const int rc = shim->inner->xShmMap(pFile, iRegion, szRegion, bExtend, pp);
+  int rc = shim->inner->xShmMap(pFile, iRegion, szRegion, bExtend, pp);
+  if (MadeRoom(rc)) rc = shim->inner->xShmMap(pFile, iRegion, szRegion, bExtend, pp);
   const bool mapped = rc == SQLITE_OK && iRegion == 0 && *pp != nullptr;
   if (mapped && IsOurs(shim)) SetShm(shim, *pp);
   return rc;

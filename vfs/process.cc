@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <exception>
+#include <vector>
 
 #include "vfs/quiet_checks.h"
 
@@ -119,6 +120,29 @@ void Process::Retain(Database* database) noexcept { database->users_++; }
 
 void Process::Release(Database* database) noexcept {
   if (--database->users_ == 0) delete database;
+}
+
+bool Process::GiveBack() noexcept {
+  const BackstayEngine* engine = loader_.loaded();
+  if (engine == nullptr || engine->give_back() == 0) return false;
+  try {
+    std::vector<Database*> open;
+    {
+      std::lock_guard lock(mutex_);
+      open.reserve(databases_.size());
+      for (const auto& [path, database] : databases_) {
+        database->users_++;
+        open.push_back(database);
+      }
+    }
+    for (Database* database : open) {
+      database->GaveBack();
+      Release(database);
+    }
+  } catch (const std::exception&) {
+    // Each finds out at its next commit.
+  }
+  return true;
 }
 
 void Process::WriteLine(int level, std::string_view path, std::string_view message) {

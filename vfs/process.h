@@ -46,6 +46,10 @@ class Process {
   void Retain(Database* database) noexcept;
   void Release(Database* database) noexcept;
 
+  // The application has no file descriptor or memory for what it does: the engine gives back what
+  // it has. False: there was nothing.
+  bool GiveBack() noexcept;
+
   // One log line, through the engine if it is there. The same text is said once, or, while the
   // application runs into it, again at the pace of Said.
   void Say(Repeat repeat, int level, std::string_view path, std::string_view message) noexcept;

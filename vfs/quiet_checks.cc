@@ -20,13 +20,15 @@ std::atomic<Stat> real_stat = &stat;
 // Not thread-local, which takes memory at a thread's first use: the one thread that may is noted.
 std::atomic<pthread_t> quiet = 0;
 std::atomic<bool> closing = false;
-struct stat looked_at;  // of that thread alone
+struct stat looked_at;  // of that thread alone; so is the next
+int looked_at_fd = -1;
 
 int QuietFstat(int fd, struct stat* info) {
   const int rc = real_fstat.load()(fd, info);
   if (rc != 0 || quiet.load() != pthread_self()) return rc;
   info->st_nlink = 1;
   looked_at = *info;
+  looked_at_fd = fd;
   return rc;
 }
 
@@ -62,6 +64,7 @@ bool HasMeans(const sqlite3_vfs* vfs) {
 
 QuietChecks::QuietChecks(sqlite3_vfs* vfs, When when) noexcept
     : vfs_(HasMeans(vfs) ? vfs : nullptr), lock_(replacing) {
+  looked_at_fd = -1;
   if (vfs_ == nullptr) return;
   Replace(vfs_, "fstat", &QuietFstat, &real_fstat);
   Replace(vfs_, "stat", &QuietStat, &real_stat);
@@ -75,6 +78,8 @@ QuietChecks::~QuietChecks() {
   Restore(vfs_, "fstat", &QuietFstat, real_fstat);
   Restore(vfs_, "stat", &QuietStat, real_stat);
 }
+
+int QuietChecks::descriptor() const noexcept { return looked_at_fd; }
 
 void QuietChecks::AfterForkInChild() noexcept {
   new (&replacing) std::mutex;

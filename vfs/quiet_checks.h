@@ -21,6 +21,8 @@ class QuietChecks {
   enum When { kOpen, kClose };
   QuietChecks(sqlite3_vfs* vfs, When when) noexcept;
   ~QuietChecks();
+  // Which descriptor was looked at last; -1: none was, as far as known.
+  int descriptor() const noexcept;
   // No thread of the parent's is at it.
   static void AfterForkInChild() noexcept;
   QuietChecks(const QuietChecks&) = delete;

@@ -47,6 +47,7 @@ void OpenedMain(Process* process, const InnerVfs& inner, const char* zName, sqli
   if (database == nullptr) return;
   try {
     ShimMainFile(process, database, file);
+    database->CheckEngine();
   } catch (const std::exception&) {
     process->Detach(database).Wait();
     throw;

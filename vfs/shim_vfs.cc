@@ -7,6 +7,7 @@
 #include <mutex>
 #include <type_traits>
 
+#include "vfs/headroom.h"
 #include "vfs/pinned.h"
 #include "vfs/process.h"
 
@@ -34,7 +35,8 @@ int DeleteThrough(const InnerVfs& inner, const char* zName, int syncDir) noexcep
 
 int OpenThrough(const InnerVfs& inner, const char* zName, sqlite3_file* pFile, int flags,
                 int* pOutFlags) noexcept {
-  const int rc = inner.xOpen(inner.vfs, zName, pFile, flags, pOutFlags);
+  int rc = inner.xOpen(inner.vfs, zName, pFile, flags, pOutFlags);
+  if (MadeRoom(rc)) rc = inner.xOpen(inner.vfs, zName, pFile, flags, pOutFlags);
   if (rc == SQLITE_OK) {
     ShimOpened(inner, zName, pFile, flags, pOutFlags != nullptr ? *pOutFlags : 0);
   }

@@ -20,6 +20,33 @@ c.execute("INSERT INTO t VALUES(1)")
 assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
 """
 
+# Opens databases until no more can be opened, lets go of them, and goes on with the first one. Prints how many.
+GREEDY = """
+import resource, sqlite3, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+replicated = len(sys.argv) > 2
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("PRAGMA journal_mode=wal")
+c.execute("CREATE TABLE t(x)")
+assert not replicated or c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
+others = []
+try:
+    while True:
+        o = sqlite3.connect(f"{sys.argv[1]}.{len(others)}", isolation_level=None)
+        others.append(o)
+        o.execute("PRAGMA journal_mode=wal")
+        o.execute("CREATE TABLE t(x)")
+except sqlite3.OperationalError:
+    print(len(others))
+c.execute("INSERT INTO t VALUES(1)")
+if replicated:
+    assert "given back" in c.execute("PRAGMA backstay_status").fetchone()[0]
+    for o in others:
+        o.close()
+    c.execute("INSERT INTO t VALUES(2)")
+    assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
+"""
+
 
 class Limits(HostCase):
     def assert_only_said(self, cure):
@@ -44,6 +71,14 @@ class Limits(HostCase):
     def test_a_limit_that_is_raised(self):
         self.run_host("/usr/bin/python3", "-c", RAISED, self.db)
         self.assert_replicated()
+
+    def test_what_the_application_needs_is_given_back(self):
+        alone = self.run_host("/usr/bin/python3", "-c", GREEDY, self.db, preload=())
+        self.new_disk()
+        self.assertEqual(self.run_host("/usr/bin/python3", "-c", GREEDY, self.db, "replicated"), alone)
+        said = [json.loads(line) for line in self.stderr.splitlines()]
+        self.assertEqual([line["level"] for line in said if line["level"] != "INFO"], ["WARN"], said)
+        self.assert_restores()
 
 
 if __name__ == "__main__":

@@ -122,6 +122,10 @@ void Close(BackstayDb* db) {
   delete db;
 }
 
+int Holds(BackstayDb*) { return 1; }
+
+int GiveBack() { return 0; }
+
 // Nothing is behind the handle any more. Only for tests that ask for it: the others look at what
 // the engine is told of a database that is there.
 void Closed(BackstayDb*) {
@@ -230,6 +234,8 @@ const BackstayEngine kEngine = {
     BACKSTAY_ENGINE_API_VERSION,
     Start,
     Open,
+    Holds,
+    GiveBack,
     Close,
     Closed,
     Committed,

@@ -27,13 +27,31 @@ std::string Nonce() {
 Fd& Fd::operator=(Fd&& other) noexcept {
   if (this != &other) {
     Close();
-    fd_ = std::exchange(other.fd_, -1);
+    id_ = other.id_;
+    fd_ = other.fd_.exchange(-1);
   }
   return *this;
 }
 
+std::atomic<uint64_t> Fd::lost_{0};
+
+Fd::Id Fd::IdOf(int fd) noexcept {
+  const int error = errno;
+  struct stat info {};
+  const bool open = fd >= 0 && fstat(fd, &info) == 0;
+  errno = error;
+  return open ? Id{info.st_dev, info.st_ino} : Id{};
+}
+
+int Fd::get() const {
+  int fd = fd_.load();
+  if (fd < 0 || IdOf(fd) == id_) return fd;
+  if (fd_.compare_exchange_strong(fd, -1)) ++lost_;
+  return -1;
+}
+
 void Fd::Close() {
-  if (fd_ >= 0) close(fd_);
+  if (const int fd = get(); fd >= 0) close(fd);
   fd_ = -1;
 }
 

@@ -1,6 +1,9 @@
 // Local files: an owning descriptor and the few whole-file operations the project needs.
 //
 // Any thread; an Fd belongs to one owner. Errors are Status with the path and strerror in them.
+// An application may close descriptors that it did not open (closerange) and get their numbers for
+// files of its own: an Fd proves with every use that it still is what it was, and gives the number
+// up otherwise, without closing it.
 // Never use these on a SQLite main database or its -shm inside the host's process: closing any
 // descriptor on that inode drops SQLite's POSIX locks (sqlite.org/howtocorrupt.html, 2.2).
 
@@ -9,6 +12,8 @@
 
 #include <sys/types.h>
 
+#include <atomic>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,17 +26,33 @@ namespace backstay {
 class Fd {
  public:
   Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  explicit Fd(int fd) noexcept : fd_(fd), id_(IdOf(fd)) {}
+  Fd(Fd&& other) noexcept : fd_(other.fd_.exchange(-1)), id_(other.id_) {}
   Fd& operator=(Fd&& other) noexcept;
   ~Fd() { Close(); }
 
-  bool valid() const { return fd_ >= 0; }
-  int get() const { return fd_; }
+  bool valid() const { return get() >= 0; }
+  // For the system call that follows, not to be kept; -1: there is none, or the number is not ours
+  // any more.
+  int get() const;
   void Close();
 
+  // So many of this process have been given up. What other libraries opened before the last of them
+  // may be gone as well.
+  static uint64_t lost() { return lost_; }
+
  private:
-  int fd_ = -1;
+  // Device and inode; also of pipes and sockets, but anonymous inodes (eventfd, inotify) have one.
+  struct Id {
+    dev_t device = 0;
+    ino_t inode = 0;
+    bool operator==(const Id& other) const = default;
+  };
+  static Id IdOf(int fd) noexcept;
+
+  static std::atomic<uint64_t> lost_;
+  mutable std::atomic<int> fd_{-1};
+  Id id_{};
 };
 
 // open(2) with O_CLOEXEC added; waits for nobody: a pipe may lie in the place of a file.

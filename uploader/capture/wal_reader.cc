@@ -69,7 +69,7 @@ Result<bool> WalReader::Refresh() {
     inode_ = 0;
     return false;
   }
-  if (fd_ == nullptr || inode_ != info.st_ino) {
+  if (fd_ == nullptr || !fd_->valid() || inode_ != info.st_ino) {
     Result<Fd> fd = OpenFile(path_, O_RDONLY);
     if (!fd.ok()) return fd.status();
     fd_ = std::make_shared<Fd>(std::move(*fd));

@@ -76,6 +76,13 @@ int Open(const BackstayOpen* options, BackstayDb** db, char* error, size_t n) no
   });
 }
 
+int Holds(BackstayDb* db) noexcept { return FromHandle(db)->holds() ? 1 : 0; }
+
+int GiveBack() noexcept {
+  Engine* engine = Slot().load();
+  return engine == nullptr ? 0 : Guard(0, [&] { return engine->GiveBack() ? 1 : 0; });
+}
+
 void Close(BackstayDb* db) noexcept {
   Guard(0, [&] { return TheEngine()->Close(FromHandle(db)), 0; });
 }
@@ -141,6 +148,8 @@ void Forked() noexcept {
 constexpr BackstayEngine kTable = {BACKSTAY_ENGINE_API_VERSION,
                                    Start,
                                    Open,
+                                   Holds,
+                                   GiveBack,
                                    Close,
                                    Closed,
                                    Committed,

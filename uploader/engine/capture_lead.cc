@@ -33,8 +33,8 @@ bool CaptureLoop::TakeLock() {
     Result<FolderLock> lock =
         FolderLock::Take(core_->options.folder, database, core_->options.locks);
     if (lock.ok()) {
-      lock_.emplace(std::move(*lock));
       std::lock_guard<std::mutex> guard(core_->mutex);
+      lock_.emplace(std::move(*lock));
       core_->passive = false;
       core_->local_error = Status::Ok();
       if (dropped) {

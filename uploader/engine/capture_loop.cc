@@ -99,6 +99,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->lag.Waits(core_->board.TakeCommits());
   try {
+    EndIfLostLocked();
     if (core_->stopped.ok()) PassLocked(ticket, &lock);
     EndIfReplacedLocked();
     core_->RemindLocked();
@@ -114,6 +115,18 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
     throw;
   }
+}
+
+// Without them nothing is certain: another process may ship by now, and what waits is not to be
+// had. The next open starts from the state folder, as behind a crash.
+void CaptureLoop::EndIfLostLocked() {
+  const bool outbox = core_->outbox != nullptr && core_->outbox->lost();
+  if (!lock_ || (lock_->Holds() && !outbox && !core_->options.host->Lost())) return;
+  core_->LetGoLocked({Code::kIo,
+                      "the application has closed descriptors that Backstay had opened "
+                      "(closerange?), so that they are left alone; it goes on with the next "
+                      "commit or open"},
+                     Level::kWarn);
 }
 
 void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock) {

@@ -33,6 +33,10 @@ class CaptureLoop {
   // The stamp of the database file when the host opened it. Any thread.
   void HostOpened(const FileStamp& stamp);
   void Run();
+  // Lets go of the database if a descriptor that counts is not ours any more. Any thread.
+  void EndIfLostLocked();
+  // Behind Run(), for good.
+  void Unlock() { lock_.reset(); }
 
  private:
   bool AwaitTarget();
@@ -116,12 +120,12 @@ class CaptureLoop {
     bool exact = true;
   };
   Redo redo_;
-  bool told_bare_ = false;   // SayBareLocked(), once
-  bool unread_ = false;      // the last WAL went before all of it was encoded
-  uint64_t repair_run_ = 0;  // core_->collapses when the repair began
-  std::optional<FolderLock> lock_;
-  FileStamp open_stamp_;   // guarded by core_->mutex
-  bool relocate_ = false;  // guarded by core_->mutex: the host opened the database again
+  bool told_bare_ = false;          // SayBareLocked(), once
+  bool unread_ = false;             // the last WAL went before all of it was encoded
+  uint64_t repair_run_ = 0;         // core_->collapses when the repair began
+  std::optional<FolderLock> lock_;  // written under core_->mutex
+  FileStamp open_stamp_;            // guarded by core_->mutex
+  bool relocate_ = false;           // guarded by core_->mutex: the host opened the database again
 };
 
 }  // namespace backstay

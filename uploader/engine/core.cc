@@ -139,6 +139,12 @@ void Core::StopLocked(const Status& why, Level level) {
   RemindLocked();
 }
 
+void Core::LetGoLocked(const Status& why, Level level) {
+  // First: who waits for it may ask anew.
+  let_go = true;
+  StopLocked(why, level);
+}
+
 void Core::RemindLocked() const {
   if (complaint.empty()) return;
   options.logger->Remind(Level::kError, complaint,

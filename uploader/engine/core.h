@@ -124,6 +124,7 @@ class Core {
   Lag lag;
   uint64_t save_above = 0;  // outbox bytes at which the index is saved again
 
+  std::atomic<bool> let_go{false};  // read without the mutex, in the host's commits
   // Read by the capture thread without the mutex.
   std::atomic<bool> ship_idle{true};
   std::atomic<int64_t> last_put_start_ms{0};  // monotonic
@@ -151,6 +152,8 @@ class Core {
   // The pipeline gives up for good: logged, shown in status, waiters released.
   void Stop(const Status& why);
   void StopLocked(const Status& why, Level level = Level::kError);
+  // The same for this object alone: the database may be opened anew at any time.
+  void LetGoLocked(const Status& why, Level level);
   // The process ends: the next try to ship is made at once.
   void Leave();
   // Nothing of it waits for the replica, as far as known.

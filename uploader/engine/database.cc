@@ -112,6 +112,23 @@ void Database::Retire() {
   for (auto& pipeline : pipelines_) pipeline->Retire();
 }
 
+bool Database::holds() const {
+  return std::all_of(pipelines_.begin(), pipelines_.end(),
+                     [](auto& pipeline) { return pipeline->holds(); });
+}
+
+void Database::EndIfLost() {
+  for (auto& pipeline : pipelines_) pipeline->EndIfLost();
+}
+
+void Database::LetGo(const Status& why) {
+  for (auto& pipeline : pipelines_) {
+    pipeline->LetGo(why, closed_ ? Level::kWarn : Level::kDebug);
+  }
+  Stop();
+  for (auto& pipeline : pipelines_) pipeline->Release();
+}
+
 void Database::Poke() {
   for (auto& pipeline : pipelines_) pipeline->board()->Poke();
 }

@@ -55,6 +55,12 @@ class Database {
   void Linger(int64_t deadline_ms);
   void Closed() { --closing_; }
   bool closing() const { return closing_ > 0; }
+  // False: it has let go of the database while that was in use. What is called does nothing.
+  bool holds() const;
+  void EndIfLost();
+  // Ends replication, and what it takes of descriptors and memory. Of one that is in use the caller
+  // tells. Twice is as good as once.
+  void LetGo(const Status& why);
   // Another file was opened at the path: ends soon, and leaves the status file to that one.
   void Retire();
   // The capture threads look at once.

@@ -108,7 +108,10 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   if (drained_) return Status(Code::kCancelled, "the process is exiting");
   const FileId file{options.device, options.inode};
   std::unique_ptr<Database>& place = databases_[settings->path];
-  if (place != nullptr && place->file() == file) {
+  if (place != nullptr) place->EndIfLost();
+  if (place != nullptr && !place->holds()) {
+    SetAsideLocked(&place);
+  } else if (place != nullptr && place->file() == file) {
     place->Reopen(options.host);
     return place.get();
   }
@@ -135,6 +138,30 @@ void Engine::RetireLocked(std::unique_ptr<Database>* database) {
   retired_.push_back(std::move(*database));
   StartReaperLocked();
   reap_.notify_all();
+}
+
+// It stays for those that may still call it, until it is closed.
+void Engine::SetAsideLocked(std::unique_ptr<Database>* database) {
+  retired_.reserve(retired_.size() + 1);
+  (*database)->LetGo({Code::kCancelled, "opened anew"});
+  retired_.push_back(std::move(*database));
+  StartReaperLocked();
+}
+
+bool Engine::GiveBack() {
+  const Status why(Code::kUnavailable,
+                   "the application ran out of file descriptors or memory, so that Backstay has "
+                   "given back its own; this database is replicated again once it is opened, or "
+                   "written to, and there is room");
+  std::lock_guard<std::mutex> lock(mutex_);
+  bool any = false;
+  if (drained_) return false;
+  for (auto& [path, database] : databases_) {
+    if (database == nullptr || !database->holds()) continue;
+    database->LetGo(why);
+    any = true;
+  }
+  return any;
 }
 
 void Engine::Close(Database* database) {

@@ -30,6 +30,8 @@ class Engine {
 
   // The settings as they were read at the start, or why they cannot be used.
   Result<Database*> Open(const BackstayOpen& options);
+  // Lets go of all databases; they may be opened anew. False: there was none.
+  bool GiveBack();
   void Close(Database* database);
   // Behind Close(): waits for what was committed in it.
   void Closed(Database* database);
@@ -46,6 +48,7 @@ class Engine {
   void Reap();
   void ReapOnce();
   void RetireLocked(std::unique_ptr<Database>* database);
+  void SetAsideLocked(std::unique_ptr<Database>* database);
   void EndRetired(std::vector<std::unique_ptr<Database>>* retired);
   std::vector<uint64_t> OpenWrites();
   void DrainRetired(LastWait* wait);

@@ -26,6 +26,8 @@ class Host {
 
   int64_t Read(void* out, int64_t n, int64_t offset);
   int64_t Size();
+  // It can be read no more: the application has closed the descriptor.
+  bool Lost() { return Size() == BACKSTAY_LOST; }
   FileLook Look(const std::string& database_path);
   std::optional<WalTarget> WalPosition();
   bool InUse();

@@ -76,6 +76,8 @@ class Neighbours {
   // Waits end, without waiting for them.
   void RequestStop();
   void Stop();
+  // Behind Stop(): no page is held any more.
+  void LetGo() { Become(Role::kAlone, nullptr); }
 
  private:
   enum class Role { kUnknown, kAlone, kFollows, kLeads };

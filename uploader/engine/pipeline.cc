@@ -79,7 +79,7 @@ void Pipeline::ReportFailure(const char* name, const Status& failure) {
 }
 
 void Pipeline::NoteStep(const TrailStep& step) {
-  if (!core_.neighbours.leads()) core_.trail.Append(step);
+  if (holds() && !core_.neighbours.leads()) core_.trail.Append(step);
 }
 
 void Pipeline::NoteWalGone(const FileLook& look) {
@@ -105,6 +105,7 @@ bool Pipeline::Quiet() {
 bool Pipeline::Drain(LastWait* wait) {
   {
     std::lock_guard<std::mutex> lock(core_.mutex);
+    if (!holds()) return core_.AllShippedLocked();
     if (core_.passive && core_.neighbours.Settled()) return true;
   }
   // What is committed is encoded, whatever becomes of it: the next start goes on there.
@@ -159,6 +160,7 @@ std::string Pipeline::Problem() {
 
 std::string Pipeline::Outlook() {
   std::lock_guard<std::mutex> lock(core_.mutex);
+  if (!holds()) return {};
   if (!core_.stopped.ok()) {
     return "no start ships the rest before that is settled: " + core_.stopped.message();
   }
@@ -206,6 +208,26 @@ void Pipeline::Stop() {
   jobs_.Stop();
   if (capture_thread_.joinable()) capture_thread_.join();
   core_.neighbours.Stop();
+}
+
+void Pipeline::EndIfLost() {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  loop_.EndIfLostLocked();
+}
+
+void Pipeline::LetGo(const Status& why, Level level) {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  core_.LetGoLocked(why, level);
+}
+
+void Pipeline::Release() {
+  core_.neighbours.LetGo();
+  core_.trail.Close();
+  loop_.Unlock();
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  core_.capture.reset();
+  core_.outbox.reset();
+  core_.index.reset();
 }
 
 const char* Pipeline::StateLocked() const {

@@ -60,6 +60,13 @@ class Pipeline {
   std::string Outlook();
   // Another file was opened at the database's path: this one has an end.
   void Retire();
+  // False: it has ended while the database was in use.
+  bool holds() const { return !core_.let_go; }
+  // Ends it if the application has closed its descriptors.
+  void EndIfLost();
+  void LetGo(const Status& why, Level level);
+  // Behind Stop(), for good: what it takes of descriptors and memory.
+  void Release();
   // Asks the threads to end, without waiting.
   void RequestStop();
   void Stop();

@@ -71,6 +71,7 @@ Status Outbox::Open(const OutboxRedo& redo) {
   Result<Fd> fd = folder->OpenFile(NameOf(path_));
   if (!fd.ok()) return fd.status();
   fd_ = std::move(*fd);
+  open_ = true;
   Result<int64_t> size = FileSize(fd_);
   if (!size.ok()) return size.status();
   std::string record;

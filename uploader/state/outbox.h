@@ -80,6 +80,8 @@ class Outbox {
   // What happened since is not in the file, and nothing more goes into it before Compact().
   void Rest() { resting_ = true; }
   bool resting() const { return resting_; }
+  // The application has closed its descriptor.
+  bool lost() const { return open_ && !fd_.valid(); }
   // Rewrites the file with only the pending segments; the index file must hold everything else by
   // now.
   Status Compact();
@@ -96,6 +98,7 @@ class Outbox {
   const std::string path_;
   uint32_t owner_ = 0;
   Fd fd_;
+  bool open_ = false;  // fd_ was set
   bool resting_ = false;
   int64_t end_ = 0;
   std::deque<Pending> pending_;

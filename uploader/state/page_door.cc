@@ -118,28 +118,17 @@ Result<PageDoor> PageDoor::Open(const std::string& path, Fd page) {
   if (Result<OwnFolder> folder = OwnFolder::Open(FolderOf(path)); folder.ok()) {
     folder->GiveSocket(NameOf(path));
   }
-  struct stat info {};
-  if (fstat(socket->get(), &info) != 0) return Status::Errno("socket " + path, errno);
-  return PageDoor(std::move(*socket), std::move(page), info.st_ino);
+  return PageDoor(std::move(*socket), std::move(page));
 }
 
-// A host may close descriptors that it has not opened, and get their numbers for its own.
-bool PageDoor::IsOurs() const {
-  struct stat info {};
-  return fstat(socket_.get(), &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode_;
-}
-
+// Not for ever: where the application has closed one of the sockets nobody rings.
 void PageDoor::Wait() const {
-  if (IsOurs()) {
-    (void)Readable(socket_, -1);
-    Answer();
-  } else {
-    (void)poll(nullptr, 0, kKnockMs);
-  }
+  constexpr int kLookMs = 1000;
+  if (Readable(socket_, kLookMs)) Answer();
 }
 
 void PageDoor::Answer() const {
-  if (!IsOurs()) return;
+  if (!valid()) return;
   for (;;) {
     Letter knock(sizeof kHere);
     if (knock.Receive(socket_) < 0) return;
@@ -161,8 +150,7 @@ Result<PageBell> PageBell::At(const std::string& path) {
   return PageBell(std::move(*socket));
 }
 
-// When there is no room the maker has enough to wake up for. An empty datagram: should the host
-// have closed this descriptor and use its number, nothing is written.
+// When there is no room the maker has enough to wake up for.
 void PageBell::Ring() const { (void)send(socket_.get(), nullptr, 0, MSG_DONTWAIT | MSG_NOSIGNAL); }
 
 Result<Fd> PageBell::Knock(size_t bytes) const {

@@ -31,20 +31,18 @@ class PageDoor {
  public:
   // Gives the socket the name `path`; what had it before is removed.
   static Result<PageDoor> Open(const std::string& path, Fd page);
-  // Sleeps until somebody rings or knocks, and lets in who knocks.
+  // The application has not closed its descriptors.
+  bool valid() const { return socket_.valid() && page_.valid(); }
+  // Sleeps until somebody rings or knocks, a second at most, and lets in who knocks.
   void Wait() const;
   // Likewise, without sleeping.
   void Answer() const;
 
  private:
-  PageDoor(Fd socket, Fd page, uint64_t inode)
-      : socket_(std::move(socket)), page_(std::move(page)), inode_(inode) {}
-
-  bool IsOurs() const;
+  PageDoor(Fd socket, Fd page) : socket_(std::move(socket)), page_(std::move(page)) {}
 
   Fd socket_;
   Fd page_;
-  uint64_t inode_;  // of the socket
 };
 
 // The other side, and the maker's own way to wake its thread.
@@ -52,6 +50,7 @@ class PageBell {
  public:
   static Result<PageBell> At(const std::string& path);
   void Ring() const;
+  bool valid() const { return socket_.valid(); }
   // The page, of `bytes` at least; waits for it a second at most.
   Result<Fd> Knock(size_t bytes) const;
 

@@ -111,7 +111,8 @@ SharedPage::Name SharedPage::NameIn(const std::string& folder) {
 }
 
 bool SharedPage::IsIn(const std::string& folder) const {
-  return name_.inode != 0 && NameIn(folder) == name_;
+  const bool usable = bell_.valid() && (!door_ || door_->valid());
+  return usable && name_.inode != 0 && NameIn(folder) == name_;
 }
 
 void SharedPage::Leave(const std::string& folder) const {

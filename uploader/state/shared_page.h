@@ -36,7 +36,7 @@ class SharedPage {
   SharedPage(const SharedPage&) = delete;
   SharedPage& operator=(const SharedPage&) = delete;
 
-  // This page is (still) the one that the folder leads to.
+  // This page is (still) the one that the folder leads to, and can be rung and handed out.
   bool IsIn(const std::string& folder) const;
   // Its maker, while it holds the lock: takes the name out of the folder, if it is its own.
   void Leave(const std::string& folder) const;

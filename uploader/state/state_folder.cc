@@ -97,32 +97,33 @@ std::string StateFolderOf(const std::string& database_path, const std::string& r
   return StateFolderOf(database_path) + name;
 }
 
-void LockRegister::Add(int fd) {
-  for (std::atomic<int>& slot : fds_) {
-    int free = 0;
-    if (slot.compare_exchange_strong(free, fd + 1)) return;
+void LockRegister::Add(Fd* fd) {
+  for (std::atomic<Fd*>& slot : fds_) {
+    Fd* free = nullptr;
+    if (slot.compare_exchange_strong(free, fd)) return;
   }
 }
 
-void LockRegister::Remove(int fd) {
-  for (std::atomic<int>& slot : fds_) {
-    int found = fd + 1;
-    if (slot.compare_exchange_strong(found, 0)) return;
+void LockRegister::Remove(Fd* fd) {
+  for (std::atomic<Fd*>& slot : fds_) {
+    Fd* found = fd;
+    if (slot.compare_exchange_strong(found, nullptr)) return;
   }
 }
 
 void LockRegister::CloseAll() noexcept {
-  for (std::atomic<int>& slot : fds_) {
-    if (int fd = slot.exchange(0); fd != 0) close(fd - 1);
+  for (std::atomic<Fd*>& slot : fds_) {
+    if (Fd* fd = slot.exchange(nullptr); fd != nullptr) fd->Close();
   }
 }
 
-FolderLock::FolderLock(Fd fd, LockRegister* locks) : locks_(locks), fd_(std::move(fd)) {
+FolderLock::FolderLock(Fd fd, LockRegister* locks)
+    : locks_(locks), fd_(std::make_unique<Fd>(std::move(fd))) {
   if (locks_ != nullptr) locks_->Add(fd_.get());
 }
 
 FolderLock::~FolderLock() {
-  if (locks_ != nullptr && fd_.valid()) locks_->Remove(fd_.get());
+  if (locks_ != nullptr && fd_ != nullptr) locks_->Remove(fd_.get());
 }
 
 Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string& database_path,
@@ -134,7 +135,7 @@ Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string
   if (!fd.ok()) return fd.status();
   // Known before it is locked: a child may be forked at any time.
   FolderLock lock(std::move(*fd), locks);
-  if (flock(lock.fd_.get(), LOCK_EX | LOCK_NB) == 0) {
+  if (flock(lock.fd_->get(), LOCK_EX | LOCK_NB) == 0) {
     RemoveLeftovers(folder);
     return lock;
   }

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <atomic>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -30,12 +31,12 @@ std::string StateFolderOf(const std::string& database_path, const std::string& r
 // a child takes over only when it is forked anew.
 class LockRegister {
  public:
-  void Add(int fd);
-  void Remove(int fd);
+  void Add(Fd* fd);
+  void Remove(Fd* fd);
   void CloseAll() noexcept;
 
  private:
-  std::array<std::atomic<int>, 256> fds_ = {};  // descriptor + 1; 0: free
+  std::array<std::atomic<Fd*>, 256> fds_ = {};  // null: free
 };
 
 class FolderLock {
@@ -50,11 +51,14 @@ class FolderLock {
   FolderLock& operator=(FolderLock&&) = delete;
   ~FolderLock();
 
+  // False: the application has closed its descriptor, and other processes may have it.
+  bool Holds() const { return fd_->valid(); }
+
  private:
   FolderLock(Fd fd, LockRegister* locks);
 
   LockRegister* locks_;
-  Fd fd_;
+  std::unique_ptr<Fd> fd_;  // the register knows its address
 };
 
 // Which file it is: while one is open no other has its numbers. 0, 0: not known, or none.

@@ -95,6 +95,11 @@ void Trail::Append(const TrailStep& step) {
   (void)AppendLocked(AsBytes(record.str()));
 }
 
+void Trail::Close() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  fd_.Close();
+}
+
 // The file may have been removed or replaced since the last time.
 Status Trail::AppendLocked(Bytes record) {
   struct stat open {};

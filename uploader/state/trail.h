@@ -54,6 +54,8 @@ class Trail {
   void Append(const TrailStep& step);
   // The steps that lead from one place to the other, in order. Nothing: they are not known.
   std::optional<std::vector<TrailStep>> Between(const TrailPlace& from, const TrailPlace& to);
+  // Until the next step.
+  void Close();
 
  private:
   Status AppendLocked(Bytes record);

@@ -292,6 +292,7 @@ class CurlTransport::Pool {
   void Cancel() {
     std::lock_guard<std::mutex> lock(mutex_);
     cancelled_ = true;
+    idle_.clear();
     for (Handle* handle : busy_) curl_multi_wakeup(handle->multi);
   }
 
@@ -309,7 +310,8 @@ class CurlTransport::Pool {
     curl_easy_setopt(handle->easy, CURLOPT_ERRORBUFFER, nullptr);
     std::lock_guard<std::mutex> lock(mutex_);
     busy_.erase(std::find(busy_.begin(), busy_.end(), handle));
-    idle_.emplace_back(handle);
+    std::unique_ptr<Handle> owner(handle);
+    if (!cancelled_) idle_.push_back(std::move(owner));
   }
 
   CURLcode Drive(Handle* handle, bool* done) {

@@ -1,0 +1,93 @@
+"""Programs that close descriptors which they did not open: nothing of theirs is written to, read for ours or closed."""
+
+import unittest
+
+from host_world import HostCase
+
+# Uses a database, closes all that it does not know, and takes the numbers for files, pipes, sockets and a database of
+# its own. `keep`: the connection stays open, and what is not SQLite's is closed.
+HOST = """
+import os, socket, sqlite3, sys
+
+def rows(c, first, last):
+    with c:
+        for i in range(first, last):
+            c.execute("INSERT INTO t VALUES(?, zeroblob(2000))", (i,))
+
+def names():
+    return {int(n): os.readlink("/proc/self/fd/" + n) for n in os.listdir("/proc/self/fd")
+            if os.path.lexists("/proc/self/fd/" + n)}
+
+db, mode, keep = sys.argv[1], sys.argv[2], sys.argv[3] == "keep"
+others = sqlite3.connect(os.path.dirname(db) + "/other.db", isolation_level=None)
+others.execute("CREATE TABLE o(x)")
+others.close()
+c = sqlite3.connect(db)
+c.execute("PRAGMA journal_mode=" + mode)
+c.execute("CREATE TABLE t(x, y)")
+rows(c, 0, 10)
+assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
+if not keep:
+    c.close()
+seen = 0
+for fd, name in sorted(names().items()):
+    own = keep and name.startswith(db) and not name.startswith(db + "-backstay")
+    if fd > 2 and not own:
+        os.close(fd)
+        seen += 1
+assert seen > 3, names()
+taken = {}
+for i in range(20):
+    path = f"{db}.file{i}"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.pwrite(fd, b"application" * 400, 0)
+    taken[fd] = path
+for i in range(4):
+    for end in socket.socketpair() + tuple(os.fdopen(f, "rb", 0) for f in os.pipe()):
+        taken[end.fileno()] = end
+others = sqlite3.connect(os.path.dirname(db) + "/other.db", isolation_level=None)
+others.execute("BEGIN EXCLUSIVE")
+others.executemany("INSERT INTO o VALUES(?)", [(i,) for i in range(100)])
+before = names()
+if not keep:
+    c = sqlite3.connect(db)
+rows(c, 10, 30)
+for _ in range(2):
+    synced = c.execute("PRAGMA backstay_sync(20000)").fetchone()
+assert synced == ("1",), c.execute("PRAGMA backstay_status").fetchone()
+c.close()
+now = names()
+for fd, what in taken.items():
+    assert now[fd] == before[fd], (fd, now, before)
+    if isinstance(what, str):
+        assert open(what, "rb").read() == b"application" * 400, what
+    elif isinstance(what, socket.socket):
+        what.setblocking(False)
+        try:
+            assert not what.recv(1), "something was sent"
+        except BlockingIOError:
+            pass
+others.execute("COMMIT")
+assert others.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+assert others.execute("SELECT count(*) FROM o").fetchone() == (100,)
+"""
+
+
+class Descriptors(HostCase):
+    def uses(self, mode, keep=""):
+        self.run_host("/usr/bin/python3", "-c", HOST, self.db, mode, keep)
+        self.assertEqual(self.stderr.count("closed descriptors"), 1, self.stderr)
+        self.assert_restores()
+
+    def test_closed_database_in_wal_mode(self):
+        self.uses("wal")
+
+    def test_closed_database_without_a_wal(self):
+        self.uses("delete")
+
+    def test_open_database(self):
+        self.uses("wal", "keep")
+
+
+if __name__ == "__main__":
+    unittest.main()
