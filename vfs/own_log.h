@@ -2,14 +2,15 @@
 //
 // Where they go is read with the selection, from the environment and the JSON file: to a process
 // whose standard error goes nowhere (php-fpm's workers) the log file is all there is. Any thread;
-// a line is one write(2). A line that cannot be written is dropped. Constant after it was made; may
-// throw std::bad_alloc.
+// a line that the file does not take goes to standard error. May throw std::bad_alloc.
 
 #ifndef BACKSTAY_VFS_OWN_LOG_H_
 #define BACKSTAY_VFS_OWN_LOG_H_
 
 #include <string>
 #include <string_view>
+
+#include "uploader/log_file.h"
 
 namespace backstay {
 
@@ -23,11 +24,12 @@ class OwnLog {
   explicit OwnLog(OwnLogOptions options);
 
   // `level`: BackstayLevel. `path`: the database, or empty.
-  void Write(int level, std::string_view path, std::string_view message) const;
+  void Write(int level, std::string_view path, std::string_view message);
 
  private:
   const OwnLogOptions options_;
   const int lowest_;
+  LogFile file_;
 };
 
 }  // namespace backstay

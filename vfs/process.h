@@ -67,7 +67,7 @@ class Process {
   void WriteLine(int level, std::string_view path, std::string_view message);
 
   const std::shared_ptr<const Selection> selection_;
-  const OwnLog own_log_;
+  OwnLog own_log_;
   EngineLoader loader_;
   HostFiles files_;
   std::atomic<bool> selected_ = false;  // a database that was opened

@@ -1,9 +1,14 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
 
 #include "tests/support/catch.h"
 #include "tests/support/temp_folder.h"
+#include "uploader/base/file.h"
 #include "uploader/base/log.h"
 
 namespace backstay {
@@ -32,6 +37,26 @@ struct Captured {
   std::vector<std::string> lines;
   Logger logger;
 };
+
+// Standard error goes elsewhere while it lives.
+class Stderr {
+ public:
+  explicit Stderr(int fd) : before_(dup(STDERR_FILENO)) { dup2(fd, STDERR_FILENO); }
+  ~Stderr() {
+    dup2(before_, STDERR_FILENO);
+    close(before_);
+  }
+
+ private:
+  const int before_;
+};
+
+std::vector<nlohmann::json> LinesOf(const std::string& path) {
+  std::istringstream stream(ReadFile(path, 1 << 20).value());
+  std::vector<nlohmann::json> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
 
 }  // namespace
 
@@ -101,6 +126,55 @@ TEST_CASE("a log file is appended to, line by whole line, from any thread") {
     CHECK(nlohmann::json::accept(line));
   }
   CHECK(lines == 200);
+}
+
+TEST_CASE("what the log file does not take goes to standard error, until it takes it again") {
+  TempFolder folder;
+  const std::string place = folder / "place";
+  LogOptions options;
+  options.file = place + "/log";
+  Logger logger(options);
+  Result<Fd> err = OpenFile(folder / "stderr", O_RDWR | O_CREAT, 0600);
+  REQUIRE(err.ok());
+  {
+    Stderr redirected(err->get());
+    logger.Log(Level::kError, "no folder");
+    std::filesystem::create_directory(place);
+    logger.Log(Level::kInfo, "in the file");
+    std::filesystem::remove_all(place);
+    std::filesystem::create_directory(place);
+    std::filesystem::create_symlink("/dev/full", options.file);
+    for (int i = 0; i < 3; ++i) logger.Log(Level::kError, "no room");
+    std::filesystem::remove(options.file);
+    logger.Log(Level::kInfo, "in a new file");
+  }
+  const auto said = LinesOf(folder / "stderr");
+  REQUIRE(said.size() == 6);
+  CHECK(said[0]["msg"] == "no folder");
+  CHECK(said[1]["level"] == "ERROR");
+  CHECK(said[1]["msg"].get<std::string>().find("(No such file or directory)") != std::string::npos);
+  CHECK(said[2]["msg"] == "no room");
+  CHECK(said[3]["msg"].get<std::string>().find("(No space left on device)") != std::string::npos);
+  CHECK(said[5]["msg"] == "no room");
+  const auto written = LinesOf(options.file);
+  REQUIRE(written.size() == 2);
+  CHECK(written[0]["msg"] == "in a new file");
+  CHECK(written[1]["msg"] == "the log file can be written again");
+}
+
+TEST_CASE("a long line does not wait for who reads the pipe") {
+  int pipe[2];
+  REQUIRE(pipe2(pipe, O_CLOEXEC | O_NONBLOCK) == 0);
+  char page[4096] = {};
+  while (write(pipe[1], page, sizeof page) > 0) continue;
+  REQUIRE(read(pipe[0], page, sizeof page) == sizeof page);
+  REQUIRE(fcntl(pipe[1], F_SETFL, 0) == 0);
+  {
+    Stderr redirected(pipe[1]);
+    Logger(LogOptions{}).Log(Level::kError, std::string(20000, 'm'));
+  }
+  close(pipe[0]);
+  close(pipe[1]);
 }
 
 TEST_CASE("a lasting problem is logged at once, then every 30 s, and when it is over") {

@@ -1,17 +1,8 @@
 #include "uploader/base/log.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <csignal>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "uploader/base/json_text.h"
-#include "uploader/base/own_folder.h"
 
 namespace backstay {
 namespace {
@@ -65,31 +56,10 @@ std::string NameOf(std::initializer_list<LogField> fields) {
   return name;
 }
 
-// The reader of a pipe may be gone, or read no more: neither may end the host, nor hold it up.
-void WriteLine(int fd, const std::string& line) {
-  constexpr int kPatienceMs = 20;
-  pollfd ready{fd, POLLOUT, 0};
-  if (poll(&ready, 1, kPatienceMs) <= 0) return;
-  sigset_t pipe;
-  sigset_t before;
-  sigset_t pending;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  if (pthread_sigmask(SIG_BLOCK, &pipe, &before) != 0) return;
-  const bool waits = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1;
-  const bool broken = write(fd, line.data(), line.size()) < 0 && errno == EPIPE;
-  constexpr timespec kNow{};
-  if (broken && !waits) (void)sigtimedwait(&pipe, nullptr, &kNow);
-  (void)pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
 }  // namespace
 
-Logger::Logger(LogOptions options) : options_(std::move(options)), reminders_(options_.clock) {
-  if (options_.file.empty()) return;
-  Result<Fd> fd = OpenFile(options_.file, O_WRONLY | O_CREAT | O_APPEND, 0640);
-  if (fd.ok()) file_ = std::move(*fd);
-}
+Logger::Logger(LogOptions options)
+    : options_(std::move(options)), file_(options_.file), reminders_(options_.clock) {}
 
 void Logger::Log(Level level, std::string_view message, std::initializer_list<LogField> fields) {
   if (!Enabled(level)) return;
@@ -97,13 +67,8 @@ void Logger::Log(Level level, std::string_view message, std::initializer_list<Lo
   std::string line = options_.json ? JsonLine(level, time, message, fields)
                                    : TextLine(level, time, message, fields);
   if (options_.sink) return options_.sink(line);
-  // The result is not used: there is nowhere to report a log that cannot be written.
-  int fd = file_.valid() ? file_.get() : STDERR_FILENO;
-  struct stat info {};
-  const bool file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-  const auto size = static_cast<int64_t>(info.st_size + static_cast<off_t>(line.size()));
-  if (file && !CheckSizeLimit(size).ok()) return;
-  WriteLine(fd, line);
+  const LogFile::News news = file_.Write(line);
+  if (!news.text.empty()) Log(news.bad ? Level::kError : Level::kInfo, news.text);
 }
 
 void Logger::Remind(Level level, const std::string& message,

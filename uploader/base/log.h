@@ -1,8 +1,8 @@
 // Logger: one line per event, to stderr or a file; JSON or text.
 //
 // {"time":"…Z","level":"WARN","logger":"backstay","msg":"…","db":"…","replica":"…",…}: one object a
-// line, level in capitals, never a secret (callers pass none). Any thread; a line is one write(2).
-// Cannot fail: a line that cannot be written is dropped. Never stdout.
+// line, level in capitals, never a secret (callers pass none). Any thread. Cannot fail: a line that
+// the file does not take goes to stderr, and is dropped only where that takes none. Never stdout.
 
 #ifndef BACKSTAY_UPLOADER_BASE_LOG_H_
 #define BACKSTAY_UPLOADER_BASE_LOG_H_
@@ -18,8 +18,8 @@
 #include <variant>
 
 #include "uploader/base/clock.h"
-#include "uploader/base/file.h"
 #include "uploader/base/reminders.h"
+#include "uploader/log_file.h"
 
 namespace backstay {
 
@@ -52,7 +52,7 @@ class Logger {
 
  private:
   const LogOptions options_;
-  Fd file_;
+  LogFile file_;
   Reminders reminders_;
 };
 
