@@ -88,6 +88,33 @@ TEST_CASE("the end of a WAL follows what is appended, begun anew, torn and taken
   REQUIRE(bench.Find(wal.wal()).max_frame == 2 * kRead - 1);
 }
 
+TEST_CASE("a wal-index that a crash has left says nothing of a WAL that goes on without it",
+          "[capture]") {
+  TempFolder folder;
+  const std::string path = folder / "db";
+  const auto open_db = [](const std::string& at, const char* sql) {
+    sqlite3* db = nullptr;
+    REQUIRE(sqlite3_open(at.c_str(), &db) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(db, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
+    return db;
+  };
+  sqlite3* first = open_db(path, "PRAGMA journal_mode=wal; CREATE TABLE t(x)");
+  const std::string left = folder / "left";
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    const std::string bytes = ReadFile(path + suffix, 1 << 20).value();
+    REQUIRE(WriteFileAtomic(left + suffix, bytes, false).ok());
+  }
+  WalEnd end(left);
+  const uint32_t before = end.Find().value().max_frame;
+  REQUIRE(before > 0);
+  sqlite3* second = open_db(left, "PRAGMA locking_mode=exclusive; INSERT INTO t VALUES(1)");
+  const WalTarget found = end.Find().value();
+  REQUIRE(found.found);
+  REQUIRE(found.max_frame > before);
+  sqlite3_close(second);
+  sqlite3_close(first);
+}
+
 TEST_CASE("the wal-index of whoever has the database open says how far it is committed",
           "[capture]") {
   Bench bench;

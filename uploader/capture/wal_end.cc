@@ -46,8 +46,7 @@ Result<WalTarget> WalEnd::Find() {
   return target;
 }
 
-// What the wal-index says, if it is that of this WAL: one that a crash has left, or whose WAL has
-// just been deleted, is not.
+// What the wal-index says, if it is that of this WAL: one whose WAL has just been deleted is not.
 std::optional<WalTarget> WalEnd::Indexed(bool has_header) const {
   if (access((database_path_ + "-wal").c_str(), F_OK) != 0) return std::nullopt;
   std::optional<WalTarget> index = index_.Read();

@@ -26,6 +26,20 @@ uint32_t Word(Bytes header, size_t index) {
   return word;
 }
 
+// Every connection that has the wal-index mapped holds a shared lock on this byte. The first one
+// holds it exclusively until it has emptied what a crash has left.
+constexpr off_t kUsersAt = 128;
+
+// As an open file description of its own the question also meets the locks of this process.
+bool IsUsed(int fd) {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = kUsersAt;
+  lock.l_len = 1;
+  return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_RDLCK;
+}
+
 // The descriptors of this process, by file.
 class Descriptors {
  public:
@@ -118,7 +132,8 @@ std::optional<WalTarget> ParseWalIndex(Bytes header) {
 
 std::optional<WalTarget> WalIndexFile::Read() const {
   const int fd = Descriptors::OfProcess().Get(path_);
-  if (fd < 0) return std::nullopt;
+  // In this order: whoever used it when it was asked for kept it up to date until then.
+  if (fd < 0 || !IsUsed(fd)) return std::nullopt;
   for (int i = 0; i < kTries; ++i) {
     uint8_t header[2 * kCopyBytes];
     if (pread(fd, header, sizeof header, 0) != sizeof header) return std::nullopt;

@@ -5,7 +5,8 @@
 // descriptor of it drops those of the whole process, also of connections that the shim does not
 // know. So a descriptor that was opened here belongs to the process and is closed only once its
 // file has lost its name, when nobody can have a lock on it that counts. Nothing is written or
-// locked. Cannot fail: what cannot be read says nothing.
+// locked. Cannot fail: what cannot be read says nothing. Nor does a file that nobody uses, left by
+// a crash: in EXCLUSIVE locking mode SQLite goes on with the WAL without it.
 //
 // Format: sqlite.org/walformat.html, 2.1 (native byte order, two copies, salts as in the WAL).
 
@@ -25,7 +26,7 @@ class WalIndexFile {
  public:
   explicit WalIndexFile(std::string path) : path_(std::move(path)) {}
 
-  // Nothing: there is no such file, or nobody has finished its header.
+  // Nothing: there is no such file, nobody uses it, or nobody has finished its header.
   std::optional<WalTarget> Read() const;
 
  private:
