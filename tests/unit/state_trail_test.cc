@@ -63,6 +63,22 @@ TEST_CASE("steps that follow each other lead on", "[trail]") {
   REQUIRE(!mine.Between(File(1), other));
 }
 
+TEST_CASE("where several steps begin within one tick of the clock, the earliest counts",
+          "[trail]") {
+  TempFolder folder;
+  Trail trail(folder / "");
+  TrailPlace uncounted = File(1);
+  uncounted.change = 0;
+  trail.Append(Step(File(0), uncounted, {9}));
+  trail.Append(Step(uncounted, uncounted, {1}));
+  trail.Append(Step(uncounted, uncounted, {2}));
+  trail.Append(Step(uncounted, File(2), {3}));
+  const auto steps = trail.Between(uncounted, File(2));
+  REQUIRE(steps);
+  REQUIRE(steps->size() == 3);
+  REQUIRE(steps->front().pgnos == std::vector<uint32_t>{1});
+}
+
 TEST_CASE("the end of a WAL leads to the file that it was written into", "[trail]") {
   TempFolder folder;
   Trail trail(folder / "");

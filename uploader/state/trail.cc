@@ -132,12 +132,15 @@ std::optional<std::vector<TrailStep>> Trail::Between(const TrailPlace& from, con
   std::vector<TrailStep> steps = Parse(AsBytes(*data));
   auto last = std::find_if(steps.rbegin(), steps.rend(),
                            [&to](const TrailStep& step) { return step.to.Same(to); });
+  // Within one tick of the clock several steps may begin at what looks like one place: the earliest
+  // of them covers the others.
+  auto begin = steps.rend();
   for (auto first = last; first != steps.rend(); ++first) {
     if (first != last && !first->to.Same(std::prev(first)->from)) break;
-    if (!first->from.Same(from)) continue;
-    return std::vector<TrailStep>(std::next(first).base(), last.base());
+    if (first->from.Same(from)) begin = first;
   }
-  return std::nullopt;
+  if (begin == steps.rend()) return std::nullopt;
+  return std::vector<TrailStep>(std::next(begin).base(), last.base());
 }
 
 }  // namespace backstay

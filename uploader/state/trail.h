@@ -52,7 +52,8 @@ class Trail {
   explicit Trail(std::string folder) : folder_(std::move(folder)) {}
 
   void Append(const TrailStep& step);
-  // The steps that lead from one place to the other, in order. Nothing: they are not known.
+  // The steps that lead from one place to the other, in order; where places look the same, as many
+  // as there are. Nothing: they are not known.
   std::optional<std::vector<TrailStep>> Between(const TrailPlace& from, const TrailPlace& to);
   // Until the next step.
   void Close();
