@@ -129,7 +129,11 @@ void Core::StopLocked(const Status& why, Level level) {
   if (!stopped.ok() || stopping) return;
   stopped = why;
   last_error = why;
-  if (why.code() == Code::kFenced && !std::exchange(ship.fenced, true)) SaveShipLocked();
+  // The outbox keeps nothing while it rests.
+  const bool rests = outbox != nullptr && outbox->resting();
+  if (why.code() == Code::kFenced && !std::exchange(ship.fenced, true)) {
+    rests ? SaveIndexLocked() : SaveShipLocked();
+  }
   handover.Close();
   board.Deactivate();
   ship_work.notify_all();

@@ -118,17 +118,25 @@ Status LogWriter::CreateReplica() {
   return created;
 }
 
+// Under what id is saved before the record is put: one that nobody remembers after a crash would be
+// taken for another writer's. Until the state folder can be written the log stays as it is.
+Status LogWriter::AnnounceTakeover() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  ShipState& ship = core_->ship;
+  if (!ship.taking_over) ship.writer_id = core_->options.random() | 1;
+  ship.taking_over = true;
+  core_->SaveIndexLocked();
+  if (core_->outbox->resting()) {
+    return {Code::kUnavailable, "the log is taken over once the state folder can be written", true};
+  }
+  writer_id_ = ship.writer_id;
+  return Status::Ok();
+}
+
 // A takeover that a crash interrupted goes on under its own writer id: its record may be in the
 // log.
 Status LogWriter::TakeOver() {
-  if (writer_id_ == 0) {
-    std::lock_guard<std::mutex> lock(core_->mutex);
-    ShipState& ship = core_->ship;
-    writer_id_ = ship.taking_over ? ship.writer_id : core_->options.random() | 1;
-    ship.writer_id = writer_id_;
-    ship.taking_over = true;
-    core_->SaveIndexLocked();
-  }
+  if (writer_id_ == 0) BACKSTAY_TRY(AnnounceTakeover());
   // Before this writer announces itself: that stops the one that has the log.
   if (!fence_.refuses()) BACKSTAY_TRY(FollowLog());
   for (bool done = false; !done;) BACKSTAY_TRY(TryTakeOver(&done));

@@ -67,6 +67,7 @@ class LogWriter {
   // kExists: it was created meanwhile.
   Status CreateReplica();
   Status TakeOver();
+  Status AnnounceTakeover();
   // One try at the next number; *done when the log is ours.
   Status TryTakeOver(bool* done);
   struct TakeoverAt {
