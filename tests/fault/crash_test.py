@@ -127,6 +127,29 @@ class CrashTest(FaultCase):
         app.close()
         self.assertEqual([l["msg"] for l in app.lines("ERROR")], [])
 
+    def test_long_transaction(self):
+        """Killed while the rest of a VACUUM, for which the next commit does not wait, is shipped by a repair."""
+        for number, end in enumerate(("killed", "synced and killed", "closed")):
+            app = App(self, BACKSTAY_MIN_INTERVAL="0ms")
+            app.sql("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, text)")
+            app.sql("INSERT INTO t(text) WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
+                    "WHERE i < 15000) SELECT hex(randomblob(400)) FROM n")
+            app.sql("DELETE FROM t WHERE id % 2 = 0 OR length(text) % 3 = 0")
+            self.assertTrue(app.sync(), app.stderr())
+            app.do(f"sql('VACUUM'); sql('ALTER TABLE t ADD COLUMN c{number}')")
+            if "synced" in end:
+                self.assertTrue(app.sync(), app.stderr())
+            if "killed" in end:
+                time.sleep(self.random.random() * 0.1)
+                self.killed(app)
+                self.assertEqual(self.rows(self.db, "PRAGMA integrity_check"), [("ok",)])
+            else:
+                app.close()
+            restored = self.restored()
+            if end != "killed":
+                self.assert_same(restored)
+            self.assertEqual([l["msg"] for l in app.lines("ERROR")], [])
+
 
 if __name__ == "__main__":
     main("crash", CrashTest)

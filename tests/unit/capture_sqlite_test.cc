@@ -68,10 +68,10 @@ class Bench {
     return target;
   }
   bool Advance() { return capture->Advance(Target()).value(); }
-  void Repair() {
+  void Repair(bool all = true) {
     REQUIRE(capture
                 ->Repair(
-                    true, [this] { return std::vector<WalTarget>{Target()}; }, [] { return true; })
+                    all, [this] { return std::vector<WalTarget>{Target()}; }, [] { return true; })
                 .ok());
   }
 
@@ -118,6 +118,7 @@ class Bench {
 
   size_t most_steps = 0;
   bool more = false;
+  bool hurried = false;
 
  private:
   void MakeCapture() {
@@ -131,6 +132,7 @@ class Bench {
           ReadAt(file_, static_cast<uint8_t*>(out), static_cast<size_t>(n), offset).value());
     };
     options.file_size = [this] { return FileSize(Fd(open(path_.c_str(), O_PATH))).value(); };
+    options.hurried = [this] { return hurried; };
     options.index = &index;
     options.outbox = &outbox;
     options.clock = RealClock();
@@ -194,6 +196,36 @@ TEST_CASE("a transaction larger than a segment goes on in the next", "[capture]"
   bench.CheckSame();
   REQUIRE(bench.more);
   REQUIRE_FALSE(bench.capture->encoder()->open());
+}
+
+TEST_CASE("the rest of a long transaction that somebody waits for is left to a repair",
+          "[capture]") {
+  Bench bench(4096);
+  bench.Sql(kSchema);
+  bench.Rows(20000);  // 8 MiB
+  REQUIRE(bench.Advance());
+  bench.CheckSame();
+  bench.Sql("VACUUM; UPDATE t SET text=hex(randomblob(200))");
+  bench.Rows(1);
+  bench.hurried = true;
+  const uint64_t before = bench.capture->encoder()->pages_encoded();
+  REQUIRE(bench.Advance());
+  REQUIRE(bench.capture->Behind(bench.Target()) == 0);
+  REQUIRE(bench.capture->encoder()->pages_encoded() - before < 1000);
+  REQUIRE(bench.capture->encoder()->open());
+  REQUIRE(bench.index.unknown() > 1000);
+  // The WAL begins anew meanwhile.
+  bench.Sql("PRAGMA wal_checkpoint(RESTART)");
+  bench.Rows(30);
+  bench.Repair(/*all=*/false);
+  REQUIRE_FALSE(bench.capture->encoder()->open());
+  REQUIRE(bench.index.unknown() == 0);
+  bench.CheckSame();
+  // Short ones stay apart, however many they are.
+  for (int i = 0; i < 40; ++i) bench.Sql("UPDATE t SET text=hex(randomblob(200)) WHERE id < 1000");
+  REQUIRE(bench.Advance());
+  REQUIRE(bench.index.unknown() == 0);
+  bench.CheckSame();
 }
 
 TEST_CASE("several transactions share a segment", "[capture]") {

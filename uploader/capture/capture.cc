@@ -202,10 +202,20 @@ Result<bool> Capture::Advance(const WalTarget& to) {
   }
   Result<bool> entered = EnterWal(to);
   if (!entered.ok() || !*entered) return entered;
-  while (mark_.frame < to.max_frame) BACKSTAY_TRY(EncodeChunk(to));
+  while (mark_.frame < to.max_frame) {
+    BACKSTAY_TRY(EncodeChunk(to));
+    if (LeavesRest(to)) return Skip(to);
+  }
   change_ = to.change;
   change_known_ = to.counted();
   return true;
+}
+
+// Only in the middle of a transaction: whatever is whole stays a state that can be restored.
+bool Capture::LeavesRest(const WalTarget& to) const {
+  constexpr uint64_t kLongBytes = 4 << 20;
+  return encoder_.open() && uint64_t{Behind(to)} * options_.page_size > kLongBytes &&
+         options_.hurried && options_.hurried();
 }
 
 // The frames first..last-1 of frames_ as one step: the last image of each page, by page number.

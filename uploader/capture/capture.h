@@ -73,6 +73,8 @@ class Capture {
     std::function<int64_t()> file_size;  // bytes, or -1
     // When the transaction whose commit frame is this one ended, ms; 0: not known.
     std::function<int64_t(uint32_t salt1, uint32_t frame)> commit_time;
+    // Somebody waits for the WAL, and a repair may ship what a long transaction still lacks.
+    std::function<bool()> hurried;
     PageIndex* index = nullptr;
     Outbox* outbox = nullptr;
     Clock* clock = nullptr;
@@ -89,7 +91,9 @@ class Capture {
   // The state is unknown: everything committed so far belongs to the first snapshot.
   Status StartFresh(const WalTarget& to);
 
-  // Encodes all frames up to `to`. False: a gap (the WAL began anew unseen); Repair(true).
+  // Encodes all frames up to `to`. False: a gap (the WAL began anew unseen); Repair(true). Of a
+  // transaction that is long, the rest and what follows it is passed like Skip() when that is
+  // `hurried`: the index then has unknown pages, and Repair(false) is due before anything else.
   Result<bool> Advance(const WalTarget& to);
   // Goes to `to` without encoding: the pages of the frames become unknown in the index. False: a
   // gap.
@@ -146,6 +150,7 @@ class Capture {
   Status CountFrom(uint32_t frame, const WalTarget& to);
   Status Place(const WalTarget& to);
   Status EncodeChunk(const WalTarget& to);
+  bool LeavesRest(const WalTarget& to) const;
   Status CatchUp(const std::vector<WalTarget>& targets, bool close);
   Status Merge(const WalTarget& to, bool close);
   Status ComparePage(uint32_t pgno, bool all, std::vector<PageImage>* found);

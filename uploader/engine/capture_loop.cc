@@ -162,11 +162,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   if (!core_->ReadyLocked()) return core_->board.DoneFinish(ticket);
   if (to) AdvanceAllLocked(*to);
   if (retry_at_ms_ != 0) return;
-  // What is unknown is in no segment: nobody may take it for shipped.
-  if (core_->ship.restorable && core_->repair == RepairNeed::kNone &&
-      core_->index->unknown() != 0) {
-    core_->NeedRepairLocked(RepairNeed::kSome);
-  }
+  NeedUnknownLocked();
   bool whole = core_->repair == RepairNeed::kNone || (to && RepairLocked(lock));
   const bool again = core_->board.SyncWaits() || core_->handover.unexplained();
   if (!looked && retry_at_ms_ == 0 && again) {
@@ -235,6 +231,8 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
   Result<bool> advanced = encode ? capture->Advance(to) : capture->Skip(to);
   if (advanced.ok() && *advanced) {
     stale_tries_ = 0;
+    // Before anything else is encoded: a transaction may stand open.
+    NeedUnknownLocked();
     SayBareLocked();
     if (!core_->outbox->resting()) {
       core_->local.Recovered("the state folder and the database's files can be used again",
@@ -254,6 +252,19 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
   if (core_->IsAway()) return AwayLocked();
   if (!advanced.ok() && advanced.status().code() != Code::kNotFound) Failed(advanced.status());
   MissedLocked();
+}
+
+// A commit that begins the WAL anew waits for what it holds. A repair that can begin at once ships
+// the rest of a long transaction as well, from the database file.
+bool CaptureLoop::IsHurriedLocked() {
+  return core_->ship.restorable && !core_->snapshotting && !core_->UnhealthyLocked() &&
+         core_->ending == Ending::kNo && core_->board.FinishWaits();
+}
+
+// What is unknown is in no segment: nobody may take it for shipped.
+void CaptureLoop::NeedUnknownLocked() {
+  const bool lacks = core_->ship.restorable && core_->index->unknown() != 0;
+  if (lacks && core_->repair == RepairNeed::kNone) core_->NeedRepairLocked(RepairNeed::kSome);
 }
 
 bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {

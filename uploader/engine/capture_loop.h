@@ -80,6 +80,8 @@ class CaptureLoop {
   void SettleStampLocked();
   void AdvanceAllLocked(const WalTarget& to);
   void AdvanceLocked(const WalTarget& to);
+  bool IsHurriedLocked();
+  void NeedUnknownLocked();
   void SayBareLocked();
   void DrainLocked(const std::optional<WalTarget>& to);
   void EncodeLocked(const std::vector<TransactionPtr>& transactions);

@@ -298,6 +298,7 @@ void CaptureLoop::MakeCaptureLocked(uint32_t page_size) {
   options.commit_time = [board](uint32_t salt1, uint32_t frame) {
     return board->CommitTime(salt1, frame);
   };
+  options.hurried = [this] { return IsHurriedLocked(); };
   options.index = core_->index.get();
   options.outbox = core_->outbox.get();
   options.clock = core_->options.clock;

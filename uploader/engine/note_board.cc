@@ -334,6 +334,11 @@ bool NoteBoard::SyncWaits() {
   return syncs_ > 0 || (remote_syncs_.count > 0 && clock_->MonotonicMs() < remote_until_ms_);
 }
 
+bool NoteBoard::FinishWaits() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return finishes_ > 0 || remote_finishes_.count > 0;
+}
+
 void NoteBoard::Sending() {
   std::lock_guard<std::mutex> lock(mutex_);
   group_ += arrivals_ - sent_arrivals_;

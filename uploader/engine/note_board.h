@@ -117,6 +117,8 @@ class NoteBoard {
   void Dropped();
   // True while a Sync() waits: shipping should not hold back.
   bool SyncWaits();
+  // True while a Finish() waits, here or in another process.
+  bool FinishWaits();
   // What is captured now goes out.
   void Sending();
   // As many Sync() calls as were answered by the last Shipped() have come since, and what they wait
