@@ -46,6 +46,6 @@ rsync -a --delete --exclude '/build*/' --exclude .git "$top/" "$root/src/"
 inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"; }
 inside bash -euc '
   cd /src
-  tests/install_packages.sh build test
+  tests/install_packages.sh build test s3
   ./build.sh build all
   ctest --test-dir build --output-on-failure --no-tests=error -j "$(nproc)" "$@"' - "$@"

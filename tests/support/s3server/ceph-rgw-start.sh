@@ -33,12 +33,14 @@ fail() {
 }
 cluster_id=$(cat /proc/sys/kernel/random/uuid)
 osd_id=$(cat /proc/sys/kernel/random/uuid)
+class_dir=$(printf '%s\n' /usr/lib/*/rados-classes | sed -n 1p)
 
 # The settings that are not obvious:
 # - radosgw insists on a "secure" mode to the monitor unless ms_mon_client_mode says otherwise, and
 #   without keys it would hang;
 # - paxos_propose_interval is what makes the start fast;
 # - the length limit of OSD object names stays at its default, or long keys give 500;
+# - Debian 13's packages look for the OSD's classes below the current folder, hence osd_class_dir;
 # - one bucket index shard, few pools' placement groups: less to start.
 cat > "$folder/ceph.conf" <<CONF
 [global]
@@ -93,6 +95,7 @@ osd_op_num_shards = 1
 osd_op_num_threads_per_shard = 2
 osd_class_load_list = *
 osd_class_default_list = *
+osd_class_dir = $class_dir
 [client]
 ms_mon_client_mode = crc
 rgw_frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
