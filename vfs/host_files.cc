@@ -92,7 +92,7 @@ bool HostFiles::MayClose(const FileId& id, const HostFile& file) const noexcept 
   // Given up without being closed.
   if (!file.Holds()) return true;
   // Without mutexes in SQLite, closing here would race with the application.
-  if (!file.copy()->threadsafe) return false;
+  if (leaving_ || !file.copy()->threadsafe) return false;
   for (auto it = openers_.lower_bound({id, nullptr}); it != openers_.end(); ++it) {
     const auto& [opened, copy] = it->first;
     if (opened != id) break;

@@ -15,6 +15,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -38,6 +39,8 @@ class HostFiles {
   // path names another file by now, else the VFS refuses.
   HostFile* Take(const InnerVfs& inner, const std::string& path, const FileId& id, bool* moved);
   void Give(HostFile* file) noexcept;
+  // The process ends, which closes everything: nothing is closed before.
+  void Leave() noexcept { leaving_ = true; }
 
  private:
   struct Handle {
@@ -48,6 +51,7 @@ class HostFiles {
   void SweepLocked() noexcept;
   bool MayClose(const FileId& id, const HostFile& file) const noexcept;
 
+  std::atomic<bool> leaving_ = false;
   std::mutex mutex_;
   std::map<FileId, Handle> handles_;                             // guarded by mutex_
   std::vector<Handle> lost_;                                     // guarded by mutex_; in use still

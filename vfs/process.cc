@@ -21,7 +21,9 @@ std::atomic<bool> exit_handler = false;  // inherited by children, as the handle
 void DrainAtExit() {
   Process* process = Process::Current();
   const BackstayEngine* engine = process != nullptr ? process->loader().loaded() : nullptr;
-  if (engine != nullptr) engine->drain();
+  if (engine == nullptr) return;
+  process->files()->Leave();
+  engine->drain();
 }
 
 std::string Line(std::string_view path, std::string_view message) {

@@ -33,6 +33,11 @@ struct Process {
     board.Done(seen, segment, with_others);
     return seen;
   }
+  // A pass soon, whether or not one is asked for.
+  void PassSoon(uint64_t segment) {
+    seen = board.Wait(RealClock()->MonotonicMs() + 10, seen, false, {}, UINT32_MAX).ticket;
+    board.Done(seen, segment, true);
+  }
   // Waits until something more was asked for.
   void Asked() { board.Wait(Later(), seen, false, {}, UINT32_MAX); }
 
@@ -183,7 +188,7 @@ TEST_CASE("who waits when its turn comes to ship goes on with its own board", "[
   world.ships.neighbours.Stop();
   world.waits.neighbours.Lead();
   world.waits.board.Shipped(3, true);
-  while (!waiter.over()) world.waits.Pass(true, 3);
+  while (!waiter.over()) world.waits.PassSoon(3);
   REQUIRE(waiter.acknowledged());
 }
 
@@ -268,7 +273,10 @@ TEST_CASE("without a page waits are in vain, and the log says why once", "[neigh
   TempFolder folder;
   Process process(folder / "missing");
   REQUIRE_FALSE(process.neighbours.Sync(0));  // not known yet who ships
-  process.neighbours.Follow();
+  // Its maker may be about to make it: that is told after a while.
+  for (const int64_t end = Later(); process.log.empty() && RealClock()->MonotonicMs() < end;) {
+    process.neighbours.Follow();
+  }
   process.neighbours.Follow();
   REQUIRE_FALSE(process.neighbours.Sync(1));
   REQUIRE_FALSE(process.neighbours.AllShipped());
@@ -276,6 +284,37 @@ TEST_CASE("without a page waits are in vain, and the log says why once", "[neigh
   process.neighbours.Changed();
   REQUIRE(process.log.find("cannot tell each other") != std::string::npos);
   REQUIRE(process.log.find('\n') == process.log.size() - 1);
+}
+
+TEST_CASE("who waits takes the place of the one that left at once", "[neighbours]") {
+  World world;
+  std::atomic<bool> finished{false};
+  world.ships.neighbours.Stop();
+  REQUIRE(world.waits.neighbours.Orphaned());
+  std::thread application([&] { finished = world.waits.neighbours.Finish(kLong); });
+  world.waits.Asked();  // to try the lock
+  world.waits.neighbours.Lead();
+  REQUIRE_FALSE(world.waits.neighbours.Orphaned());
+  for (const int64_t end = Later(); !finished && RealClock()->MonotonicMs() < end;) {
+    world.waits.PassSoon(0);
+  }
+  application.join();
+  REQUIRE(finished);
+}
+
+TEST_CASE(
+    "many short waits have the lock tried, too: the one that ships may be gone without a word",
+    "[neighbours]") {
+  World world;
+  std::atomic<bool> over{false};
+  std::thread application([&] {
+    while (!over) (void)world.waits.neighbours.Sync(20);
+  });
+  const int64_t end = Later();
+  for (int i = 0; i < 3; ++i) world.waits.Asked();
+  over = true;
+  application.join();
+  REQUIRE(RealClock()->MonotonicMs() < end);
 }
 
 TEST_CASE("a process that ends lets its own waits go", "[neighbours]") {

@@ -6,6 +6,11 @@
 #include "uploader/engine/capture_loop.h"
 
 namespace backstay {
+namespace {
+
+constexpr int kOrphanTries = 100;
+
+}  // namespace
 
 // Waits until it is known where the database stands: a process that cannot map the wal-index, or
 // has not yet, keeps no other from shipping. False: stop.
@@ -29,6 +34,7 @@ bool CaptureLoop::TakeLock() {
   if (!AwaitTarget()) return false;
   const std::string& database = core_->options.settings.path;
   bool told = false;
+  int orphaned = 0;
   for (bool dropped = false;;) {
     Result<FolderLock> lock =
         FolderLock::Take(core_->options.folder, database, core_->options.locks);
@@ -59,7 +65,10 @@ bool CaptureLoop::TakeLock() {
     if (!std::exchange(dropped, true)) core_->handover.Deactivate();
     if (held && !std::exchange(told, true)) core_->Log(Level::kInfo, lock.status().message());
     tick_();
-    int64_t until = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+    // The lock of one that has left is free in a moment, and so is the page of the next one.
+    orphaned = core_->neighbours.Orphaned() ? orphaned + 1 : 0;
+    const bool soon = orphaned > 0 && orphaned <= kOrphanTries;
+    int64_t until = core_->options.clock->MonotonicMs() + (soon ? kRetryMs : kLocalRetryMs);
     NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);
     if (work.stop) return false;
     seen_ticket_ = work.ticket;

@@ -15,6 +15,10 @@ constexpr int64_t kSliceMs = 200;
 // A commit that begins the WAL anew waits for a neighbour no longer than this, ms: reading a WAL
 // takes less, and a neighbour that does not answer only costs a comparison.
 constexpr int64_t kMaxReadMs = 500;
+// So often a wait looks whether there is another one in the place of one that has left, ms.
+constexpr int64_t kHeirMs = 5;
+// That the one that ships has no page is told after this time, ms.
+constexpr int64_t kMissingMs = 1000;
 // So often, and with such pauses, a process that starts looks for the page of the one that ships,
 // which may just have got the lock.
 constexpr int kJoinTries = 20;
@@ -63,7 +67,6 @@ bool Neighbours::Sync(int64_t timeout_ms, bool impatient) {
 bool Neighbours::SyncByRole(int64_t timeout_ms, bool impatient) {
   int64_t now = options_.clock->MonotonicMs();
   const int64_t deadline = now + timeout_ms;
-  int64_t try_lock_at = now + kSliceMs;
   Question question;
   if (role_ == Role::kUnknown) options_.board->Poke();  // there may be something to look at by now
   for (;;) {
@@ -72,21 +75,30 @@ bool Neighbours::SyncByRole(int64_t timeout_ms, bool impatient) {
     const int64_t left = std::max<int64_t>(0, deadline - now);
     if (role != Role::kFollows) return options_.board->Sync(left, impatient);
     const bool gave_up = question.page != nullptr && SharedPage::GaveUp(question.ticket.holder);
-    if (now >= try_lock_at || gave_up) {
-      // The one that shipped may be gone.
-      options_.board->Poke();
-      try_lock_at = now + kSliceMs;
-    }
+    TryLock(/*at_once=*/gave_up);
     if (gave_up || stop_) return false;
     if (AskAround(&question, std::min(left, kSliceMs))) return true;
     if (left == 0) return false;
   }
 }
 
+// The one that shipped may be gone.
+void Neighbours::TryLock(bool at_once) {
+  const int64_t now = options_.clock->MonotonicMs();
+  if (!at_once && now < tried_ms_ + kSliceMs) return;
+  tried_ms_ = now;
+  options_.board->Poke();
+}
+
+bool Neighbours::Orphaned() {
+  PagePtr page = Page();
+  return role_ == Role::kFollows && (page == nullptr || page->holder() == 0);
+}
+
 // Asks, if need be anew, and waits for the answer, at most `ms`.
 bool Neighbours::AskAround(Question* question, int64_t ms) {
   PagePtr page = Page();
-  if (page == nullptr) return Pause(ms);
+  if (page == nullptr) return Pause(ms, page);
   if (question->page != page || question->ticket.holder != page->holder()) {
     Ask(page, question);
     std::lock_guard<std::mutex> lock(mutex_);
@@ -94,7 +106,10 @@ bool Neighbours::AskAround(Question* question, int64_t ms) {
   }
   const uint64_t holder = question->ticket.holder;
   if (SharedPage::GaveUp(holder)) return false;
-  return Foreign(holder) ? Pause(ms) : page->Wait(SharedPage::kSync, question->ticket, ms);
+  if (Foreign(holder)) return Pause(ms, page);
+  if (page->Wait(SharedPage::kSync, question->ticket, ms)) return true;
+  if (page->holder() == 0) TryLock(/*at_once=*/true);
+  return false;
 }
 
 void Neighbours::Ask(const PagePtr& page, Question* question) const {
@@ -107,18 +122,29 @@ bool Neighbours::Foreign(uint64_t holder) const {
          SharedPage::ReplicaOf(holder) != options_.replica;
 }
 
-// False, after `ms` or when the role changes.
-bool Neighbours::Pause(int64_t ms) {
+// False, after `ms` or when the role or the page changes.
+bool Neighbours::Pause(int64_t ms, const PagePtr& page) {
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait_for(lock, std::chrono::milliseconds(std::max<int64_t>(0, ms)),
-                    [this] { return stop_ || role_ != Role::kFollows; });
+                    [&] { return stop_ || role_ != Role::kFollows || page_ != page; });
   return false;
+}
+
+// The one that shipped has left: waits until this process has its place, or knows who has.
+void Neighbours::AwaitHeir(int64_t deadline_ms) {
+  while (!stop_ && Orphaned()) {
+    const int64_t left = deadline_ms - options_.clock->MonotonicMs();
+    if (left <= 0) return;
+    TryLock(/*at_once=*/true);
+    (void)Pause(std::min(left, kHeirMs), Page());
+  }
 }
 
 bool Neighbours::Finish(int64_t timeout_ms) {
   const int64_t start = options_.clock->MonotonicMs();
   // Who has to read it shows once the lock was tried.
   (void)RoleBy(start + std::min(timeout_ms, kMaxReadMs));
+  if (role_ == Role::kFollows) AwaitHeir(start + std::min(timeout_ms, kMaxReadMs));
   timeout_ms = std::max<int64_t>(0, start + timeout_ms - options_.clock->MonotonicMs());
   PagePtr page = Page();
   if (role_ != Role::kFollows || page == nullptr) return options_.board->Finish(timeout_ms);
@@ -131,6 +157,8 @@ bool Neighbours::Finish(int64_t timeout_ms) {
   while (!stop_) {
     const int64_t left = deadline - options_.clock->MonotonicMs();
     if (page->Wait(SharedPage::kRead, ticket, std::min(left, kSliceMs))) return true;
+    // Its heir may be this process.
+    if (page->holder() == 0 && left > 0) return Finish(left);
     if (page->holder() != ticket.holder) return false;
     if (left > 0) continue;
     if (timeout_ms >= kMaxReadMs) unread_ = ticket.number;
@@ -188,12 +216,14 @@ Neighbours::PagePtr Neighbours::OpenPage(bool holder) {
   Result<PagePtr> opened = SharedPage::Open(options_.folder, holder);
   if (opened.ok()) {
     failure_.clear();
-    missing_ = false;
+    missing_since_ms_ = 0;
     return *opened;
   }
   // Its maker may be about to make it, or have gone.
   const bool gone = opened.status().code() == Code::kNotFound;
-  if (gone && !std::exchange(missing_, true)) return nullptr;
+  const int64_t now = options_.clock->MonotonicMs();
+  if (gone && missing_since_ms_ == 0) missing_since_ms_ = now;
+  if (gone && now < missing_since_ms_ + kMissingMs) return nullptr;
   if (failure_ != opened.status().message()) {
     failure_ = opened.status().message();
     options_.log(Level::kWarn,
@@ -219,7 +249,6 @@ void Neighbours::Follow() {
   if (page == nullptr || !page->IsIn(options_.folder)) {
     page = OpenPage(/*holder=*/false);
     for (int i = 0; page == nullptr && role_ == Role::kUnknown && i < kJoinTries && !stop_; ++i) {
-      missing_ = false;
       std::this_thread::sleep_for(kJoinPause);
       page = OpenPage(/*holder=*/false);
     }

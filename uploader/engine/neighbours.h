@@ -72,6 +72,8 @@ class Neighbours {
   void Follow();
   // There is no telling: the lock can be neither had nor found taken.
   void Alone();
+  // The one that shipped has ended in good order, and nobody is known to do so yet.
+  bool Orphaned();
 
   // Waits end, without waiting for them.
   void RequestStop();
@@ -99,7 +101,9 @@ class Neighbours {
   bool Foreign(uint64_t holder) const;
   void Ask(const PagePtr& page, Question* question) const;
   bool AskAround(Question* question, int64_t ms);
-  bool Pause(int64_t ms);
+  bool Pause(int64_t ms, const PagePtr& page);
+  void TryLock(bool at_once);
+  void AwaitHeir(int64_t deadline_ms);
   void Listen(const PagePtr& page);
   void Heed(SharedPage* page);
 
@@ -112,8 +116,9 @@ class Neighbours {
   Question last_;                            // guarded by mutex_; the last one of a Sync()
   std::atomic<uint64_t> commits_{0};         // told here so far
   std::atomic<uint64_t> settled_{0};         // commits_ that the replica is known to have
+  std::atomic<int64_t> tried_ms_{0};         // monotonic; when a wait last asked for the lock
   std::string failure_;                      // why there is no page; capture thread
-  bool missing_ = false;                     // nobody had one at the last look; capture thread
+  int64_t missing_since_ms_ = 0;             // nobody has one; monotonic, capture thread
   std::atomic<uint64_t> unread_{0};          // the ticket of the last Finish() in vain; 0: none
   bool attended_ = true;                     // as far as was said; capture thread
   uint64_t heard_[SharedPage::kLanes] = {};  // tickets passed to the board; listener

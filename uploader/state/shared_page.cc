@@ -115,8 +115,11 @@ bool SharedPage::IsIn(const std::string& folder) const {
   return usable && name_.inode != 0 && NameIn(folder) == name_;
 }
 
-void SharedPage::Leave(const std::string& folder) const {
-  if (door_ && IsIn(folder)) (void)unlink(PathIn(folder).c_str());
+void SharedPage::Leave(const std::string& folder) {
+  if (!door_) return;
+  if (IsIn(folder)) (void)unlink(PathIn(folder).c_str());
+  at_->holder = 0;
+  Chime();
 }
 
 uint64_t SharedPage::holder() const { return at_->holder.load(); }

@@ -38,10 +38,11 @@ class SharedPage {
 
   // This page is (still) the one that the folder leads to, and can be rung and handed out.
   bool IsIn(const std::string& folder) const;
-  // Its maker, while it holds the lock: takes the name out of the folder, if it is its own.
-  void Leave(const std::string& folder) const;
+  // Its maker, while it holds the lock: takes the name out of the folder, if it is its own, and
+  // wakes those who wait, for whom the lock is free in a moment.
+  void Leave(const std::string& folder);
 
-  // Who ships: 32 bits that name its replica, and a count of holders. 0: nobody ever did.
+  // Who ships: 32 bits that name its replica, and a count of holders. 0: nobody yet, or no more.
   uint64_t holder() const;
   static uint32_t ReplicaOf(uint64_t holder) { return static_cast<uint32_t>(holder >> 32); }
   // That holder has given up for good.
