@@ -1,8 +1,12 @@
 // CurlTransport against a server of a few lines: what goes over the wire, and what comes back.
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +31,19 @@ HttpRequest Request(const std::string& method, const std::string& url) {
   request.method = method;
   request.url = url;
   return request;
+}
+
+// All but the server's.
+std::set<int> Sockets(const std::string& url) {
+  const int port = std::stoi(url.substr(url.rfind(':') + 1));
+  std::set<int> all;
+  for (int fd = 3; fd < 256; fd++) {
+    sockaddr_in own{};
+    socklen_t n = sizeof own;
+    if (getsockname(fd, reinterpret_cast<sockaddr*>(&own), &n) != 0) continue;
+    if (own.sin_family != AF_INET || ntohs(own.sin_port) != port) all.insert(fd);
+  }
+  return all;
 }
 
 }  // namespace
@@ -71,6 +88,34 @@ TEST_CASE("consecutive requests share a connection") {
   CurlTransport transport;
   for (int i = 0; i < 5; i++) REQUIRE(transport.Send(Request("GET", server.Url())).ok());
   CHECK(server.connections() == 1);
+}
+
+TEST_CASE("a connection whose descriptors the application has closed is given up") {
+  ScriptedServer server(std::vector<std::string>(2, Answer("x")));
+  CurlTransport transport;
+  const std::set<int> before = Sockets(server.Url());
+  REQUIRE(transport.Send(Request("GET", server.Url())).ok());
+  std::vector<std::pair<int, int>> taken;
+  for (int fd : Sockets(server.Url())) {
+    int ends[2];
+    if (before.count(fd) != 0) continue;
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+    REQUIRE(dup2(ends[0], fd) == fd);
+    close(ends[0]);
+    taken.emplace_back(fd, ends[1]);
+  }
+  REQUIRE(!taken.empty());
+  CHECK(transport.Send(Request("GET", server.Url())).ok());
+  CHECK(server.connections() == 2);
+  transport.Cancel();
+  for (const auto& [fd, other] : taken) {
+    char byte;
+    CHECK(recv(other, &byte, 1, 0) < 0);
+    CHECK(errno == EAGAIN);
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+    close(fd);
+    close(other);
+  }
 }
 
 TEST_CASE("a body over the limit is refused, announced or not") {

@@ -1,12 +1,11 @@
 #include "uploader/engine/term_signal.h"
 
-#include <sys/eventfd.h>
+#include <semaphore.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <cstdint>
 #include <thread>
 #include <utility>
 
@@ -15,8 +14,8 @@
 namespace backstay {
 namespace {
 
-// Used in a signal handler. The descriptor is never closed: the handler may run at any time.
-std::atomic<int> bell{-1};
+// Used in a signal handler, and never destroyed: that may run at any time.
+sem_t bell;
 std::atomic<pid_t> owner{0};
 
 void OnTerm(int);
@@ -45,8 +44,7 @@ void OnTerm(int) {
   // Called by a handler that the program has put in its place: that one decides.
   if (!IsOurs()) return;
   const int error = errno;
-  const uint64_t one = 1;
-  if (getpid() != owner.load() || write(bell.load(), &one, sizeof one) != sizeof one) {
+  if (getpid() != owner.load() || sem_post(&bell) != 0) {
     Install(SIG_DFL);
     raise(SIGTERM);  // delivered when this returns
   }
@@ -55,9 +53,7 @@ void OnTerm(int) {
 
 void Listen(const std::function<void()>& drain) {
   for (;;) {
-    uint64_t count = 0;
-    if (read(bell.load(), &count, sizeof count) != sizeof count) continue;
-    if (!IsOurs()) continue;
+    if (sem_wait(&bell) != 0 || !IsOurs()) continue;
     drain();
     if (!IsOurs()) continue;
     Install(SIG_DFL);
@@ -71,17 +67,12 @@ void Listen(const std::function<void()>& drain) {
 
 bool TermSignal::Take(std::function<void()> drain) {
   if (!IsDefault()) return false;
-  const int fd = eventfd(0, EFD_CLOEXEC);
-  if (fd < 0) return false;
-  bell = fd;
+  if (sem_init(&bell, /*pshared=*/0, 0) != 0) return false;
   owner = getpid();
   std::thread listener;
   const bool started = StartThread(
       "backstay-term", [drain = std::move(drain)] { Listen(drain); }, &listener);
-  if (!started) {
-    close(fd);
-    return false;
-  }
+  if (!started) return false;
   listener.detach();
   Install(&OnTerm);
   return true;

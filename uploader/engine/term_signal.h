@@ -15,7 +15,7 @@ namespace backstay {
 class TermSignal {
  public:
   // From here on `drain` is called when the signal comes, on a thread of its own; then the process
-  // ends by it. Once. False: the signal is somebody else's, or there is no thread or descriptor.
+  // ends by it. Once. False: the signal is somebody else's, or there is no thread.
   static bool Take(std::function<void()> drain);
   // In a forked child, which has no such thread: the default action is back. Async-signal-safe.
   static void GiveBack() noexcept;

@@ -1,6 +1,5 @@
 #include "uploader/storage/http.h"
 
-#include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <strings.h>
@@ -14,13 +13,14 @@
 #include <new>
 #include <string_view>
 
+#include "uploader/storage/curl_handle.h"
+
 namespace backstay {
 namespace {
 
 constexpr size_t kMaxErrorBody = 64 << 10;
 constexpr size_t kMaxHeaders = 256 << 10;
 constexpr size_t kMaxReserve = 8 << 20;
-constexpr int kPollMs = 1000;
 
 // One libcurl and one OpenSSL per process. OpenSSL's exit handler would pull the library away from
 // a thread that is still sending when the host exits.
@@ -242,27 +242,13 @@ std::string HttpResponse::Header(const std::string& name) const {
   return "";
 }
 
-// A connection: an easy handle in a multi handle of its own, whose cache keeps the socket.
 class CurlTransport::Pool {
  public:
-  struct Handle {
-    std::unique_ptr<CURLM, decltype(&curl_multi_cleanup)> multi_owner;
-    std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy_owner;
-    CURLM* const multi = multi_owner.get();
-    CURL* const easy = easy_owner.get();
-    explicit Handle(const CurlOptions& options)
-        : multi_owner(curl_multi_init(), &curl_multi_cleanup),
-          easy_owner(curl_easy_init(), &curl_easy_cleanup) {
-      if (multi == nullptr || easy == nullptr) throw std::bad_alloc();
-      SetOptions(easy, options);
-    }
-  };
-
   struct Return {
     Pool* pool;
-    void operator()(Handle* handle) const { pool->TakeBack(handle); }
+    void operator()(CurlHandle* handle) const { pool->TakeBack(handle); }
   };
-  using Lease = std::unique_ptr<Handle, Return>;
+  using Lease = std::unique_ptr<CurlHandle, Return>;
 
   explicit Pool(CurlOptions options) : options_(std::move(options)) {}
 
@@ -273,9 +259,12 @@ class CurlTransport::Pool {
     // So that it can be taken back without memory.
     idle_.reserve(idle_.size() + busy_.size() + 1);
     busy_.reserve(busy_.size() + 1);
-    std::unique_ptr<Handle> handle;
+    // They lose what they have open together.
+    if (!idle_.empty() && !idle_.back()->Holds()) idle_.clear();
+    std::unique_ptr<CurlHandle> handle;
     if (idle_.empty()) {
-      handle = std::make_unique<Handle>(options_);
+      handle = std::make_unique<CurlHandle>();
+      SetOptions(handle->easy(), options_);
     } else {
       handle = std::move(idle_.back());
       idle_.pop_back();
@@ -293,52 +282,23 @@ class CurlTransport::Pool {
     std::lock_guard<std::mutex> lock(mutex_);
     cancelled_ = true;
     idle_.clear();
-    for (Handle* handle : busy_) curl_multi_wakeup(handle->multi);
-  }
-
-  // Runs the transfer that is set up in `handle`; CURLE_OK with *done false when cancelled.
-  CURLcode Perform(Handle* handle, bool* done) {
-    if (curl_multi_add_handle(handle->multi, handle->easy) != CURLM_OK) throw std::bad_alloc();
-    CURLcode code = Drive(handle, done);
-    curl_multi_remove_handle(handle->multi, handle->easy);
-    return code;
   }
 
  private:
-  void TakeBack(Handle* handle) {
-    curl_easy_setopt(handle->easy, CURLOPT_HTTPHEADER, nullptr);
-    curl_easy_setopt(handle->easy, CURLOPT_ERRORBUFFER, nullptr);
+  void TakeBack(CurlHandle* handle) {
+    curl_easy_setopt(handle->easy(), CURLOPT_HTTPHEADER, nullptr);
+    curl_easy_setopt(handle->easy(), CURLOPT_ERRORBUFFER, nullptr);
     std::lock_guard<std::mutex> lock(mutex_);
     busy_.erase(std::find(busy_.begin(), busy_.end(), handle));
-    std::unique_ptr<Handle> owner(handle);
-    if (!cancelled_) idle_.push_back(std::move(owner));
-  }
-
-  CURLcode Drive(Handle* handle, bool* done) {
-    *done = true;
-    int running = 1;
-    while (true) {
-      CURLMcode multi = curl_multi_perform(handle->multi, &running);
-      if (multi != CURLM_OK) return CURLE_FAILED_INIT;
-      if (running == 0) break;
-      if (Cancelled()) {
-        *done = false;
-        return CURLE_OK;
-      }
-      if (curl_multi_poll(handle->multi, nullptr, 0, kPollMs, nullptr) != CURLM_OK) {
-        return CURLE_FAILED_INIT;
-      }
-    }
-    int left = 0;
-    CURLMsg* message = curl_multi_info_read(handle->multi, &left);
-    return message != nullptr ? message->data.result : CURLE_FAILED_INIT;
+    std::unique_ptr<CurlHandle> owner(handle);
+    if (!cancelled_ && owner->Holds()) idle_.push_back(std::move(owner));
   }
 
   const CurlOptions options_;
   std::mutex mutex_;
-  bool cancelled_ = false;                     // guarded by mutex_
-  std::vector<std::unique_ptr<Handle>> idle_;  // guarded by mutex_
-  std::vector<Handle*> busy_;                  // guarded by mutex_; owned by the borrowers
+  bool cancelled_ = false;                         // guarded by mutex_
+  std::vector<std::unique_ptr<CurlHandle>> idle_;  // guarded by mutex_
+  std::vector<CurlHandle*> busy_;                  // guarded by mutex_; owned by the borrowers
 };
 
 CurlTransport::CurlTransport(CurlOptions options) {
@@ -363,7 +323,7 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   char detail[CURL_ERROR_SIZE] = "";
   Pool::Lease handle = pool_->Borrow();
   if (handle == nullptr) return Status(Code::kCancelled, "cancelled");
-  CURL* easy = handle->easy;
+  CURL* easy = handle->easy();
   Exchange exchange{.easy = easy, .max_response = request.max_response, .resend = request.resend};
   SetMethod(easy, request);
   SetExchange(easy, &exchange);
@@ -372,7 +332,7 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
 
   bool done = false;
-  CURLcode code = pool_->Perform(handle.get(), &done);
+  CURLcode code = handle->Perform([this] { return pool_->Cancelled(); }, &done);
   long status = 0;  // NOLINT: curl's type
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   handle.reset();
