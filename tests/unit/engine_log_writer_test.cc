@@ -149,6 +149,32 @@ TEST_CASE("a restored state takes the log over when it has something to append",
 }
 
 // Two lives ended in the middle of a transaction, and the disk was lost each time.
+TEST_CASE("no takeover is put that the state cannot say", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  bench.core.ship.taking_over = true;  // as after a crash
+  const uint64_t next = bench.core.ship.next_log_number;
+  bench.core.distrusted = true;
+  LogWriter another(&bench.core);
+  REQUIRE(another.Connect().code() == Code::kUnavailable);
+  REQUIRE(bench.client.Get(LogKey(next)).status().code() == Code::kNotFound);
+  bench.core.distrusted = false;
+  REQUIRE(another.Connect().ok());
+  REQUIRE(bench.client.Get(LogKey(next)).ok());
+}
+
+TEST_CASE("a writer that is fenced while the outbox rests stays so", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  bench.core.outbox->Rest();
+  bench.core.Stop({Code::kFenced, "a newer writer"});
+  Result<std::string> saved = ReadFile(bench.folder / "index", 1 << 20);
+  REQUIRE(saved.ok());
+  REQUIRE(ParseIndexFile(AsBytes(*saved)).value().ship.fenced);
+}
+
 TEST_CASE("a state that ends before what takeovers continue goes on behind them", "[log_writer]") {
   Bench bench;
   bench.Commit(1);

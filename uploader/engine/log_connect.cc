@@ -118,18 +118,18 @@ Status LogWriter::CreateReplica() {
   return created;
 }
 
-// Under what id is saved before the record is put: one that nobody remembers after a crash would be
-// taken for another writer's. Until the state folder can be written the log stays as it is.
+// Under what id is saved before the record is put: a later life would take one that it does not
+// know for another writer's. A folder that cannot be written keeps nothing from being shipped: then
+// the mark on the file, which comes next, tells whose it is.
 Status LogWriter::AnnounceTakeover() {
   std::lock_guard<std::mutex> lock(core_->mutex);
+  // What is to be saved is just being read again.
+  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   ShipState& ship = core_->ship;
-  if (!ship.taking_over) ship.writer_id = core_->options.random() | 1;
+  writer_id_ = ship.taking_over ? ship.writer_id : core_->options.random() | 1;
+  ship.writer_id = writer_id_;
   ship.taking_over = true;
   core_->SaveIndexLocked();
-  if (core_->outbox->resting()) {
-    return {Code::kUnavailable, "the log is taken over once the state folder can be written", true};
-  }
-  writer_id_ = ship.writer_id;
   return Status::Ok();
 }
 
