@@ -211,11 +211,13 @@ Result<bool> Capture::Advance(const WalTarget& to) {
   return true;
 }
 
-// Only in the middle of a transaction: whatever is whole stays a state that can be restored.
+// Only in the middle of a transaction: whatever is whole stays a state that can be restored. And
+// only where commits are counted, so that a repair can follow a WAL that begins anew under it.
 bool Capture::LeavesRest(const WalTarget& to) const {
   constexpr uint64_t kLongBytes = 4 << 20;
-  return encoder_.open() && uint64_t{Behind(to)} * options_.page_size > kLongBytes &&
-         options_.hurried && options_.hurried();
+  return to.counted() && encoder_.open() &&
+         uint64_t{Behind(to)} * options_.page_size > kLongBytes && options_.hurried &&
+         options_.hurried();
 }
 
 // The frames first..last-1 of frames_ as one step: the last image of each page, by page number.
