@@ -237,4 +237,30 @@ TEST_CASE("without a disk, segments wait in memory", "[outbox]") {
   CheckPending(outbox, {});
 }
 
+TEST_CASE("only the segment that was encoded is proven", "[outbox]") {
+  SegmentWriter writer;
+  writer.Begin(512);
+  writer.BeginStep(1, 5);
+  writer.EndStep(1);
+  SegmentHeader header;
+  header.page_size = 512;
+  header.number = 1;
+  header.first_txid = 1;
+  const std::string segment = writer.Finish(header).value();
+  size_t used = 0;
+  EncodedSegment encoded = Encoded(1);
+  encoded.head.segment_hash = Segment::Parse(AsBytes(segment), &used).value().hash();
+  TempFolder folder;
+  Outbox outbox(folder / "outbox");
+  REQUIRE(Open(&outbox).status.ok());
+  REQUIRE(outbox.AppendSegment(encoded, segment).ok());
+  REQUIRE(outbox.AppendSegment(Encoded(2), segment).ok());     // another's hash
+  REQUIRE(outbox.AppendSegment(encoded, segment + 'x').ok());  // longer than it
+  REQUIRE(outbox.AppendSegment(Encoded(3), BytesOf(3)).ok());  // none
+  const Outbox::Waiting proven = outbox.ReadProven(outbox.pending()[0]).value();
+  REQUIRE(proven.bytes == segment);
+  REQUIRE(proven.header.number == 1);
+  for (size_t i : {1, 2, 3}) REQUIRE_FALSE(outbox.ReadProven(outbox.pending()[i]).ok());
+}
+
 }  // namespace backstay

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "uploader/engine/capture_loop.h"
-#include "uploader/format/segment.h"
 #include "uploader/state/database_mark.h"
 #include "uploader/state/database_origin.h"
 
@@ -240,14 +239,9 @@ bool CaptureLoop::KnowsLocked(const LogHead& head) const {
 bool CaptureLoop::OutboxIsWholeLocked() const {
   LogHead head = core_->ship.shipped;
   for (const Outbox::Pending& pending : core_->outbox->pending()) {
-    Result<std::string> bytes = core_->outbox->ReadSegment(pending);
-    if (!bytes.ok()) return false;
-    size_t size = 0;
-    Result<Segment> segment = Segment::Parse(AsBytes(*bytes), &size);
-    if (!segment.ok() || size != bytes->size() || segment->hash() != pending.head.segment_hash) {
-      return false;
-    }
-    const SegmentHeader& header = segment->header();
+    Result<Outbox::Waiting> segment = core_->outbox->ReadProven(pending);
+    if (!segment.ok()) return false;
+    const SegmentHeader& header = segment->header;
     if (header.number != head.segment_number + 1 || header.previous_hash != head.segment_hash ||
         (header.page_size != core_->identity.page_size && !core_->ship.new_base)) {
       return false;

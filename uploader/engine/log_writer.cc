@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "uploader/format/keys.h"
-#include "uploader/format/segment.h"
 
 namespace backstay {
 namespace {
@@ -14,18 +13,6 @@ namespace {
 constexpr uint64_t kMaxBatchBytes = 4 << 20;
 
 }  // namespace
-
-// What goes into the log is what was encoded: a disk that is about to die answers with other bytes.
-Result<std::string> LogWriter::Waiting(const Outbox::Pending& pending) const {
-  Result<std::string> segment = core_->outbox->ReadSegment(pending);
-  if (!segment.ok()) return segment;
-  size_t used = 0;
-  Result<Segment> parsed = Segment::Parse(AsBytes(*segment), &used);
-  if (!parsed.ok()) return parsed.status();
-  const bool same = used == segment->size() && parsed->hash() == pending.head.segment_hash;
-  if (!same) return Status(Code::kCorrupt, "it is another segment");
-  return segment;
-}
 
 Result<LogWriter::Batch> LogWriter::NextBatch() {
   std::lock_guard<std::mutex> lock(core_->mutex);
@@ -44,7 +31,7 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
   batch.body = EncodeLogHeader({LogKind::kSegments, batch.epoch, batch.number, count});
   batch.body.reserve(batch.body.size() + bytes);
   for (size_t i = 0; i < count; ++i) {
-    Result<std::string> segment = Waiting(pending[i]);
+    Result<Outbox::Waiting> segment = core_->outbox->ReadProven(pending[i]);
     if (!segment.ok()) {
       // Cut off, damaged or unreadable from outside: ship these pages from the database instead.
       core_->Log(Level::kWarn, "the outbox cannot be read: " + segment.status().message());
@@ -52,7 +39,7 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
       core_->CollapseLocked(core_->ship.shipped);
       return segment.status();
     }
-    batch.body += *segment;
+    batch.body += segment->bytes;
     batch.heads.push_back(pending[i].head);
   }
   if (core_->options.settings.sync_wal) batch.wal = core_->capture->wal_sync_handle();

@@ -87,7 +87,6 @@ class LogWriter {
   // A PUT of ours that seemed to fail.
   bool IsDoubtful(const LogObject& object) const;
   Result<Batch> NextBatch();
-  Result<std::string> Waiting(const Outbox::Pending& pending) const;
   Status Settle(const Batch& batch);
   bool Acknowledge(const Batch& batch, size_t segments);
 

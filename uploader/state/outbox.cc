@@ -179,6 +179,17 @@ Result<std::string> Outbox::ReadSegment(const Pending& pending) const {
   return segment;
 }
 
+Result<Outbox::Waiting> Outbox::ReadProven(const Pending& pending) const {
+  Result<std::string> bytes = ReadSegment(pending);
+  if (!bytes.ok()) return bytes.status();
+  size_t used = 0;
+  Result<Segment> parsed = Segment::Parse(AsBytes(*bytes), &used);
+  if (!parsed.ok()) return parsed.status();
+  const bool same = used == bytes->size() && parsed->hash() == pending.head.segment_hash;
+  if (!same) return Status(Code::kCorrupt, path_ + ": it is another segment");
+  return Waiting{std::move(*bytes), parsed->header()};
+}
+
 void Outbox::Shipped(uint64_t segment_number) {
   while (!pending_.empty() && pending_.front().head.segment_number <= segment_number) {
     pending_bytes_ -= pending_.front().size;

@@ -25,6 +25,7 @@
 #include "uploader/base/file.h"
 #include "uploader/base/status.h"
 #include "uploader/format/keys.h"
+#include "uploader/format/segment.h"
 #include "uploader/state/positions.h"
 
 namespace backstay {
@@ -74,6 +75,13 @@ class Outbox {
   // Bytes of the file from the oldest of them on, at least theirs: what cannot be saved elsewhere.
   uint64_t waiting_bytes() const;
   Result<std::string> ReadSegment(const Pending& pending) const;
+  // The same, proven to be the segment that was encoded: a disk that is about to die answers with
+  // other bytes.
+  struct Waiting {
+    std::string bytes;
+    SegmentHeader header;
+  };
+  Result<Waiting> ReadProven(const Pending& pending) const;
   void Shipped(uint64_t segment_number);
   // Forgets all pending segments (the caller has made their pages unknown in the index).
   void DropPending();
