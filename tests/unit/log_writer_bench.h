@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -143,7 +144,9 @@ class Bench {
   }
   static CoreOptions Options(ReplicaClient* client, Host* host, Logger* logger, Clock* clock,
                              const std::string& folder) {
+    static std::mutex origin;
     CoreOptions options;
+    options.origin = &origin;
     options.replica = client->Describe();
     options.folder = folder;
     options.client = client;

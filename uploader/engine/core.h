@@ -47,6 +47,7 @@ struct CoreOptions {
   Logger* logger = nullptr;
   std::function<uint64_t()> random;
   LockRegister* locks = nullptr;
+  std::mutex* origin = nullptr;  // held, behind the core's, while what the file says changes
 };
 
 // Pages to read again: some that another process has changed, those of segments that were given up,

@@ -72,6 +72,7 @@ Status Database::AddPipelines() {
     core.logger = options_.logger;
     core.random = options_.random;
     core.locks = options_.locks;
+    core.origin = &origin_;
     pipelines_.push_back(
         std::make_unique<Pipeline>(std::move(core), std::move(*client), [this] { Tick(); }));
   }

@@ -120,6 +120,7 @@ class Database {
   const DatabaseOptions options_;
   const ProcessId process_ = ThisProcess();
   Host host_;
+  std::mutex origin_;  // of the pipelines: what the file says of itself is written by one at a time
   std::vector<std::unique_ptr<Pipeline>> pipelines_;
   FileLook before_;  // the file before the transaction; guarded by the database's own lock
   std::atomic<bool> closed_{false};

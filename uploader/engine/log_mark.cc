@@ -1,6 +1,7 @@
 // LogWriter, the part that reads and writes what the database file says of itself: whose replica it
 // is the source of, of which family it is, and whether it is a copy.
 
+#include <mutex>
 #include <utility>
 
 #include "uploader/engine/log_writer.h"
@@ -19,9 +20,11 @@ uint64_t LogWriter::StateEpoch(const DatabaseId& id) const {
   return core_->identity.id == id ? core_->ship.epoch : 0;
 }
 
-// What is written on the file changes its stamp, though nothing of the database.
+// What is written on the file changes its stamp, though nothing of the database. In turn with the
+// other pipelines: what one has claimed another would forget.
 void LogWriter::WriteOnFileLocked(const std::function<Status()>& write) {
   const std::string& path = core_->options.settings.path;
+  std::lock_guard<std::mutex> origin(*core_->options.origin);
   FileStamp before = StampOf(path);
   Status written = write();
   if (!written.ok()) core_->Log(Level::kDebug, written.message());
