@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "tools/command.h"
 #include "uploader/settings/settings.h"
 #include "uploader/storage/client_factory.h"
 
@@ -62,7 +63,7 @@ Result<Source> OpenSource(const std::string& argument, const std::string& config
   if (!settings.ok()) return settings.status();
   source.retention_ms = settings->retention_ms;
   for (const ReplicaSettings& replica : settings->replicas) {
-    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(replica);
+    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(replica, PrintError);
     if (!client.ok()) return client.status();
     source.replicas.push_back(std::move(*client));
   }

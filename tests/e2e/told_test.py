@@ -3,9 +3,11 @@
 
 import json
 import os
+import socket
+import subprocess
 import unittest
 
-from engine_world import App
+from engine_world import BUILD, App
 from lifecycle_world import ROWS, SCHEMA, LifecycleCase
 
 
@@ -119,6 +121,24 @@ class SettingsTest(LifecycleCase):
     def test_in_the_file(self):
         config = self.config(unknown=1)
         self.assert_told("unknown", BACKSTAY_CONFIG=config, BACKSTAY_LOG_FILE=self.log)
+
+
+class SilenceTest(LifecycleCase):
+    def test_a_server_that_never_answers(self):
+        """Told long before a request is given up, by the engine and by the tool."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"s3://bucket/app?endpoint=http://127.0.0.1:{server.getsockname()[1]}"
+            env = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "BACKSTAY_REPLICA_URL": url}
+            app = self.opened(**env)
+            app.sql(SCHEMA)
+            with subprocess.Popen([os.path.join(BUILD, "backstay"), "restore", "-o", self.db + ".out", url],
+                                  env={**self.env, **env}, stderr=subprocess.PIPE, text=True) as tool:
+                self.assertIn("silent", tool.stderr.readline())
+                tool.kill()
+            [line] = self.wait_for("a word", lambda: app.lines("WARN", "ERROR"))
+            self.assertEqual(line["level"], "WARN")
+            self.assertIn("backstay.json", line["msg"])
+            app.kill()
 
 
 class ExitTest(LifecycleCase):

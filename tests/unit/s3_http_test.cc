@@ -71,6 +71,24 @@ TEST_CASE("what is asked arrives as it is, and nothing more") {
   CHECK(seen.size() > body.size());
 }
 
+TEST_CASE("a server that accepts and is silent is told of once, long before it is given up") {
+  const Fd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  REQUIRE(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
+  REQUIRE(listen(listener.get(), 1) == 0);
+  REQUIRE(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  CurlTransport transport({.silence_ms = 100, .stall_timeout_s = 4});
+  HttpRequest request =
+      Request("GET", "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)));
+  int said = 0;
+  request.on_silence = [&] { ++said; };
+  CHECK(transport.Send(request).status().retryable());
+  CHECK(said == 1);
+}
+
 TEST_CASE("empty bodies and methods without one") {
   ScriptedServer server({Answer(""), Answer(""), Answer(""), Answer("")});
   CurlTransport transport;

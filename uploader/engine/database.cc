@@ -60,7 +60,11 @@ Status Database::AddPipelines() {
     BACKSTAY_TRY(MakeStateFolder(StateFolderOf(path()), path()));
   }
   for (size_t i = 0; i < replicas.size(); ++i) {
-    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(replicas[i]);
+    const auto say = [logger = options_.logger, db = path(),
+                      replica = replicas[i].Describe()](const std::string& text) {
+      logger->Log(Level::kWarn, text, {{"db", db}, {"replica", replica}});
+    };
+    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(replicas[i], say);
     if (!client.ok()) return client.status();
     CoreOptions core;
     core.settings = options_.settings;

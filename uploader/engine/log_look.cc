@@ -33,6 +33,7 @@ Status LogWriter::Look() {
 // `identity`: it is missing. Whoever waits for the replica waits from the moment on when it is
 // known that something is gone, whether or not it can be made good just now.
 Status LogWriter::MakeGood(bool identity) {
+  if (identity) BACKSTAY_TRY(core_->options.client->ProvePlace());
   Result<MissingObjects> missing = look_.FindRest();
   if (!missing.ok()) return missing.status();
   Result<bool> intact = fence_.Intact();

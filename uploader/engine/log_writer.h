@@ -36,7 +36,7 @@ class LogWriter {
   // and written anew unless another writer is there: the identity under its old id, the rest by a
   // new first snapshot. Tells at the same time whether the replica answers.
   Status Look();
-  bool LookDue() const { return look_.Due() || fence_.LookDue(); }
+  bool LookDue() { return look_.Due() || fence_.LookDue() || look_.Vanished(); }
   // Due though nothing is to be shipped: once behind the last upload.
   bool LastLookDue() const { return fence_.LookDue(); }
   // Before a snapshot or a pack: they are made for what is there.

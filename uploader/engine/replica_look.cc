@@ -35,6 +35,11 @@ bool ReplicaLook::Stale() const {
   return !looked_ms_ || core_->options.clock->MonotonicMs() - *looked_ms_ >= kFreshMs;
 }
 
+bool ReplicaLook::Vanished() {
+  ReplicaClient* client = core_->options.client;
+  return client->LooksAreFree() && client->Get(kIdentityKey).status().code() == Code::kNotFound;
+}
+
 Result<Identity> ReplicaLook::FindIdentity() {
   Result<std::string> got = core_->options.client->Get(kIdentityKey);
   if (got.status().code() == Code::kNotFound) got = core_->options.client->Get(kIdentityKey);

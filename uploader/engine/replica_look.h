@@ -38,6 +38,8 @@ class ReplicaLook {
   bool Due() const;
   // Not so lately that another look could only say the same.
   bool Stale() const;
+  // The replica is gone, where to ask costs nothing: what is written next would be all of it.
+  bool Vanished();
   void Done() { looked_ms_ = core_->options.clock->MonotonicMs(); }
 
   // kNotFound: there is none.

@@ -187,7 +187,19 @@ ClientCounters FileReplicaClient::Counters() const {
   return {.requests = requests_, .bytes_sent = bytes_sent_, .bytes_received = bytes_received_};
 }
 
+void FileReplicaClient::Seen() {
+  struct stat info {};
+  if (stat(root_.c_str(), &info) == 0) device_ = info.st_dev;
+}
+
 Status FileReplicaClient::ProvePlace() {
+  struct stat info {};
+  const uint64_t before = device_;
+  if (before != 0 && stat(root_.c_str(), &info) == 0 && info.st_dev != before) {
+    return {Code::kIo, "the folder " + root_ +
+                           " is not on the file system that it was on: mount that; or, if it is "
+                           "another one for good, end this application and start it again"};
+  }
   if (Dir(opendir(root_.c_str()), &closedir) != nullptr) return Status::Ok();
   const std::string above = FolderOf(root_);
   const Dir dir(opendir(above.c_str()), &closedir);
@@ -217,6 +229,7 @@ Status FileReplicaClient::PutIfAbsent(const std::string& key, Bytes body) {
 
 Status FileReplicaClient::Write(const std::string& key, Bytes body, Mode mode) {
   BACKSTAY_TRY(Begin(key));
+  if (device_ != 0) BACKSTAY_TRY(Classify(ProvePlace()));
   std::string path = root_ + "/" + key;
   std::string temporary;
   bool made_folders = false;
@@ -231,6 +244,7 @@ Status FileReplicaClient::Write(const std::string& key, Bytes body, Mode mode) {
   // After a rename there is nothing left to remove.
   unlink(temporary.c_str());
   BACKSTAY_TRY(done);
+  Seen();
   return SyncFolders(path, made_folders);
 }
 
@@ -262,6 +276,7 @@ Result<std::string> FileReplicaClient::Get(const std::string& key, const GetOpti
   if (!got.ok()) return Classify(got.status()).Wrap(path);
   body.resize(*got);
   bytes_received_ += body.size();
+  Seen();
   return body;
 }
 

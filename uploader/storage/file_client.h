@@ -8,6 +8,10 @@
 // when a Delete empties them. Files are 0600 and folders 0700: they hold the database's content.
 // Errors: kDenied for rights, kInvalid for keys that are no path below the root, kUnavailable for
 // everything that may pass (disk full, a network mount that is away).
+//
+// A file system that is unmounted leaves the folder below it: once the root was seen, nothing is
+// written to one on another file system, nor is it made where ProvePlace() says no, until an object
+// of the replica was read there.
 
 #ifndef BACKSTAY_UPLOADER_STORAGE_FILE_CLIENT_H_
 #define BACKSTAY_UPLOADER_STORAGE_FILE_CLIENT_H_
@@ -31,6 +35,7 @@ class FileReplicaClient : public ReplicaClient {
   // The folder is there, or a folder with something in it where it would be made: the place of a
   // file system that is not mounted is empty, or not there.
   Status ProvePlace() override;
+  bool LooksAreFree() const override { return true; }
   Status Put(const std::string& key, Bytes body) override;
   Status PutIfAbsent(const std::string& key, Bytes body) override;
   Result<std::string> Get(const std::string& key, const GetOptions& options) override;
@@ -48,12 +53,15 @@ class FileReplicaClient : public ReplicaClient {
   // Counts the call; kCancelled, or kInvalid for a key that is no path below the root.
   Status Begin(const std::string& key);
   Status Write(const std::string& key, Bytes body, Mode mode);
+  // Notes on which file system the root is.
+  void Seen();
   // Appends what `options` selects below root_/`folder` ("" or "a/b/"), in any order.
   Status Walk(const std::string& folder, const ListOptions& options, std::vector<ObjectInfo>* out);
   // Removes the folders of the object `path` that are empty, below the root.
   void RemoveEmptyFolders(const std::string& path);
 
   const std::string root_;
+  std::atomic<uint64_t> device_{0};  // of the root, where it was last seen; 0: never
   std::atomic<bool> cancelled_{false};
   std::atomic<uint64_t> requests_{0};
   std::atomic<uint64_t> bytes_sent_{0};

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "uploader/storage/curl_handle.h"
+#include "uploader/storage/silence.h"
 
 namespace backstay {
 namespace {
@@ -252,6 +253,8 @@ class CurlTransport::Pool {
 
   explicit Pool(CurlOptions options) : options_(std::move(options)) {}
 
+  const CurlOptions& options() const { return options_; }
+
   // Null once cancelled.
   Lease Borrow() {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -332,7 +335,8 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
 
   bool done = false;
-  CURLcode code = handle->Perform([this] { return pool_->Cancelled(); }, &done);
+  Silence silence(easy, pool_->options().silence_ms, &request.on_silence);
+  CURLcode code = handle->Perform([&] { return silence.Look(), pool_->Cancelled(); }, &done);
   long status = 0;  // NOLINT: curl's type
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   handle.reset();

@@ -12,6 +12,7 @@
 #define BACKSTAY_UPLOADER_STORAGE_HTTP_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,6 +34,8 @@ struct HttpRequest {
   // A reused connection that turns out dead may make curl send the request again; false forbids it,
   // for requests whose second answer differs from the first.
   bool resend = true;
+  // Called once, by Send(), when nothing of the request or its answer has moved for a while.
+  std::function<void()> on_silence = {};
 };
 
 struct HttpResponse {
@@ -55,6 +58,7 @@ struct CurlOptions {
   bool skip_verify = false;  // accept any TLS certificate
   std::string ca_file = {};  // certificates to trust in place of the system's
   int64_t connect_timeout_ms = 10000;
+  int64_t silence_ms = 8000;
   int64_t stall_timeout_s = 30;  // with less than one byte per second
 };
 

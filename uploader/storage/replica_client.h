@@ -61,6 +61,8 @@ class ReplicaClient {
   virtual std::string Place() const { return Describe(); }
   // Where nothing was found: Ok if the place itself is there, an error that says what is missing.
   virtual Status ProvePlace() { return Status::Ok(); }
+  // To ask whether an object is there takes no request to anybody.
+  virtual bool LooksAreFree() const { return false; }
   // Replaces an existing object.
   virtual Status Put(const std::string& key, Bytes body) = 0;
   // kExists if the key exists; kUnsupported if the store cannot do it atomically.

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "uploader/base/caught.h"
 #include "uploader/storage/s3_list.h"
 
 namespace backstay {
@@ -124,10 +125,26 @@ HttpRequest S3ReplicaClient::Signed(const Request& request) const {
           .resend = request.resend};
 }
 
+void S3ReplicaClient::SaySilence(const Request& request) {
+  constexpr int64_t kPauseMs = 30000;
+  const CurlOptions waits;
+  const int64_t now = options_.clock->MonotonicMs();
+  int64_t due = silence_due_ms_;
+  if (now < due || !silence_due_ms_.compare_exchange_strong(due, now + kPauseMs)) return;
+  options_.on_silence("the server has been silent for " + std::to_string(waits.silence_ms / 1000) +
+                      " s: " + Describe(request).what + "; the request is given up after " +
+                      std::to_string(waits.stall_timeout_s) + " s without a byte, and tried again");
+}
+
 Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
   requests_++;
   bytes_sent_ += request.body.size();
-  Result<HttpResponse> response = options_.transport->Send(Signed(request));
+  HttpRequest http = Signed(request);
+  if (options_.on_silence) {
+    // Without memory for it nothing is said.
+    http.on_silence = [&] { (void)Caught([&] { return SaySilence(request), Status::Ok(); }); };
+  }
+  Result<HttpResponse> response = options_.transport->Send(http);
   reached_ = response.ok();
   if (!response.ok()) return response.status().Wrap(Describe(request).what);
   bytes_received_ += response->body.size();

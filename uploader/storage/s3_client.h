@@ -34,6 +34,8 @@ struct S3ClientOptions {
   Clock* clock = RealClock();
   uint64_t multipart_threshold = 16 << 20;  // bytes
   uint64_t part_size = 8 << 20;             // bytes; S3 wants at least 5 MiB
+  // Told, at most every 30 s, of a server that is silent. On the thread of the call.
+  std::function<void(const std::string& text)> on_silence = nullptr;
 };
 
 class S3ReplicaClient : public ReplicaClient {
@@ -71,6 +73,7 @@ class S3ReplicaClient : public ReplicaClient {
   HttpRequest Signed(const Request& request) const;
   // Any answer, counted.
   Result<HttpResponse> Answer(const Request& request);
+  void SaySilence(const Request& request);
   // A 2xx answer, or the error.
   Result<HttpResponse> Call(const Request& request);
 
@@ -96,6 +99,7 @@ class S3ReplicaClient : public ReplicaClient {
   std::atomic<bool> no_batch_delete_{false};
   std::atomic<int64_t> retry_after_ms_{0};
   std::atomic<bool> reached_{true};
+  std::atomic<int64_t> silence_due_ms_{0};  // monotonic
   std::atomic<uint64_t> requests_{0};
   std::atomic<uint64_t> bytes_sent_{0};
   std::atomic<uint64_t> bytes_received_{0};
