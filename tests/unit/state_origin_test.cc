@@ -118,4 +118,16 @@ TEST_CASE("a copy that begins a life of its own forgets where it is from", "[ori
   REQUIRE(ReadMark({disk.db, StateFolderOf(disk.db)}, id) == 0);
 }
 
+TEST_CASE("the marks of all replicas are known and forgotten, where files have no attributes",
+          "[origin]") {
+  Disk disk;
+  const std::string second = StateFolderOf(disk.db, "s3://bucket/second", 1);
+  REQUIRE(MakeStateFolder(second, disk.db).ok());
+  REQUIRE_FALSE(HasMark(disk.db));
+  REQUIRE(WriteFileAtomic(second + "/mark", "its mark", false).ok());
+  REQUIRE(HasMark(disk.db));
+  ForgetOrigin(disk.db);
+  REQUIRE_FALSE(HasMark(disk.db));
+}
+
 }  // namespace backstay

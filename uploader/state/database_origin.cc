@@ -5,13 +5,17 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 #include "uploader/base/file.h"
 #include "uploader/state/state_folder.h"
@@ -28,6 +32,19 @@ constexpr size_t kMaxNames = 64 << 10;
 std::string Attribute(const char* name) { return std::string(kPrefix) + name; }
 std::string FileFor(const std::string& database, const char* name) {
   return StateFolderOf(database) + "/" + name;
+}
+
+// Where the marks of its replicas lie, each with the state of its own, if files have no attributes.
+std::vector<std::string> MarkFiles(const std::string& database) {
+  std::vector<std::string> files = {FileFor(database, "mark")};
+  std::error_code error;
+  std::filesystem::directory_iterator entry(StateFolderOf(database), error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (entry->path().filename().string().starts_with("replica-")) {
+      files.push_back(entry->path().string() + "/mark");
+    }
+  }
+  return files;
 }
 
 // Empty: there is none. `*unsupported`: the file system has no attributes.
@@ -173,16 +190,18 @@ bool HasMark(const std::string& database) {
   ForEachAttribute(database, [&](const std::string& name) {
     found = found || ParseDatabaseId(name.substr(kPrefix.size())).has_value();
   });
-  return found || access(FileFor(database, "mark").c_str(), F_OK) == 0;
+  const std::vector<std::string> marks = MarkFiles(database);
+  return found || std::any_of(marks.begin(), marks.end(), [](const std::string& mark) {
+           return access(mark.c_str(), F_OK) == 0;
+         });
 }
 
 void ForgetOrigin(const std::string& database) {
   ForEachAttribute(database, [&](const std::string& name) {
     (void)removexattr(database.c_str(), name.c_str());
   });
-  for (const char* name : {kFamily, kHome, "mark"}) {
-    (void)unlink(FileFor(database, name).c_str());
-  }
+  for (const char* name : {kFamily, kHome}) (void)unlink(FileFor(database, name).c_str());
+  for (const std::string& mark : MarkFiles(database)) (void)unlink(mark.c_str());
 }
 
 }  // namespace backstay
