@@ -76,8 +76,10 @@ bool Arguments::Parse(const std::vector<std::string>& arguments, int* exit_code)
     *exit_code = kExitDone;
   } catch (const CLI::Error& error) {
     const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
-    PrintError(app_->get_name() + ": " + (missing ? missing_ : error.what()) + "; see `backstay " +
-               app_->get_name() + " -help`");
+    std::string text = missing ? missing_ : error.what();
+    // Named as the manual writes them.
+    if (text.substr(0, 2) == "--") text.erase(0, 1);
+    PrintError(app_->get_name() + ": " + text + "; see `backstay " + app_->get_name() + " -help`");
     *exit_code = kExitUsage;
   }
   return false;

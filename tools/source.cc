@@ -1,6 +1,7 @@
 #include "tools/source.h"
 
 #include <filesystem>
+#include <system_error>
 
 #include "tools/command.h"
 #include "uploader/settings/settings.h"
@@ -10,6 +11,13 @@ namespace backstay {
 namespace {
 
 Result<DatabaseSettings> SettingsOf(const std::string& database, const std::string& config) {
+  std::error_code error;
+  if (std::filesystem::is_directory(database, error)) {
+    return Status(Code::kInvalid, database +
+                                      " is a folder, not a database; a replica in a folder is "
+                                      "named by its URL: file://" +
+                                      database);
+  }
   SettingsSources sources = ProcessSources();
   sources.config_file = config;
   Result<Settings> settings = LoadSettings(sources);

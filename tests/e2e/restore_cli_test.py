@@ -164,7 +164,7 @@ class RestoreTest(RestoreCase):
                       self.run_tool("restore", self.db, code=2, url=False).stderr)
         for number in "-1", "18446744073709551615", "x":
             done = self.run_tool("restore", "-txid", number, self.db, code=2)
-            self.assertIn(f"`{number}` is no transaction", done.stderr)
+            self.assertIn(f" -txid: `{number}` is no transaction", done.stderr)
         self.assertIn("DB|URL is missing", self.run_tool("restore", code=2).stderr)
         self.assertIn("7d", self.run_tool("prune", "-retention", "0s", self.url, code=2).stderr)
         self.assertIn("backstay list", self.run_tool("status", self.url, code=2).stderr)

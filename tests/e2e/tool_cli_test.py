@@ -73,6 +73,9 @@ class ToolTest(RestoreCase):
         self.assertRegex(done.stderr, "warning: .*s3://bucket/p.*127.0.0.1:1")
         self.assert_restored(2)
 
+    def test_a_folder_is_no_database(self):
+        self.assertIn("file://" + self.folder, self.run_tool("list", self.folder, code=2).stderr)
+
     def test_list(self):
         result = json.loads(self.run_tool("list", "-json", self.db).stdout)["replicas"][0]
         self.assertEqual([(r["first-txid"], r["last-txid"], r["damage"]) for r in result["ranges"]],
