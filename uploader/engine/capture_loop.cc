@@ -257,8 +257,11 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
 // A commit that begins the WAL anew waits for what it holds. A repair that can begin at once ships
 // the rest of a long transaction as well, from the database file.
 bool CaptureLoop::IsHurriedLocked() {
-  return core_->ship.restorable && !core_->snapshotting && !core_->UnhealthyLocked() &&
-         core_->ending == Ending::kNo && core_->board.FinishWaits();
+  const bool able = core_->ship.restorable && !core_->UnhealthyLocked() &&
+                    core_->ending == Ending::kNo && core_->board.FinishWaits();
+  if (!able || !core_->snapshotting) return able;
+  // The repair voids the copy. Of long transactions that follow each other the first one may.
+  return std::exchange(voided_after_, core_->ship.snapshot_number) != core_->ship.snapshot_number;
 }
 
 // What is unknown is in no segment: nobody may take it for shipped.
