@@ -16,7 +16,10 @@ namespace backstay {
 
 // To be called before memory may run out: the first exception of a thread needs a few bytes for the
 // language's own state, and the dynamic linker ends the process when it cannot have them.
-inline void ReadyToThrow() noexcept { (void)std::uncaught_exceptions(); }
+inline void ReadyToThrow() noexcept {
+  // The compiler leaves out a call of this function whose result is not used.
+  [[maybe_unused]] const volatile int asked = std::uncaught_exceptions();
+}
 
 // What `body` returns; kUnavailable when it throws. The message is short enough to need no memory.
 template <typename Body>
