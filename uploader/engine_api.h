@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define BACKSTAY_ENGINE_API_VERSION 7
+#define BACKSTAY_ENGINE_API_VERSION 8
 #define BACKSTAY_SYNC_COMMIT (-2)
 #define BACKSTAY_LOST (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
@@ -117,8 +117,9 @@ typedef struct BackstayEngine {
   ** WAL was begun anew behind commits of others that were never told, `change` counts them. */
   void (*committed)(BackstayDb *db, const BackstayWalPosition *pos);
   /* The WAL's content is about to be destroyed: waits until every committed frame has been
-  ** read, at most timeout_ms. 1 when it has. */
-  int (*finish_wal)(BackstayDb *db, int timeout_ms);
+  ** read, at most timeout_ms. 1 when it has. commit_waits: 1 where a commit is about to begin the
+  ** WAL anew. Of a long transaction it waits for the beginning only; the rest is compared. */
+  int (*finish_wal)(BackstayDb *db, int timeout_ms, int commit_waits);
   /* A checkpoint is about to overwrite pages of the database file: waits, at most 20 ms (the
   ** first one after open(): 2 s), until what is committed has been compared with them. No promise
   ** hangs on it; it saves bytes and time. */

@@ -338,12 +338,12 @@ void Database::WarnJournalOff() noexcept {
   }
 }
 
-void Database::FinishWal() noexcept {
-  if (db() != nullptr) static_cast<void>(engine_.load()->finish_wal(db(), kFinishWalMs));
+void Database::FinishWal(bool commit_waits) noexcept {
+  if (BackstayDb* to = db()) (void)engine_.load()->finish_wal(to, kFinishWalMs, commit_waits);
 }
 
 void Database::RestartWal() noexcept {
-  FinishWal();
+  FinishWal(/*commit_waits=*/true);
   std::lock_guard lock(note_mutex_);
   frames_ = 0;
 }

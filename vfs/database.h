@@ -108,8 +108,9 @@ class Database {
   // An application asked for this journal mode.
   void JournalMode(const char* mode) noexcept;
 
-  // The WAL's content is about to be destroyed; blocks at most 2 s.
-  void FinishWal() noexcept;
+  // The WAL's content is about to be destroyed, by a commit that waits meanwhile or for other
+  // reasons; blocks at most 2 s.
+  void FinishWal(bool commit_waits = false) noexcept;
   // The same, because a new header is about to start a generation of frames.
   void RestartWal() noexcept;
   void WalGone() noexcept;

@@ -189,6 +189,7 @@ class Destruction(ShimCase):
             c.execute("INSERT INTO t VALUES(1)")
             [finish] = calls("finish_wal")
             assert finish["timeout_ms"] == 2000
+            assert finish["commit_waits"] == 1
             assert finish["disk_salts"] == old["salts"], (finish, old)
             new = calls("committed")[-1]
             assert new["salts"] != old["salts"] and new["max_frame"] == 1
@@ -231,6 +232,7 @@ class Destruction(ShimCase):
             [finish] = calls("finish_wal")
             [gone] = calls("wal_gone")
             assert finish["wal"] == size and gone["wal"] == 0, (finish, gone)
+            assert finish["commit_waits"] == 0
             c.execute("INSERT INTO t VALUES(1)")
             assert len(calls("finish_wal")) == 1, "an empty WAL has nothing to finish"
             assert all(call["max_frame"] > 0 for call in calls("committed")), "not a commit"

@@ -143,7 +143,7 @@ void Call(FalseHost* host, uint8_t what, Input* input) {
       const BackstayWalPosition position = host->position();
       return engine->committed(host->db(), &position);
     }
-    case 4: return (void)engine->finish_wal(host->db(), 1000);
+    case 4: return (void)engine->finish_wal(host->db(), 1000, 1);
     case 5: return engine->checkpoint(host->db());
     case 6: return engine->wal_gone(host->db());
     case 7: return (void)engine->sync(host->db(), 1000);

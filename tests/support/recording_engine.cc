@@ -139,9 +139,10 @@ void Committed(BackstayDb* db, const BackstayWalPosition* pos) {
   Record(line);
 }
 
-int FinishWal(BackstayDb* db, int timeout_ms) {
+int FinishWal(BackstayDb* db, int timeout_ms, int commit_waits) {
   Json line = Call("finish_wal", db);
   line["timeout_ms"] = timeout_ms;
+  line["commit_waits"] = commit_waits;
   line["disk_salts"] = WalSalts(db->path);
   Record(line);
   return 1;

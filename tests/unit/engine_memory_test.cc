@@ -67,7 +67,7 @@ class Client {
     if (db_ == nullptr) return;
     Commit();
     Inside()->checkpoint(db_);
-    (void)Inside()->finish_wal(db_, 1000);
+    (void)Inside()->finish_wal(db_, 1000, 1);
     application_->Sql("PRAGMA wal_checkpoint(TRUNCATE)");
     Inside()->wal_gone(db_);
     Commit();

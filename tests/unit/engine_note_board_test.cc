@@ -121,6 +121,19 @@ TEST_CASE("sync does not take the number of a dropped segment for its own", "[no
   REQUIRE(acknowledged);
 }
 
+TEST_CASE("of those who wait for the WAL only a commit is in a hurry", "[note_board]") {
+  for (bool commit : {false, true}) {
+    NoteBoard board(RealClock());
+    std::thread waits([&] { (void)board.Finish(kLong, commit); });
+    uint64_t asked = 0;
+    while (asked == 0) asked = board.Wait(Later(), 0, false, {}, UINT32_MAX).ticket;
+    CHECK(board.CommitWaits() == commit);
+    board.Deactivate();
+    waits.join();
+    REQUIRE_FALSE(board.CommitWaits());
+  }
+}
+
 TEST_CASE("the end of capture releases everybody", "[note_board]") {
   for (bool stop : {false, true}) {
     NoteBoard board(RealClock());

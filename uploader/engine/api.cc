@@ -99,8 +99,8 @@ void Checkpoint(BackstayDb* db) noexcept {
   Guard(0, [&] { return FromHandle(db)->BeforeCheckpoint(), 0; });
 }
 
-int FinishWal(BackstayDb* db, int timeout_ms) noexcept {
-  return Guard(0, [&] { return FromHandle(db)->Finish(timeout_ms) ? 1 : 0; });
+int FinishWal(BackstayDb* db, int timeout_ms, int commit_waits) noexcept {
+  return Guard(0, [&] { return FromHandle(db)->Finish(timeout_ms, commit_waits != 0) ? 1 : 0; });
 }
 
 void WalGone(BackstayDb* db) noexcept {

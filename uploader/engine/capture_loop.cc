@@ -258,7 +258,7 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
 // the rest of a long transaction as well, from the database file.
 bool CaptureLoop::IsHurriedLocked() {
   const bool able = core_->ship.restorable && !core_->UnhealthyLocked() &&
-                    core_->ending == Ending::kNo && core_->board.FinishWaits();
+                    core_->ending == Ending::kNo && core_->board.CommitWaits();
   if (!able || !core_->snapshotting) return able;
   // The repair voids the copy. Of long transactions that follow each other the first one may.
   return std::exchange(voided_after_, core_->ship.snapshot_number) != core_->ship.snapshot_number;

@@ -195,11 +195,12 @@ TransactionPtr Database::ToTransaction(const BackstayWrites& writes, const FileL
   return made;
 }
 
-bool Database::Finish(int64_t timeout_ms) {
+bool Database::Finish(int64_t timeout_ms, bool commit_waits) {
   int64_t deadline = options_.clock->MonotonicMs() + timeout_ms;
   bool all = true;
   for (auto& pipeline : pipelines_) {
-    all = pipeline->neighbours()->Finish(deadline - options_.clock->MonotonicMs()) && all;
+    const int64_t left = deadline - options_.clock->MonotonicMs();
+    all = pipeline->neighbours()->Finish(left, commit_waits) && all;
   }
   return all;
 }

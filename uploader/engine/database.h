@@ -66,7 +66,7 @@ class Database {
   // The capture threads look at once.
   void Poke();
   void Committed(const WalTarget& target);
-  bool Finish(int64_t timeout_ms);
+  bool Finish(int64_t timeout_ms, bool commit_waits = false);
   void BeforeCheckpoint();
   void WalGone();
   // In rollback-journal modes, with the database's lock held: before the first page of a

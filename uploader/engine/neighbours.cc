@@ -140,14 +140,16 @@ void Neighbours::AwaitHeir(int64_t deadline_ms) {
   }
 }
 
-bool Neighbours::Finish(int64_t timeout_ms) {
+bool Neighbours::Finish(int64_t timeout_ms, bool commit_waits) {
   const int64_t start = options_.clock->MonotonicMs();
   // Who has to read it shows once the lock was tried.
   (void)RoleBy(start + std::min(timeout_ms, kMaxReadMs));
   if (role_ == Role::kFollows) AwaitHeir(start + std::min(timeout_ms, kMaxReadMs));
   timeout_ms = std::max<int64_t>(0, start + timeout_ms - options_.clock->MonotonicMs());
   PagePtr page = Page();
-  if (role_ != Role::kFollows || page == nullptr) return options_.board->Finish(timeout_ms);
+  if (role_ != Role::kFollows || page == nullptr) {
+    return options_.board->Finish(timeout_ms, commit_waits);
+  }
   SharedPage::Ticket ticket{page->holder(), unread_};
   // Whoever does not answer is not waited for again before it has.
   if (ticket.number != 0 && !page->Answered(SharedPage::kRead, ticket)) return false;
@@ -158,7 +160,7 @@ bool Neighbours::Finish(int64_t timeout_ms) {
     const int64_t left = deadline - options_.clock->MonotonicMs();
     if (page->Wait(SharedPage::kRead, ticket, std::min(left, kSliceMs))) return true;
     // Its heir may be this process.
-    if (page->holder() == 0 && left > 0) return Finish(left);
+    if (page->holder() == 0 && left > 0) return Finish(left, commit_waits);
     if (page->holder() != ticket.holder) return false;
     if (left > 0) continue;
     if (timeout_ms >= kMaxReadMs) unread_ = ticket.number;

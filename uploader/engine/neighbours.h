@@ -45,7 +45,7 @@ class Neighbours {
   void Changed();
   // Sync() and Finish() of the board, of whichever process ships.
   bool Sync(int64_t timeout_ms, bool impatient = false);
-  bool Finish(int64_t timeout_ms);
+  bool Finish(int64_t timeout_ms, bool commit_waits = false);
   // What every Sync() so far has waited for, in vain or not, is shipped.
   bool AllShipped();
   // What was committed here is known to be shipped by another process. Asks it if need be; the

@@ -71,14 +71,16 @@ void NoteBoard::NoteLocked(bool far, bool counts) {
   work_.notify_one();
 }
 
-bool NoteBoard::Finish(int64_t timeout_ms) {
+bool NoteBoard::Finish(int64_t timeout_ms, bool commit_waits) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (!active_) return true;
   uint64_t ticket = ++asked_;
   ++finishes_;
+  if (commit_waits) ++waiting_commits_;
   work_.notify_one();
   done_.wait_for(lock, Ms(timeout_ms), [&] { return !active_ || finish_ticket_ >= ticket; });
   --finishes_;
+  if (commit_waits) --waiting_commits_;
   return !active_ || finish_ticket_ >= ticket;
 }
 
@@ -334,9 +336,9 @@ bool NoteBoard::SyncWaits() {
   return syncs_ > 0 || (remote_syncs_.count > 0 && clock_->MonotonicMs() < remote_until_ms_);
 }
 
-bool NoteBoard::FinishWaits() {
+bool NoteBoard::CommitWaits() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return finishes_ > 0 || remote_finishes_.count > 0;
+  return waiting_commits_ > 0;
 }
 
 void NoteBoard::Sending() {

@@ -35,8 +35,8 @@ class NoteBoard {
   // The database left WAL mode, here or in another program.
   void LeaveWal();
   // Waits for a capture pass that began after the call and caught up. True too when the board is
-  // inactive.
-  bool Finish(int64_t timeout_ms);
+  // inactive. `commit_waits`: a commit of the application waits for it.
+  bool Finish(int64_t timeout_ms, bool commit_waits = false);
   // Waits until all that such a pass found is shipped; `impatient`: or until Trouble().
   bool Sync(int64_t timeout_ms, bool impatient = false);
 
@@ -117,8 +117,8 @@ class NoteBoard {
   void Dropped();
   // True while a Sync() waits: shipping should not hold back.
   bool SyncWaits();
-  // True while a Finish() waits, here or in another process.
-  bool FinishWaits();
+  // True while a Finish() with commit_waits waits.
+  bool CommitWaits();
   // What is captured now goes out.
   void Sending();
   // As many Sync() calls as were answered by the last Shipped() have come since, and what they wait
@@ -197,13 +197,14 @@ class NoteBoard {
   uint64_t troubles_ = 0;
   bool restorable_ = false;
   Waiter* waiters_ = nullptr;
-  uint32_t syncs_ = 0;          // how many
-  uint32_t finishes_ = 0;       // Finish() calls that wait
-  uint64_t arrivals_ = 0;       // Sync() calls ever
-  uint64_t sent_arrivals_ = 0;  // at the last Sending()
-  uint64_t group_ = 0;          // between the last two of these
-  uint64_t regrouped_at_ = 0;   // arrivals_ when the group that was answered is back
-  uint64_t others_ticket_ = 0;  // like done_ticket_, of passes that knew of others' commits
+  uint32_t syncs_ = 0;            // how many
+  uint32_t finishes_ = 0;         // Finish() calls that wait
+  uint32_t waiting_commits_ = 0;  // those of them on which a commit waits
+  uint64_t arrivals_ = 0;         // Sync() calls ever
+  uint64_t sent_arrivals_ = 0;    // at the last Sending()
+  uint64_t group_ = 0;            // between the last two of these
+  uint64_t regrouped_at_ = 0;     // arrivals_ when the group that was answered is back
+  uint64_t others_ticket_ = 0;    // like done_ticket_, of passes that knew of others' commits
   std::function<void(const Answers&)> answer_;
   Answers answers_;
   Remotes remote_syncs_;
