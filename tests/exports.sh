@@ -34,6 +34,9 @@ exports_only backstay.so sqlite3_backstay_init
 exports_only libbackstay_engine.so backstay_engine malloc free calloc realloc reallocarray posix_memalign \
   aligned_alloc memalign valloc pvalloc malloc_usable_size
 needs_libc_only backstay.so
+# A thread's variables are there before memory can run out.
+readelf -d "$build/libbackstay_engine.so" | grep -q 'FLAGS.*STATIC_TLS' ||
+  complain 'the engine makes its thread-local variables at first use'
 ! needed "$build/libbackstay_engine.so" | grep -q sqlite || complain 'the engine links SQLite'
 # Its interposers carry the names of what they stand in front of; nothing else goes out.
 exports_only libbackstay_preload.so dlsym getenv

@@ -41,6 +41,11 @@ Engine* TheEngine() {
   return engine;
 }
 
+// What the language keeps for each thread lies in the block that a thread begins with, since one
+// variable of this library is asked for there (glibc, DF_STATIC_TLS). Otherwise the dynamic linker
+// makes it at first use, and ends the process where there is no memory for it.
+[[gnu::tls_model("initial-exec")]] thread_local volatile char with_the_thread;
+
 Database* FromHandle(BackstayDb* db) { return reinterpret_cast<Database*>(db); }
 
 // Runs `body`; a value that says "no" when it throws (only out of memory can make it).
@@ -171,5 +176,6 @@ constexpr BackstayEngine kTable = {BACKSTAY_ENGINE_API_VERSION,
 
 extern "C" __attribute__((visibility("default"))) const BackstayEngine* backstay_engine(
     uint32_t version) {
+  backstay::with_the_thread = 1;
   return version == BACKSTAY_ENGINE_API_VERSION ? &backstay::kTable : nullptr;
 }
