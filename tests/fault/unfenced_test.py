@@ -3,6 +3,7 @@
 If-None-Match, one that answers 501 to it. One WARN says so, and writers tell each other apart by looking."""
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -30,6 +31,28 @@ class IgnoringStoreTest(fencing_test.FencingTest):
         super().assert_goes_on(app)
         self.assertEqual(sum(WARNING in l["msg"] for l in app.lines("WARN")), 1, app.stderr())
         self.tally.faults += 1
+
+
+    def test_upload_arrives_after_a_takeover_and_a_pack(self):
+        """Between look and upload a writer hangs, until another has taken over and packed what it wrote."""
+        first = self.begun()
+        prefix = self.url.split("/", 3)[3].split("?")[0]
+        self.proxy.add("late", kinds=("put-log",), times=1, prefix=prefix)
+        self.wait_for("the upload", lambda: self.proxy.hits[prefix, "put-log", "late"] == 1)
+        first.process.send_signal(signal.SIGSTOP)
+        base = self.restore_to("two")
+        second = self.writer("b", "two")
+        second.start()
+        self.pack(second)
+        second.stop()
+        self.proxy.clear(prefix)
+        first.process.send_signal(signal.SIGCONT)
+        self.assert_fenced(first)
+        self.assert_history_has(first, first.acked(), base, second)
+        self.assertEqual([l["msg"] for l in second.lines("ERROR")], [])
+        first.stop()
+        first.close()
+        second.close()
 
 
 class AnsweringStoreTest(IgnoringStoreTest):

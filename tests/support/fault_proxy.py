@@ -17,7 +17,7 @@ apart by kind:
                                      FAULT_PROXY_PID begins an outage, SIGUSR2 ends it
 
 A rule's fault is one of FAULTS; it hits `times` requests (None: all) whose key begins with the
-prefix. Two more make a server of another kind: `unconditional` ignores If-None-Match (it signs the
+prefix. `late` ones reach the server only when the rule is taken away. Two more make a server of another kind: `unconditional` ignores If-None-Match (it signs the
 request anew, with the keys of with-s3.sh), `no-condition` answers 501 to it. Counts of requests and of hits are kept per prefix and kind.
 """
 
@@ -39,6 +39,7 @@ import urllib.parse
 # What each fault does with the request; see _Connection.
 FAULTS = ("500", "slow-down", "403", "expired", "skewed", "reset-before", "reset-after",
           "applied-500", "truncated", "delayed", "duplicate", "stale-list", "stall")
+LATE = "late"
 STORES = ("unconditional", "no-condition")
 REFUSALS = {  # status, S3 code, further header
     "500": (500, "InternalError", ""),
@@ -54,7 +55,7 @@ RESET = struct.pack("ii", 1, 0)  # close() sends RST
 
 class Rule:
     def __init__(self, fault, kinds, times, prefix, seconds):
-        assert fault in FAULTS + STORES, fault
+        assert fault in FAULTS + STORES + (LATE,), fault
         self.fault, self.kinds, self.prefix, self.seconds = fault, kinds, prefix, seconds
         self.left = times
         self.over = asyncio.Event()  # set when the rule is taken away
@@ -286,6 +287,8 @@ class _Connection:
             return await self.send(self.refusal(request, fault))
         if fault == "stall":
             await self.pause(rule)
+        if fault == LATE:
+            await rule.over.wait()
         if fault in ("stall", "reset-before"):
             return self.reset()
         if fault == "unconditional":

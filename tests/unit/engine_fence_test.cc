@@ -79,15 +79,15 @@ TEST_CASE("nothing is acknowledged once another writer has announced itself", "[
   SECTION("before the upload") {
     bench.clock.now_ms += 2 * kSecond;
     bench.Announce(99);
-    REQUIRE(bench.heir->Append().code() == Code::kUnavailable);
+    REQUIRE(bench.heir->Append().code() == Code::kContended);
     REQUIRE(bench.client.Get(LogKey(3)).status().code() == Code::kNotFound);
     bench.TakeOver(3, 2);
   }
   SECTION("during the upload") {
     bench.Announce(99);  // what was asked a moment ago counts for the beginning
-    REQUIRE(bench.heir->Append().code() == Code::kUnavailable);
+    REQUIRE(bench.heir->Append().code() == Code::kContended);
     REQUIRE(bench.client.Get(LogKey(3)).ok());
-    REQUIRE(bench.heir->Append().code() == Code::kUnavailable);
+    REQUIRE(bench.heir->Append().code() == Code::kContended);
     bench.TakeOver(4, 2);
   }
   REQUIRE(bench.core.ship.shipped.segment_number == 2);
@@ -100,12 +100,35 @@ TEST_CASE("a writer that announced itself and died stops nobody for long", "[fen
   bench.Commit(3);
   bench.clock.now_ms += 2 * kSecond;
   bench.Announce(99);
-  REQUIRE(bench.heir->Append().code() == Code::kUnavailable);
+  REQUIRE(bench.heir->Append().code() == Code::kContended);
   bench.clock.now_ms += 25 * kSecond;
   REQUIRE(bench.heir->Look().ToString() == "OK");
   REQUIRE(bench.heir->Append().ToString() == "OK");
   REQUIRE(bench.core.ship.shipped.segment_number == 3);
   bench.CheckLog();
+}
+
+TEST_CASE("an announcement that is given up is followed by a takeover", "[fence]") {
+  Unrefused bench;
+  bench.Commit(3);
+  bench.Announce(99);
+  REQUIRE(bench.heir->Append().code() == Code::kContended);
+  bench.clock.now_ms += 25 * kSecond;
+  SECTION("of a writer that died") {
+    REQUIRE(bench.heir->Look().ToString() == "OK");
+    REQUIRE(bench.core.ship.epoch == 2);
+    REQUIRE(bench.core.ship.shipped.segment_number == 3);
+    bench.CheckLog();
+  }
+  SECTION("of one that has packed what it put behind our last object") {
+    bench.TakeOver(3, 2);
+    const std::string takeover = *bench.client.Get(LogKey(3));
+    REQUIRE(bench.client.Put(PackKey(1, 5), AsBytes(takeover)).ok());
+    REQUIRE(bench.client.Delete({LogKey(3)}).ok());
+    REQUIRE_FALSE(bench.heir->Append().ok());
+    REQUIRE_FALSE(bench.heir->Look().ok());
+    REQUIRE(bench.core.ship.shipped.segment_number == 2);
+  }
 }
 
 TEST_CASE("who has been overtaken announces nothing when it starts again", "[fence]") {

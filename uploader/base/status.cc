@@ -19,6 +19,7 @@ const char* CodeName(Code code) {
     case Code::kIo: return "IO";
     case Code::kFenced: return "FENCED";
     case Code::kForeign: return "FOREIGN";
+    case Code::kContended: return "CONTENDED";
     case Code::kCancelled: return "CANCELLED";
   }
   return "UNKNOWN";

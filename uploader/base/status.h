@@ -25,6 +25,7 @@ enum class Code {
   kIo,           // local file system error
   kFenced,       // a newer writer owns the log
   kForeign,      // the replica belongs to another database
+  kContended,    // another writer may be taking the log over
   kCancelled,    // shutdown was asked for
 };
 

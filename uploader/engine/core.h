@@ -72,6 +72,7 @@ class Core {
         handover(HandoverOptions()),
         neighbours(NeighboursOptions()),
         shipping(this->options.logger, this->options.clock, Level::kError),
+        contended(this->options.logger, this->options.clock, Level::kWarn),
         local(this->options.logger, this->options.clock, Level::kError),
         threads(this->options.logger, this->options.clock, Level::kError),
         jobs(this->options.logger, this->options.clock, Level::kWarn),
@@ -83,11 +84,12 @@ class Core {
   Trail trail;
   Handover handover;
   Neighbours neighbours;
-  LastingProblem shipping;  // of the replica
-  LastingProblem local;     // of the state folder, the WAL or the database file
-  LastingProblem threads;   // of our own threads: out of memory
-  LastingProblem jobs;      // of snapshots and packs
-  LastingProblem missing;   // of objects that the bucket has lost
+  LastingProblem shipping;   // of the replica
+  LastingProblem contended;  // another writer may be taking the replica over
+  LastingProblem local;      // of the state folder, the WAL or the database file
+  LastingProblem threads;    // of our own threads: out of memory
+  LastingProblem jobs;       // of snapshots and packs
+  LastingProblem missing;    // of objects that the bucket has lost
   LastingProblem retention;
   std::mutex mutex;
   std::condition_variable ship_work;  // the outbox, `stopping` or `jobs_due` changed

@@ -103,11 +103,15 @@ Status Fence::CreateByLooking(const std::string& key, Bytes body) {
     BACKSTAY_TRY(IsFree(key));
     return client->Put(key, body);
   }
+  const bool takeover = IsTakeover(body);
   const bool announced = announced_ != 0 && announced_ == Writer();
-  if (!announced) BACKSTAY_TRY(IsFree(key));
-  Status held = announced ? HoldLately() : Announce();
+  const bool hold = stranger_since_ms_ ? !(takeover && WaitedEnough()) : announced;
+  if (!hold) BACKSTAY_TRY(IsFree(key));
+  Status held = hold ? HoldLately() : Announce(takeover);
   BACKSTAY_TRY(IsFree(key));
   BACKSTAY_TRY(held);
+  // To look may have taken long.
+  BACKSTAY_TRY(HoldLately());
   if (!put_ms_) put_ms_ = core_->options.clock->MonotonicMs();
   BACKSTAY_TRY(client->Put(key, body));
   BACKSTAY_TRY(Hold());
@@ -123,17 +127,21 @@ Status Fence::IsFree(const std::string& key) {
   return got.status().code() == Code::kNotFound ? Status::Ok() : got.status();
 }
 
-Status Fence::Announce() {
+// A writer that says it has the log announces itself only where nobody else has: it may have been
+// away for longer than a takeover takes, and would stop the one that has the log.
+Status Fence::Announce(bool takeover) {
   ReplicaClient* client = core_->options.client;
   const uint64_t writer = Writer();
   if (process_ == 0) process_ = core_->options.random() | 1;
   Result<Announcement> before = ReadAnnouncement(client);
   if (!before.ok() && before.status().code() != Code::kNotFound) return before.status();
+  const bool other = before.ok() && before->process != process_ && before->writer != writer;
+  if (other && !takeover) return Wait();
   const std::string text = EncodeAnnouncement({writer, process_});
   BACKSTAY_TRY(client->Put(kWriterKey, AsBytes(text)));
   announced_ = writer;
   stranger_since_ms_.reset();
-  if (before.ok() && before->process != process_ && before->writer != writer) {
+  if (other) {
     std::unique_lock<std::mutex> lock(core_->mutex);
     core_->ship_work.wait_for(lock, kStill, [this] { return core_->stopping; });
     if (core_->stopping) return {Code::kCancelled, "replication is ending"};
@@ -148,7 +156,7 @@ Status Fence::HoldLately() {
 
 Status Fence::Hold() {
   if (refuses_) return Status::Ok();
-  if (announced_ == 0) return Announce();
+  if (announced_ == 0) return Announce(/*takeover=*/false);
   const int64_t now = core_->options.clock->MonotonicMs();
   Result<Announcement> there = ReadAnnouncement(core_->options.client);
   if (there.status().code() == Code::kNotFound) {
@@ -161,12 +169,20 @@ Status Fence::Hold() {
     stranger_since_ms_.reset();
     return Status::Ok();
   }
-  if (!stranger_since_ms_) stranger_since_ms_ = now;
-  if (now - *stranger_since_ms_ >= kPatienceMs) return Announce();
-  return {Code::kUnavailable,
+  return Wait();
+}
+
+Status Fence::Wait() {
+  if (!stranger_since_ms_) stranger_since_ms_ = core_->options.clock->MonotonicMs();
+  return {Code::kContended,
           "another writer has announced itself in " + std::string(kWriterKey) +
               "; nothing is written until it has taken the log over, or 20 s have passed",
           true};
+}
+
+bool Fence::WaitedEnough() const {
+  return stranger_since_ms_ &&
+         core_->options.clock->MonotonicMs() - *stranger_since_ms_ >= kPatienceMs;
 }
 
 Result<bool> Fence::HasStranger() {

@@ -5,9 +5,11 @@
 // announces itself in log/writer before its first object, waits if somebody else was the last to do
 // so, and looks there before and after each object. What it has put counts only while nobody else
 // has announced himself: whoever comes later finds in the log all that was ever acknowledged.
+// A writer that finds another one announced has the log no longer, however long it was away: it
+// announces itself again only for a takeover, which reads the log to its end.
 //
 // Owned by LogWriter, used on the ship thread; takes the Core's mutex for short, local work. Fails
-// with the client's errors; kUnavailable while another writer has announced itself and the log does
+// with the client's errors; kContended while another writer has announced itself and the log does
 // not tell yet whether it has taken over.
 
 #ifndef BACKSTAY_UPLOADER_ENGINE_FENCE_H_
@@ -37,6 +39,9 @@ class Fence {
 
   // Ok: nobody else has announced himself since this writer did.
   Status Hold();
+  // kContended was the answer for so long that whoever has announced himself had the time to take
+  // the log over.
+  bool WaitedEnough() const;
   // Somebody else was the last writer to announce himself.
   Result<bool> HasStranger();
   // While there is something to ship, and once behind it.
@@ -47,7 +52,8 @@ class Fence {
  private:
   void Refuses();
   void RefusesNot(const std::string& why);
-  Status Announce();
+  Status Announce(bool takeover);
+  Status Wait();
   Status HoldLately();
   Status CreateByLooking(const std::string& key, Bytes body);
   Status IsFree(const std::string& key);

@@ -39,9 +39,10 @@ Result<bool> LogWriter::NextIsPacked() {
   return *last >= next;
 }
 
-// Asked until an object of this process counts: behind one, nobody else packs.
-Result<bool> LogWriter::CountsInLog() {
-  if (acknowledged_) return true;
+// Asked until an object of this process counts: behind one, nobody else packs. And of a number
+// whose first PUT may have arrived: another writer may have gone on behind that, and packed it.
+Result<bool> LogWriter::CountsInLog(bool doubtful) {
+  if (acknowledged_ && !doubtful) return true;
   Result<bool> packed = NextIsPacked();
   if (!packed.ok()) return packed;
   if (*packed) BACKSTAY_TRY(FollowPacks());
@@ -151,8 +152,9 @@ Status LogWriter::FollowOne(const LogObject& object, uint64_t number) {
     return {Code::kFenced, "a newer writer owns " + core_->options.replica + " since log object " +
                                std::to_string(number) + "; " + core_->FencedRemedy()};
   }
+  const bool ours = IsDoubtful(object);
   BACKSTAY_TRY(Follow(object, number, /*save=*/false));
-  if (object.segments.empty()) return Status::Ok();
+  if (ours || object.segments.empty()) return Status::Ok();
   if (foreign_first_ == 0) foreign_first_ = object.segments.front().header().first_txid;
   foreign_last_ = object.segments.back().last_txid();
   return Status::Ok();

@@ -69,14 +69,26 @@ Status LogWriter::LookAhead() {
   }
   for (uint64_t number = next;; ++number) {
     Result<std::string> bytes = core_->options.client->Get(LogKey(number));
-    if (bytes.status().code() == Code::kNotFound) return fence_.Hold();
+    if (bytes.status().code() == Code::kNotFound) return HoldOrTakeOver();
     if (!bytes.ok()) return bytes.status();
     Result<LogObject> object = ParseLogObject(AsBytes(*bytes), number);
     if (!object.ok()) return object.status().Wrap(LogKey(number));
     if (number == next && IsDoubtful(*object)) continue;
     if (number == next || object->header.epoch > epoch) return StepOver(*object, number);
-    return fence_.Hold();
+    return HoldOrTakeOver();
   }
+}
+
+// Another writer that has announced itself may have taken the log over where an object of ours lies
+// (it was under way), and packed what came behind. One that did not in all the time may be gone:
+// then this writer goes on like one that has never had the log.
+Status LogWriter::HoldOrTakeOver() {
+  Status held = fence_.Hold();
+  if (held.code() != Code::kContended) return held;
+  Result<bool> packed = NextIsPacked();
+  if (!packed.ok()) return packed.status();
+  if (*packed) BACKSTAY_TRY(FollowPacks());
+  return *packed || fence_.WaitedEnough() ? TakeOver() : held;
 }
 
 // kForeign: somebody has begun another replica there meanwhile.

@@ -55,12 +55,13 @@ Status LogWriter::Append() {
   // The replica must not be ahead of the disk: after a power cut it would hold transactions that
   // never were.
   if (batch->wal != nullptr) (void)fdatasync(batch->wal->get());
+  const bool doubtful = !doubtful_.empty();
   const uint64_t hash = batch->heads.back().segment_hash;
   // Before it is sent: whatever happens from here on, it may be in the log.
   if (doubtful_.empty() || doubtful_.back() != hash) doubtful_.push_back(hash);
   Status put = fence_.Create(LogKey(batch->number), AsBytes(batch->body));
   if (put.code() == Code::kExists) return Settle(*batch);
-  Result<bool> counts = put.ok() ? CountsInLog() : put;
+  Result<bool> counts = put.ok() ? CountsInLog(doubtful) : put;
   if (!counts.ok()) return counts.status();
   if (!*counts) return TakeOver();
   acknowledged_ = true;
@@ -105,17 +106,16 @@ Status LogWriter::Settle(const Batch& batch) {
          object->segments[same].hash() == batch.heads[same].segment_hash) {
     ++same;
   }
-  if (same > 0 && same == object->segments.size()) {
-    Result<bool> counts = CountsInLog();
-    if (!counts.ok()) return counts.status();
-    if (!*counts) return TakeOver();
-    BACKSTAY_TRY(fence_.Hold());
-    if (Acknowledge(batch, same)) return Status::Ok();
-    return Follow(*object, batch.number, /*save=*/true);
-  }
-  // A PUT of ours that seemed to fail, of segments that a collapse has replaced since.
-  if (IsDoubtful(*object)) return Follow(*object, batch.number, /*save=*/true);
-  return StepOver(*object, batch.number);
+  const bool whole = same > 0 && same == object->segments.size();
+  // Else: a PUT of ours that seemed to fail, of segments that a collapse has replaced since.
+  if (!whole && !IsDoubtful(*object)) return StepOver(*object, batch.number);
+  // It may have arrived when the log was another writer's already.
+  Result<bool> counts = CountsInLog(/*doubtful=*/true);
+  if (!counts.ok()) return counts.status();
+  if (!*counts) return TakeOver();
+  BACKSTAY_TRY(fence_.Hold());
+  if (whole && Acknowledge(batch, same)) return Status::Ok();
+  return Follow(*object, batch.number, /*save=*/true);
 }
 
 bool LogWriter::IsDoubtful(const LogObject& object) const {

@@ -3,7 +3,7 @@
 //
 // Owned by Shipper, used on the ship thread only; takes the Core's mutex for short, local work.
 // Errors: kFenced (a newer writer owns the log), kInvalid and kCorrupt that no retry can mend (the
-// pipeline stops), kDenied and kUnavailable (try again later).
+// pipeline stops), kDenied, kUnavailable and kContended (try again later).
 
 #ifndef BACKSTAY_UPLOADER_ENGINE_LOG_WRITER_H_
 #define BACKSTAY_UPLOADER_ENGINE_LOG_WRITER_H_
@@ -92,6 +92,8 @@ class LogWriter {
 
   // On a store that does not refuse: what lies where the next object should go.
   Status LookAhead();
+  // The log ends here, as far as its single objects tell.
+  Status HoldOrTakeOver();
 
   // What is missing (log_look.cc).
   bool Known();
@@ -105,7 +107,8 @@ class LogWriter {
   Result<bool> NextIsPacked();
   // False: what was just put is void, because this state is older than the packs; its end is known
   // now, and the log must be taken over there.
-  Result<bool> CountsInLog();
+  // `doubtful`: an earlier PUT of it may have arrived.
+  Result<bool> CountsInLog(bool doubtful);
   Status StepOver(const LogObject& object, uint64_t number);
   // From the next number to the end of the log, through packs if need be.
   Status FollowLog();

@@ -144,6 +144,9 @@ void Shipper::Succeeded() {
   core_->shipping.Recovered(
       "the replica is reachable again",
       {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+  core_->contended.Recovered(
+      "no other writer has taken the replica over",
+      {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
 }
 
 // Notes the failure and waits before the next try. False: stop.
@@ -153,9 +156,9 @@ bool Shipper::PauseAfter(const Status& status) {
     std::lock_guard<std::mutex> lock(core_->mutex);
     if (core_->stopping) return false;
   }
-  core_->shipping.Failed(
-      "the replica cannot be written: " + status.message(),
-      {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+  LastingProblem& problem = status.code() == Code::kContended ? core_->contended : core_->shipping;
+  problem.Failed("the replica cannot be written: " + status.message(),
+                 {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   int64_t wait = backoff_.Next(core_->options.client->RetryAfterMs());
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->last_error = status;
