@@ -239,8 +239,8 @@ int Database::HostPosition(BackstayWalPosition* position) noexcept {
 }
 
 void Database::NoteIndex(const volatile void* shm) noexcept {
-  if (db() == nullptr) return;
-  if (WalIndexFingerprint(shm) == noted_.load(std::memory_order_relaxed)) return;
+  BackstayDb* to = db();
+  if (to == nullptr || WalIndexFingerprint(shm) == noted_.load(std::memory_order_relaxed)) return;
   std::lock_guard lock(note_mutex_);
   BackstayWalPosition position;
   const uint64_t fingerprint = WalIndexFingerprint(shm);
@@ -252,7 +252,7 @@ void Database::NoteIndex(const volatile void* shm) noexcept {
   // before they are overwritten. Those of others may be gone.
   if (position.max_frame == 0 && (!told || *told == position.change)) return;
   if (position.max_frame != 0) frames_ = position.max_frame;
-  engine_.load()->committed(db(), &position);
+  engine_.load()->committed(to, &position);
 }
 
 void Database::NoteCommitFrame(const BackstayWalPosition& position) noexcept {
@@ -273,24 +273,22 @@ void Database::CommitDone(const volatile void* shm) noexcept {
     std::lock_guard lock(note_mutex_);
     const bool exclusive = commit_frame_set_ && shm == nullptr;
     commit_frame_set_ = false;
-    if (exclusive) {
+    if (BackstayDb* to = exclusive ? db() : nullptr) {
       frames_ = commit_frame_.max_frame;
-      engine_.load()->committed(db(), &commit_frame_);
+      engine_.load()->committed(to, &commit_frame_);
     }
   }
   WaitForBucket();
 }
 
 void Database::WaitForBucket() noexcept {
-  if (db() == nullptr) return;
-  const BackstayEngine* engine = engine_.load();
-  if (engine->is_sync(db()) == 1) {
-    static_cast<void>(engine->sync(db(), BACKSTAY_SYNC_COMMIT));
-  }
+  BackstayDb* to = db();
+  if (to == nullptr || engine_.load()->is_sync(to) != 1) return;
+  static_cast<void>(engine_.load()->sync(to, BACKSTAY_SYNC_COMMIT));
 }
 
 void Database::BeforeCheckpoint() noexcept {
-  if (db() != nullptr) engine_.load()->checkpoint(db());
+  if (BackstayDb* to = db()) engine_.load()->checkpoint(to);
 }
 
 void Database::AddCheckpointer() noexcept {
@@ -306,11 +304,12 @@ void Database::AddCheckpointer() noexcept {
 }
 
 void Database::Writing() noexcept {
-  if (db() != nullptr) engine_.load()->writing(db());
+  if (BackstayDb* to = db()) engine_.load()->writing(to);
 }
 
 void Database::Written(const PageWrites::Pages& pages, bool committed) noexcept {
-  if (db() == nullptr) return;
+  BackstayDb* to = db();
+  if (to == nullptr) return;
   BackstayWrites writes = {};
   writes.committed = committed ? 1 : 0;
   writes.complete = pages.complete ? 1 : 0;
@@ -319,7 +318,7 @@ void Database::Written(const PageWrites::Pages& pages, bool committed) noexcept 
   writes.pgnos = pages.pgnos.data();
   writes.images = pages.images.empty() ? nullptr : pages.images.data();
   writes.old = pages.old.empty() ? nullptr : pages.old.data();
-  engine_.load()->written(db(), &writes);
+  engine_.load()->written(to, &writes);
   if (committed && journal_off_.load()) WarnJournalOff();
 }
 
@@ -349,10 +348,9 @@ void Database::RestartWal() noexcept {
 }
 
 void Database::WalGone() noexcept {
-  if (db() == nullptr) return;
   std::lock_guard lock(note_mutex_);
   frames_ = 0;
-  engine_.load()->wal_gone(db());
+  if (BackstayDb* to = db()) engine_.load()->wal_gone(to);
 }
 
 uint32_t Database::noted_frames() noexcept {
@@ -377,7 +375,8 @@ void Database::WarnUnreadable() noexcept {
 }
 
 std::string Database::Status() {
-  if (db() == nullptr) {
+  BackstayDb* of = db();
+  if (of == nullptr) {
     std::lock_guard lock(open_mutex_);
     if (!error_.empty()) return JsonLine({{"state", "error"}, {"error", error_}, {"db", path()}});
     const char* reason = unreadable_.load() ? "header not readable; remedy: PRAGMA journal_mode=WAL"
@@ -385,7 +384,7 @@ std::string Database::Status() {
     return JsonLine({{"state", "off"}, {"reason", reason}, {"db", path()}});
   }
   const BackstayEngine* engine = engine_.load();
-  char* text = engine->status(db());
+  char* text = engine->status(of);
   if (text == nullptr) throw std::bad_alloc();
   std::unique_ptr<char, void (*)(char*)> owner(text, engine->free_text);
   return text;
@@ -394,7 +393,8 @@ std::string Database::Status() {
 bool Database::Sync(int timeout_ms) noexcept {
   CheckEngine();
   RetryEngine();
-  return db() != nullptr && engine_.load()->sync(db(), timeout_ms) == 1;
+  BackstayDb* to = db();
+  return to != nullptr && engine_.load()->sync(to, timeout_ms) == 1;
 }
 
 }  // namespace backstay

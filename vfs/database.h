@@ -140,6 +140,8 @@ class Database {
   void Failed(const std::string& message);
   void SayRefusal() noexcept;
   void WarnJournalOff() noexcept;
+  // To be read once by a call: another thread may take it away, and what was read stays valid until
+  // CloseEngine().
   BackstayDb* db() const noexcept { return db_.load(std::memory_order_acquire); }
 
   Process* const process_;

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <iterator>
 
@@ -15,10 +16,10 @@ bool IsAt(const std::string& path, const FileId& id) {
 }
 
 // On a file with this inode number: an overlay has another device there than stat() says. Without
-// /proc nothing is known.
+// /proc nothing is known; where it cannot be read for a moment, a lock is taken to be there.
 bool HoldsLock(ino_t inode) noexcept {
   FILE* locks = std::fopen("/proc/locks", "re");
-  if (locks == nullptr) return false;
+  if (locks == nullptr) return errno != ENOENT;
   bool found = false;
   for (char line[256]; !found && std::fgets(line, sizeof line, locks) != nullptr;) {
     long pid = 0;

@@ -47,6 +47,48 @@ if replicated:
     assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
 """
 
+# Threads commit, while descriptors run out and are there again, over and over.
+THREADS = """
+import os, resource, sqlite3, sys, threading, time
+resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120))
+stop = []
+
+def connect():
+    c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+    c.execute("PRAGMA synchronous=off")
+    return c
+
+def commits(c):
+    while not stop:
+        c.execute("INSERT INTO t VALUES(1)")
+
+c = connect()
+c.execute("PRAGMA journal_mode=wal")
+c.execute("CREATE TABLE t(x)")
+threads = [threading.Thread(target=commits, args=(sqlite3.connect(
+    sys.argv[1], isolation_level=None, timeout=60, check_same_thread=False),)) for _ in range(6)]
+for thread in threads:
+    thread.start()
+end = time.monotonic() + 3
+while time.monotonic() < end:
+    held = []
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+    try:
+        sqlite3.connect(sys.argv[1] + ".other").execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        pass
+    for fd in held:
+        os.close(fd)
+    time.sleep(0.02)
+stop.append(1)
+for thread in threads:
+    thread.join()
+"""
+
 
 class Limits(HostCase):
     def assert_only_said(self, cure):
@@ -71,6 +113,9 @@ class Limits(HostCase):
     def test_a_limit_that_is_raised(self):
         self.run_host("/usr/bin/python3", "-c", RAISED, self.db)
         self.assert_replicated()
+
+    def test_it_is_given_back_while_others_commit(self):
+        self.run_host("/usr/bin/python3", "-c", THREADS, self.db)
 
     def test_what_the_application_needs_is_given_back(self):
         alone = self.run_host("/usr/bin/python3", "-c", GREEDY, self.db, preload=())

@@ -305,8 +305,9 @@ void Engine::DrainRetired(LastWait* wait) {
     (void)Caught([&] { return database->Leave(), Status::Ok(); });
     (void)Caught([&] { return (void)database->Drain(wait), Status::Ok(); });
     (void)Caught([&] { return database->Stop(), Status::Ok(); });
-    // Whoever closes it may be about to leave.
-    if (database->closing()) static_cast<void>(database.release());
+    // Whoever closes it may be about to leave. One that was let go is closed by its application
+    // yet.
+    if (database->closing() || !database->holds()) static_cast<void>(database.release());
     (void)Caught([&] { return database.reset(), Status::Ok(); });
   }
 }
