@@ -302,6 +302,34 @@ TEST_CASE("who waits takes the place of the one that left at once", "[neighbours
   REQUIRE(finished);
 }
 
+TEST_CASE("the heir of one that has left is waited for until its page is there", "[neighbours]") {
+  World world;
+  std::atomic<bool> finished{false};
+  world.ships.neighbours.Stop();
+  world.waits.neighbours.Follow();  // another process has the lock, and no page yet
+  std::thread application([&] { finished = world.waits.neighbours.Finish(kLong); });
+  world.waits.Asked();  // to try the lock
+  Process heir(world.folder.path());
+  heir.neighbours.Lead();
+  heir.Pass(true, 0);
+  world.waits.neighbours.Follow();
+  heir.Pass(true, 0);
+  application.join();
+  REQUIRE(finished);
+}
+
+TEST_CASE("nobody waits for the heir of a process that only shows no page", "[neighbours]") {
+  TempFolder folder;
+  Process process(folder / "missing");
+  process.neighbours.Follow();
+  std::atomic<bool> finished{false};
+  std::thread application([&] { finished = process.neighbours.Finish(kLong); });
+  // The first thing that the capture thread hears of is the wait itself.
+  process.Pass(false, 0);
+  application.join();
+  REQUIRE(finished);
+}
+
 TEST_CASE(
     "many short waits have the lock tried, too: the one that ships may be gone without a word",
     "[neighbours]") {

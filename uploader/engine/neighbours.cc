@@ -95,6 +95,12 @@ bool Neighbours::Orphaned() {
   return role_ == Role::kFollows && (page == nullptr || page->holder() == 0);
 }
 
+// Without a page it may go on shipping, and only cannot be asked.
+bool Neighbours::HasLeft() {
+  PagePtr page = Page();
+  return role_ == Role::kFollows && page != nullptr && page->holder() == 0;
+}
+
 // Asks, if need be anew, and waits for the answer, at most `ms`.
 bool Neighbours::AskAround(Question* question, int64_t ms) {
   PagePtr page = Page();
@@ -132,7 +138,7 @@ bool Neighbours::Pause(int64_t ms, const PagePtr& page) {
 
 // The one that shipped has left: waits until this process has its place, or knows who has.
 void Neighbours::AwaitHeir(int64_t deadline_ms) {
-  while (!stop_ && Orphaned()) {
+  while (!stop_ && HasLeft()) {
     const int64_t left = deadline_ms - options_.clock->MonotonicMs();
     if (left <= 0) return;
     TryLock(/*at_once=*/true);
@@ -249,6 +255,9 @@ void Neighbours::Alone() { Become(Role::kAlone, nullptr); }
 void Neighbours::Follow() {
   PagePtr page = Page();
   if (page == nullptr || !page->IsIn(options_.folder)) {
+    // That the one that shipped has left is known from its page, until an heir has had the time to
+    // make another.
+    const PagePtr left = HasLeft() ? page : nullptr;
     page = OpenPage(/*holder=*/false);
     for (int i = 0; page == nullptr && role_ == Role::kUnknown && i < kJoinTries && !stop_; ++i) {
       std::this_thread::sleep_for(kJoinPause);
@@ -256,6 +265,7 @@ void Neighbours::Follow() {
     }
     // What was committed before.
     if (page != nullptr) page->Note(0);
+    if (page == nullptr && failure_.empty()) page = left;
   }
   Become(Role::kFollows, std::move(page));
 }

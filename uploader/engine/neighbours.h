@@ -72,7 +72,8 @@ class Neighbours {
   void Follow();
   // There is no telling: the lock can be neither had nor found taken.
   void Alone();
-  // The one that shipped has ended in good order, and nobody is known to do so yet.
+  // The one that shipped has ended in good order or shows no page, and nobody else is known to ship
+  // yet.
   bool Orphaned();
 
   // Waits end, without waiting for them.
@@ -103,6 +104,7 @@ class Neighbours {
   bool AskAround(Question* question, int64_t ms);
   bool Pause(int64_t ms, const PagePtr& page);
   void TryLock(bool at_once);
+  bool HasLeft();
   void AwaitHeir(int64_t deadline_ms);
   void Listen(const PagePtr& page);
   void Heed(SharedPage* page);
