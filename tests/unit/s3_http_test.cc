@@ -13,6 +13,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/support/failing_new.h"
+#include "tests/support/meant_leaks.h"
 #include "tests/unit/s3_http_server.h"
 #include "uploader/base/caught.h"
 #include "uploader/storage/http.h"
@@ -111,6 +112,7 @@ TEST_CASE("consecutive requests share a connection") {
 TEST_CASE("a connection whose descriptors the application has closed is given up") {
   ScriptedServer server(std::vector<std::string>(2, Answer("x")));
   CurlTransport transport;
+  MeantLeaks handle;
   const std::set<int> before = Sockets(server.Url());
   REQUIRE(transport.Send(Request("GET", server.Url())).ok());
   std::vector<std::pair<int, int>> taken;
