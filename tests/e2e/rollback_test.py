@@ -206,6 +206,9 @@ class OthersTest(RollbackCase):
         app.close()
         self.assert_restores()
         self.assertEqual(app.lines("ERROR"), [])
+        missed = [l["level"] for l in app.lines("INFO", "WARN") if "commits were missed" in l["msg"]]
+        self.assertGreater(len(missed), 2, app.stderr())
+        self.assertEqual(missed.count("WARN"), 1, app.stderr())  # in 30 s
 
     def test_another_program_changes_the_mode(self):
         app = self.started()

@@ -9,10 +9,15 @@
 
 namespace backstay {
 
+// A program without Backstay may go on and on: an alert is worth having once.
 void CaptureLoop::MissedLocked() {
+  constexpr int64_t kMissedAgainMs = 30000;
   // A comparison that is due already has its own reason.
   if (core_->repair != RepairNeed::kAll) {
-    core_->Log(Level::kWarn,
+    const int64_t now = core_->options.clock->MonotonicMs();
+    const bool again = missed_said_ms_ && now - *missed_said_ms_ < kMissedAgainMs;
+    if (!again) missed_said_ms_ = now;
+    core_->Log(again ? Level::kInfo : Level::kWarn,
                "commits were missed (another program wrote or checkpointed); comparing all pages");
   }
   core_->NeedRepairLocked(RepairNeed::kAll);
