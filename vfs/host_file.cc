@@ -1,6 +1,7 @@
 #include "vfs/host_file.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "uploader/engine_api.h"
@@ -59,7 +60,9 @@ HostFile::~HostFile() {
 bool HostFile::Holds() const noexcept {
   struct stat info;
   if (fd_ < 0) return true;
-  return fstat(fd_, &info) == 0 && info.st_dev == id_.st_dev && info.st_ino == id_.st_ino;
+  // A file system (NFS, FUSE) may be unable to tell for a moment: that takes nothing away.
+  if (fstat(fd_, &info) != 0) return errno != EBADF;
+  return info.st_dev == id_.st_dev && info.st_ino == id_.st_ino;
 }
 
 int64_t HostFile::Read(void* buffer, int64_t n, int64_t offset) noexcept {

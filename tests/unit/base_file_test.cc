@@ -1,6 +1,14 @@
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <filesystem>
 
 #include "tests/support/catch.h"
@@ -15,7 +23,61 @@ size_t FilesIn(const std::string& folder) {
   return static_cast<size_t>(std::distance(begin(files), end(files)));
 }
 
+// From now on nobody in this process can ask what a descriptor is. False: the system refuses that.
+bool RefuseStat(uint32_t error) {
+  const sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fstat, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_newfstatat, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {sizeof code / sizeof *code, const_cast<sock_filter*>(code)};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// The exit status of a child that does this.
+template <typename Body>
+int InChild(Body body) {
+  const pid_t child = fork();
+  if (child == 0) _exit(body());
+  int status = -1;
+  return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 }  // namespace
+
+TEST_CASE("a descriptor whose file system fails for a moment is not lost") {
+  TempFolder folder;
+  const std::string path = folder / "x";
+  const int failed = InChild([&path] {
+    Fd fd = OpenFile(path, O_RDWR | O_CREAT).value();
+    const int number = fd.get();
+    if (!RefuseStat(EIO)) return 1;
+    if (fd.get() != number || Fd::lost() != 0) return 2;
+    fd.Close();
+    return fcntl(number, F_GETFD) == -1 && Fd::lost() == 0 ? 0 : 3;
+  });
+  CHECK(failed == 0);
+}
+
+TEST_CASE("a descriptor that was closed or is another file's by now is lost") {
+  TempFolder folder;
+  const std::string path = folder / "x";
+  const int failed = InChild([&path] {
+    Fd closed = OpenFile(path, O_RDWR | O_CREAT).value();
+    close(closed.get());
+    if (closed.get() != -1 || Fd::lost() != 1) return 1;
+    Fd other = OpenFile(path, O_RDWR).value();
+    const int number = other.get();
+    Fd taker = OpenFile(path + "2", O_RDWR | O_CREAT).value();
+    dup2(taker.get(), number);
+    other.Close();
+    return Fd::lost() == 2 && fcntl(number, F_GETFD) != -1 ? 0 : 2;
+  });
+  CHECK(failed == 0);
+}
 
 TEST_CASE("a descriptor is closed once, by its last owner") {
   TempFolder folder;

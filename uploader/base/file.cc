@@ -43,9 +43,19 @@ Fd::Id Fd::IdOf(int fd) noexcept {
   return open ? Id{info.st_dev, info.st_ino} : Id{};
 }
 
+// A file system (NFS, FUSE) may be unable to tell for a moment: that takes nothing away.
+bool Fd::IsOurs(int fd) const noexcept {
+  const int error = errno;
+  struct stat info {};
+  const bool told = fstat(fd, &info) == 0;
+  const bool open = told || errno != EBADF;
+  errno = error;
+  return told && id_ != Id{} ? id_ == Id{info.st_dev, info.st_ino} : open;
+}
+
 int Fd::get() const {
   int fd = fd_.load();
-  if (fd < 0 || IdOf(fd) == id_) return fd;
+  if (fd < 0 || IsOurs(fd)) return fd;
   if (fd_.compare_exchange_strong(fd, -1)) ++lost_;
   return -1;
 }

@@ -43,12 +43,14 @@ class Fd {
 
  private:
   // Device and inode; also of pipes and sockets, but anonymous inodes (eventfd, inotify) have one.
+  // Zeros: not known.
   struct Id {
     dev_t device = 0;
     ino_t inode = 0;
     bool operator==(const Id& other) const = default;
   };
   static Id IdOf(int fd) noexcept;
+  bool IsOurs(int fd) const noexcept;
 
   static std::atomic<uint64_t> lost_;
   mutable std::atomic<int> fd_{-1};
