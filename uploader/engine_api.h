@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define BACKSTAY_ENGINE_API_VERSION 8
+#define BACKSTAY_ENGINE_API_VERSION 9
 #define BACKSTAY_SYNC_COMMIT (-2)
 #define BACKSTAY_LOST (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
@@ -70,6 +70,9 @@ typedef struct BackstayHost {
   /* The number of the transaction of this process that keeps others from writing to the database;
   ** 0: none does. */
   uint64_t (*writing)(void *ctx);
+  /* 1 while a transaction in a rollback-journal mode writes to the file that began without
+  ** writing() of this handle: what the file holds is not committed. */
+  int (*untold)(void *ctx);
   /* The engine is done with the database: close the handle, free ctx. The last call. */
   void (*release)(void *ctx);
 } BackstayHost;

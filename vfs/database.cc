@@ -34,6 +34,7 @@ struct HostContext {
   Process* const process;
   Database* const database;
   HostFile* file = nullptr;
+  std::atomic<BackstayDb*> db = nullptr;  // none before open() has returned
 };
 
 HostContext* Context(void* ctx) { return static_cast<HostContext*>(ctx); }
@@ -49,6 +50,8 @@ int HostWalPosition(void* ctx, BackstayWalPosition* pos) {
 }
 
 uint64_t HostWriting(void* ctx) { return Context(ctx)->database->writing(); }
+
+int HostUntold(void* ctx) { return Context(ctx)->database->hides_write(Context(ctx)->db) ? 1 : 0; }
 
 int HostInUse(void* ctx) { return Context(ctx)->database->connections() > 0 ? 1 : 0; }
 
@@ -163,7 +166,7 @@ void Database::OpenEngine() {
   open.params = params.data();
   open.nparam = static_cast<int>(params.size() / 2);
   open.host = {context.get(), HostRead,    HostSize,   HostWalPosition,
-               HostInUse,     HostWriting, HostRelease};
+               HostInUse,     HostWriting, HostUntold, HostRelease};
 
   char error[kErrorBytes] = "";
   BackstayDb* opened = nullptr;
@@ -173,7 +176,7 @@ void Database::OpenEngine() {
     if (error[0] == '\0') throw std::bad_alloc();
     return Failed(error);
   }
-  static_cast<void>(context.release());
+  context.release()->db = opened;
   engine_.store(engine, std::memory_order_release);
   db_.store(opened, std::memory_order_release);
   error_.clear();
@@ -303,23 +306,15 @@ void Database::AddCheckpointer() noexcept {
   }
 }
 
-void Database::Writing() noexcept {
-  if (BackstayDb* to = db()) engine_.load()->writing(to);
+bool Database::Writing() noexcept {
+  BackstayDb* to = db();
+  told_.Begin(engine_.load(), to);
+  return to != nullptr;
 }
 
 void Database::Written(const PageWrites::Pages& pages, bool committed) noexcept {
-  BackstayDb* to = db();
-  if (to == nullptr) return;
-  BackstayWrites writes = {};
-  writes.committed = committed ? 1 : 0;
-  writes.complete = pages.complete ? 1 : 0;
-  writes.page_size = pages.page_size;
-  writes.count = static_cast<uint32_t>(pages.pgnos.size());
-  writes.pgnos = pages.pgnos.data();
-  writes.images = pages.images.empty() ? nullptr : pages.images.data();
-  writes.old = pages.old.empty() ? nullptr : pages.old.data();
-  engine_.load()->written(to, &writes);
-  if (committed && journal_off_.load()) WarnJournalOff();
+  const bool told = told_.End(engine_.load(), pages, committed);
+  if (told && committed && journal_off_.load()) WarnJournalOff();
 }
 
 void Database::JournalMode(const char* mode) noexcept {

@@ -18,6 +18,7 @@
 #include "vfs/file_name.h"
 #include "vfs/host_files.h"
 #include "vfs/page_writes.h"
+#include "vfs/told_write.h"
 
 namespace backstay {
 
@@ -100,9 +101,12 @@ class Database {
   // two of them are told of.
   void AddCheckpointer() noexcept;
   void RemoveCheckpointer() noexcept { checkpointers_.fetch_sub(1); }
-  // In a rollback-journal mode: before the first write of a transaction, and at its end.
-  void Writing() noexcept;
+  // In a rollback-journal mode: before the first write of a transaction, and at its end, of which
+  // the same handle is told. False: there is none.
+  bool Writing() noexcept;
   void Written(const PageWrites::Pages& pages, bool committed) noexcept;
+  // A transaction writes to the file of which this handle was not told.
+  bool hides_write(const BackstayDb* from) const noexcept { return told_.HiddenFrom(from); }
   // With durability=sync: waits for the replica, at most the configured time.
   void WaitForBucket() noexcept;
   // An application asked for this journal mode.
@@ -179,6 +183,7 @@ class Database {
   std::atomic<bool> refused_ = false;  // refusal_ is set; written under open_mutex_
   std::atomic<int> wals_ = 0;
   std::atomic<uint64_t> writing_ = 0;
+  ToldWrite told_;
   std::atomic<int> checkpointers_ = 0;
   std::atomic<bool> unreadable_ = false;
   std::atomic<bool> journal_off_ = false;

@@ -38,14 +38,15 @@ void CommitPhaseTwo(ShimFile* shim, sqlite3_file* pFile) {
   // In EXCLUSIVE locking mode the lock stays, though there is nothing to be ended.
   LetWrite(shim);
   const bool in_wal = shim->index.shm != nullptr || database->wal_open();
+  // First: what follows may change the handle.
+  const bool wrote = EndWrites(shim, pFile, /*committed=*/true);
   database->CheckEngine();
   const bool replicated = database->replicated();
   // The WAL may have been opened without memory to ask.
   if (!replicated) in_wal ? database->EnsureEngine() : database->RetryEngine();
-  if (EndWrites(shim, pFile, /*committed=*/true)) return database->WaitForBucket();
-  if (in_wal) return database->CommitDone(shim->index.shm);
+  if (in_wal && !wrote) return database->CommitDone(shim->index.shm);
   LookAtMode(shim, pFile);
-  if (!replicated) database->WaitForBucket();
+  if (wrote || !replicated) database->WaitForBucket();
 }
 
 int AnswerQuery(ShimFile* shim, Query* query) {

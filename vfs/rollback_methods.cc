@@ -37,9 +37,10 @@ void LetWrite(ShimFile* shim) noexcept {
 }
 
 void BeginWrites(ShimFile* shim, sqlite3_file* pFile) noexcept {
-  if (shim->writes.open() || !shim->database->replicated() || !InRollbackMode(shim)) return;
+  if (shim->writes.open() || !InRollbackMode(shim)) return;
   shim->writes.Begin(InnerOf(shim, pFile));
-  shim->database->Writing();
+  // Whoever comes to replicate it in the middle is told nothing of it.
+  if (!shim->database->Writing()) shim->writes.Lose();
 }
 
 bool EndWrites(ShimFile* shim, sqlite3_file* pFile, bool committed) noexcept {

@@ -159,6 +159,73 @@ class Rollback(ShimCase):
         for before, after in zip(calls[::2], calls[1::2]):
             self.assertEqual(before["size"], after["size"])
 
+    def test_who_was_told_of_the_beginning_is_told_of_the_end(self):
+        self.env["RECORDING_ENGINE_LOSES"] = os.path.join(self.folder, "loses")
+        self.child("""
+            def lose(sync=None):
+                open(os.environ["RECORDING_ENGINE_LOSES"], "w").close()
+                if sync: sync.execute("SELECT backstay_sync(0)")
+            def found(): os.unlink(os.environ["RECORDING_ENGINE_LOSES"])
+            def handles(n): return [(call["call"], call["handle"]) for call in calls("writing", "written")[-n:]]
+            c = start("memory")
+            other = connect()
+            fill(c)
+            c.execute("PRAGMA cache_size=5")
+            assert handles(2) == [("writing", 1), ("written", 1)], handles(2)
+
+            # Found out by the commit itself.
+            c.execute("BEGIN")
+            c.execute("UPDATE t SET x = 1")
+            lose()
+            c.execute("COMMIT")
+            found()
+            assert handles(2) == [("writing", 1), ("written", 1)], handles(2)
+            assert status(c)["untold"] == 0
+
+            # By somebody else, in the middle of it.
+            for n, end in (2, "COMMIT"), (3, "ROLLBACK"):
+                fill(c)
+                c.execute("BEGIN")
+                c.execute("UPDATE t SET x = hex(randomblob(500))")
+                assert status(other)["untold"] == 0
+                lose(sync=other)
+                found()
+                assert status(other)["untold"] == 1
+                c.execute("UPDATE t SET x = hex(randomblob(500))")
+                assert handles(1) == [("writing", n)], handles(1)
+                c.execute(end)
+                assert handles(2) == [("writing", n), ("written", n)], handles(2)
+                assert status(other)["untold"] == 0
+                fill(c)
+                assert handles(2) == [("writing", n + 1), ("written", n + 1)], handles(2)
+        """)
+        self.check()
+
+    def test_a_transaction_that_began_before_anybody_was_told(self):
+        self.env["RECORDING_ENGINE_LOSES"] = os.path.join(self.folder, "loses")
+        self.child("""
+            import resource
+            c = start("memory")
+            other = connect()
+            fill(c)
+            c.execute("PRAGMA cache_size=5")
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (20, hard))
+            open(os.environ["RECORDING_ENGINE_LOSES"], "w").close()
+            other.execute("SELECT backstay_sync(0)")
+            os.unlink(os.environ["RECORDING_ENGINE_LOSES"])
+            before = calls("writing", "written")
+            c.execute("BEGIN")
+            c.execute("UPDATE t SET x = 1")
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            other.execute("SELECT backstay_sync(0)")
+            assert status(other)["untold"] == 1
+            c.execute("UPDATE t SET x = 2")
+            c.execute("COMMIT")
+            assert calls("writing", "written") == before
+            assert status(other)["untold"] == 0
+        """)
+
     def test_exclusive_locking(self):
         self.child("""
             c = connect()

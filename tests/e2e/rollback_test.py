@@ -210,6 +210,55 @@ class OthersTest(RollbackCase):
         self.assertGreater(len(missed), 2, app.stderr())
         self.assertEqual(missed.count("WARN"), 1, app.stderr())  # in 30 s
 
+    def let_go(self, app):
+        """The application runs out of descriptors, and has them again."""
+        app.do("""
+import os, resource
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+taken = []
+try:
+    while True: taken.append(os.open("/dev/null", os.O_RDONLY))
+except OSError: pass
+try:
+    sqlite3.connect(db + ".other", isolation_level=None).execute("CREATE TABLE t(x)")
+except sqlite3.OperationalError: pass
+for fd in taken: os.close(fd)
+resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+""")
+        self.assertIn("given back", app.stderr())
+
+    def assert_restores_as(self, rows):
+        out = os.path.join(self.folder, "restored.db")
+        self.tool("restore", "-force", "-o", out, self.url)
+        self.assertEqual(self.dump(out), rows)
+
+    def test_let_go_in_the_middle_of_a_transaction(self):
+        spilled = f"PRAGMA cache_size=5; BEGIN; {CHANGE.format(1)}; UPDATE t SET text = text || '{{}}'"
+        for found_by in ("the commit", "another call"):
+            with self.subTest(found_by):
+                self.doCleanups()
+                self.setUp()
+                app = self.started(mode="memory", rows=3000)
+                before = self.dump(self.db)
+                app.do(f"c.executescript({spilled.format('first')!r})")
+                self.let_go(app)
+                if found_by == "another call":
+                    self.assertFalse(app.sync(1000))
+                    self.assert_restores_as(before)
+                app.sql("COMMIT")
+                self.assert_replicated(app)
+                before = self.dump(self.db)
+                app.do(f"c.executescript({spilled.format('open')!r})")
+                self.assertTrue(app.sync())
+                app.sql("UPDATE t SET text = hex(randomblob(100))")
+                self.assertTrue(app.sync())
+                self.assert_restores_as(before)
+                app.sql("ROLLBACK" if found_by == "the commit" else "COMMIT")
+                self.assert_replicated(app)
+                app.close()
+                self.assertEqual(app.lines("ERROR"), [])
+
     def test_another_program_changes_the_mode(self):
         app = self.started()
         for mode in ("wal", "delete"):

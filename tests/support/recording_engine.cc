@@ -4,14 +4,16 @@
 // RECORDING_ENGINE_LOG names the file; each call appends one JSON object a line with one write(2),
 // with what the test needs to judge the moment of the call: the size of the WAL on disk, and at
 // finish_wal() the salts in its header, at committed() whether the WAL write lock is held.
-// RECORDING_ENGINE_FAIL makes open() fail with that message; RECORDING_ENGINE_SYNC=1 means
-// durability=sync. status() describes the file through the host's callbacks. Any thread; the state
-// of a database is guarded by one mutex.
+// RECORDING_ENGINE_FAIL makes open() fail with that message; while the file that
+// RECORDING_ENGINE_LOSES names is there, the engine has let go of every handle;
+// RECORDING_ENGINE_SYNC=1 means durability=sync. status() describes the file through the host's
+// callbacks. Any thread; the state of a database is guarded by one mutex.
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -26,6 +28,7 @@
 struct BackstayDb {
   std::string path;
   BackstayHost host;
+  int number;  // 1: the first one of this process
 };
 
 namespace {
@@ -108,7 +111,8 @@ int Open(const BackstayOpen* options, BackstayDb** db, char* error, size_t n) {
     snprintf(error, n, "%s", fail);
     return 1;
   }
-  *db = new BackstayDb{options->path, options->host};
+  static std::atomic<int> opened = 0;
+  *db = new BackstayDb{options->path, options->host, ++opened};
   return 0;
 }
 
@@ -122,7 +126,10 @@ void Close(BackstayDb* db) {
   delete db;
 }
 
-int Holds(BackstayDb*) { return 1; }
+int Holds(BackstayDb*) {
+  const char* loses = std::getenv("RECORDING_ENGINE_LOSES");
+  return loses != nullptr && access(loses, F_OK) == 0 ? 0 : 1;
+}
 
 int GiveBack() { return 0; }
 
@@ -158,12 +165,14 @@ void WalGone(BackstayDb* db) { Record(Call("wal_gone", db)); }
 
 void Writing(BackstayDb* db) {
   Json line = Call("writing", db);
+  line["handle"] = db->number;
   line["size"] = db->host.size(db->host.ctx);
   Record(line);
 }
 
 void Written(BackstayDb* db, const BackstayWrites* writes) {
   Json line = Call("written", db);
+  line["handle"] = db->number;
   const size_t n = writes->page_size;
   size_t changed = 0;
   bool in_file = true;
@@ -210,6 +219,7 @@ char* Status(BackstayDb* db) {
   if (host.wal_position(host.ctx, &pos) == 1) json["position"] = Position(pos);
   json["in_use"] = host.in_use(host.ctx);
   json["writing"] = host.writing(host.ctx);
+  json["untold"] = host.untold(host.ctx);
   return strdup(json.dump().c_str());
 }
 

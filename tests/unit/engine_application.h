@@ -87,6 +87,7 @@ class Application {
             WalPosition,
             [](void*) { return 1; },
             [](void*) -> uint64_t { return 0; },
+            [](void*) { return 0; },
             [](void* self) { ++static_cast<Application*>(self)->released; }};
   }
 

@@ -81,6 +81,26 @@ TEST_CASE("another program's transaction is waited for, then told", "[handover]"
   REQUIRE(bench.handover.SettledSince(0) == Settled::kYes);
 }
 
+TEST_CASE("an end without a beginning does not count", "[handover]") {
+  Bench bench;
+  static_cast<void>(bench.handover.Opened(bench.file));
+  ++bench.file.change;
+  SECTION("with its pages") { bench.handover.End(Changed({2}), bench.file); }
+  SECTION("without") { bench.handover.EndUnknown(bench.file); }
+  REQUIRE_FALSE(bench.handover.Open());
+  const Handover::Batch batch = bench.handover.Take();
+  REQUIRE(batch.foreign);
+  REQUIRE(batch.transactions.empty());
+  bench.handover.Begin(bench.file);
+  REQUIRE(bench.handover.Open());
+  REQUIRE_FALSE(bench.handover.Idle());
+  REQUIRE(bench.handover.SettledSince(bench.handover.begun()) == Settled::kNotYet);
+  ++bench.file.change;
+  bench.handover.End(Changed({2}), bench.file);
+  REQUIRE_FALSE(bench.handover.Open());
+  REQUIRE_FALSE(bench.handover.Take().foreign);
+}
+
 TEST_CASE("a transaction finds what happened before it", "[handover]") {
   Bench bench;
   static_cast<void>(bench.handover.Opened(bench.file));

@@ -26,8 +26,7 @@ void CaptureLoop::LetGoLocked() {
 
 // A transaction that is not over, or has to be played back, may have written another page size.
 bool CaptureLoop::PageSizeChangesLocked() {
-  return core_->handover.Open() || JournalActive(core_->options.settings.path) ||
-         core_->IsReplaced();
+  return core_->handover.Open() || core_->WriteActive() || core_->IsReplaced();
 }
 
 // What was encoded stays as it is, and is shipped before the log says that the page size is

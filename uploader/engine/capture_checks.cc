@@ -38,7 +38,7 @@ void CaptureLoop::AwayLocked() {
 bool CaptureLoop::PageSizeHoldsLocked() {
   const FileLook look = core_->options.host->Look(core_->options.settings.path);
   if (look.page_size == 0 || look.page_size == core_->identity.page_size) return true;
-  if (!core_->handover.Idle() || JournalActive(core_->options.settings.path)) return true;
+  if (!core_->handover.Idle() || core_->WriteActive()) return true;
   std::optional<WalTarget> to = core_->options.host->WalPosition();
   if (!to) to = core_->board.Latest();
   const uint32_t size = PageSize(to.value_or(WalTarget{}));

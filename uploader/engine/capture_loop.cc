@@ -149,7 +149,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   if (!PageSizeHoldsLocked()) return core_->board.DoneFinish(ticket);
   // Opening has looked at the files behind it.
   if (gone && ready) WalGoneLocked(*gone);
-  if (to && to->at_rest() && JournalActive(core_->options.settings.path)) {
+  if (to && to->at_rest() && core_->WriteActive()) {
     // Another process writes to the file without a WAL.
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
     return core_->board.DoneFinish(ticket);

@@ -198,12 +198,14 @@ std::optional<std::vector<TransactionPtr>> Core::Bridge(const TrailPlace& from,
   return TransactionsOf(*steps, options.clock->WallMs());
 }
 
+bool Core::WriteActive() { return options.host->Untold() || JournalActive(options.settings.path); }
+
 Handover::Options Core::HandoverOptions() {
   const std::string& path = options.settings.path;
   Host* host = options.host;
   Handover::Options handover;
   handover.look = [path, host] { return host->Look(path); };
-  handover.journal_active = [path] { return JournalActive(path); };
+  handover.write_active = [this] { return WriteActive(); };
   handover.bridge = [this](const FileLook& from, const FileLook& to) {
     return Bridge(PlaceOf(from), PlaceOf(to));
   };

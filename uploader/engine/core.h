@@ -170,6 +170,9 @@ class Core {
   // The database was closed and another file opened at its path: ends once nothing waits that can
   // be shipped, and at once where nothing could be restored anyway.
   void RetireLocked();
+  // A transaction without a WAL that the handover was not told of is under way, or waits to be
+  // rolled back: what the file holds is not committed.
+  bool WriteActive();
   // What neighbours have done to the database between these places, as far as it is known.
   std::optional<std::vector<TransactionPtr>> Bridge(const TrailPlace& from, const TrailPlace& to);
   // What to do about a replica that is another database's.

@@ -93,7 +93,8 @@ void Handover::End(TransactionPtr transaction, const FileLook& look) {
     gave_up_ = !room_.wait_for(lock, std::chrono::milliseconds(kMaxWaitMs), fits);
   }
   try {
-    if (kept()) PushLocked(fits() ? std::move(transaction) : WithoutImages({}, *transaction));
+    if (kept() && OpenLocked())
+      PushLocked(fits() ? std::move(transaction) : WithoutImages({}, *transaction));
   } catch (const std::exception&) {
     foreign_ = true;
   }
@@ -107,7 +108,11 @@ void Handover::EndUnknown(const FileLook& look) {
 }
 
 void Handover::EndLocked(const FileLook& look) {
-  ++ended_;
+  if (OpenLocked()) {
+    ++ended_;
+  } else {
+    foreign_ = true;
+  }
   // The commit that turns WAL mode on still counts as one of the file; what follows does not.
   ++epoch_;
   known_ = look;
@@ -160,12 +165,12 @@ uint64_t Handover::queued_pages() {
 
 bool Handover::Idle() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return queue_.empty() && begun_ == ended_;
+  return queue_.empty() && !OpenLocked();
 }
 
 bool Handover::Open() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return begun_ != ended_;
+  return OpenLocked();
 }
 
 uint32_t Handover::pages() {
@@ -195,8 +200,7 @@ Handover::Settled Handover::SettledSince(uint64_t begun) {
     if (!known_ || begun_ > ended_) return Settled::kYes;
     epoch = epoch_;
   }
-  // Another program's transaction is under way, or waits to be rolled back.
-  if (options_.journal_active()) return Settled::kNotYet;
+  if (options_.write_active()) return Settled::kNotYet;
   FileLook look = options_.look();
   if (look.page_size == 0) return Settled::kNotYet;
   std::lock_guard<std::mutex> lock(mutex_);
@@ -236,7 +240,7 @@ void Handover::Activate(const FileLook& look) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (use_ == Use::kClosed) return;
   use_ = Use::kKept;
-  foreign_ = begun_ != ended_;
+  foreign_ = OpenLocked();
   SetKnownLocked(look);
 }
 

@@ -34,8 +34,9 @@ class Handover {
   static constexpr int64_t kMaxWaitMs = 500;
 
   struct Options {
-    std::function<FileLook()> look;        // at the file, as it is now
-    std::function<bool()> journal_active;  // JournalActive()
+    std::function<FileLook()> look;  // at the file, as it is now
+    // A transaction that was not told of is under way, or waits to be rolled back.
+    std::function<bool()> write_active;
     // What neighbours have done to the file between the two looks, without images; nothing: that is
     // not known. May be null.
     std::function<std::optional<std::vector<TransactionPtr>>(const FileLook&, const FileLook&)>
@@ -48,7 +49,8 @@ class Handover {
   // mode, and what was written since the last transaction that was seen is known.
   bool Opened(const FileLook& look);
   void Begin(const FileLook& look);
-  // `look` is the file after the transaction.
+  // `look` is the file after the transaction. One that did not begin here does not count: what it
+  // changed has to be compared.
   void End(TransactionPtr transaction, const FileLook& look);
   // The same when there is no memory for the transaction.
   void EndUnknown(const FileLook& look);
@@ -102,6 +104,7 @@ class Handover {
   };
 
   bool kept() const { return use_ == Use::kKept; }
+  bool OpenLocked() const { return begun_ != ended_; }
   void DropLocked(Use use);
   void EndLocked(const FileLook& look);
   bool BridgeLocked(const FileLook& look);

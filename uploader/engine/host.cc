@@ -38,6 +38,11 @@ uint64_t Host::Writing() {
   return present_ ? host_.writing(host_.ctx) : 0;
 }
 
+bool Host::Untold() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return present_ && host_.untold(host_.ctx) != 0;
+}
+
 void Host::Leave() {
   std::lock_guard<std::mutex> lock(mutex_);
   left_ = true;

@@ -33,6 +33,8 @@ class Host {
   bool InUse();
   // The number of the write transaction that is open; 0: none is.
   uint64_t Writing();
+  // A write transaction of this process is under way that nobody has told us of.
+  bool Untold();
   // The process is ending: what it has open is not used any more.
   void Leave();
   // The database was opened (again, before it was released).
