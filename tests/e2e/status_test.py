@@ -163,6 +163,21 @@ class LifeTest(StatusCase):
         replica = self.ask(NOBODY)["replicas"][0]
         self.assertEqual((replica["lag_ms"], replica["lag_transactions"]), (None, None))
 
+    def test_an_index_that_cannot_be_read_for_a_while(self):
+        """It is not given up: what is in the replica and what waits stands in it."""
+        self.started().close()
+        index = os.path.join(self.state, "index")
+        os.rename(index, index + ".away")
+        os.symlink(index, index)  # ELOOP
+        app = App(self)
+        app.sql(ROW)
+        self.wait_for_state(app, "error")
+        os.rename(index + ".away", index)
+        app.sql(ROW)
+        self.assertTrue(app.sync(), app.stderr())
+        self.assertEqual(app.status()["state"], "replicating")
+        self.assertNotIn("starting without it", app.stderr())
+
     def test_a_process_that_does_not_go_on(self):
         app = self.started()
         os.kill(app.process.pid, signal.SIGSTOP)

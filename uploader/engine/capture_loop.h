@@ -65,7 +65,7 @@ class CaptureLoop {
   bool PageSizeChangesLocked();
   // The file that is there now is not the one whose replica `id` is.
   bool IsReplaced(const DatabaseId& id) const;
-  std::optional<IndexFile> ReadIndexLocked(uint32_t page_size);
+  Result<std::optional<IndexFile>> ReadIndexLocked(uint32_t page_size);
   bool AssembleLocked(uint32_t page_size, IndexFile* file);
   bool IsMovedLocked();
   void LeaveStateLocked(uint32_t page_size);

@@ -49,7 +49,14 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   }
   // What was noted of the files and not encoded may be lost: only a place in this very WAL counts.
   if (loaded_) open_stamp_ = {};
-  std::optional<IndexFile> file = ReadIndexLocked(page_size);
+  Result<std::optional<IndexFile>> read = ReadIndexLocked(page_size);
+  core_->local_error = read.status();
+  if (!read.ok()) {
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
+    Failed(read.status());
+    return false;
+  }
+  std::optional<IndexFile> file = std::move(*read);
   const bool known = file.has_value();
   const uint32_t before = loaded_ ? core_->identity.page_size
                           : known ? file->identity.page_size
@@ -87,11 +94,11 @@ bool CaptureLoop::IsReplaced(const DatabaseId& id) const {
   return LacksMark({core_->options.settings.path, core_->options.folder}, id);
 }
 
-// nullopt: there is no index file that can be used.
-std::optional<IndexFile> CaptureLoop::ReadIndexLocked(uint32_t page_size) {
+// nullopt: there is no index file that can be used. An error: what one says is not known yet.
+Result<std::optional<IndexFile>> CaptureLoop::ReadIndexLocked(uint32_t page_size) {
   const auto say = [this](const std::string& what) {
     core_->Log(Level::kWarn, "state folder: " + what + "; starting without it");
-    return std::nullopt;
+    return std::optional<IndexFile>();
   };
   // Of whatever page size it was written for.
   constexpr uint64_t kLeastPageSize = 512;
@@ -99,8 +106,9 @@ std::optional<IndexFile> CaptureLoop::ReadIndexLocked(uint32_t page_size) {
   Result<std::string> bytes =
       ReadFile(core_->options.folder + "/index", MostIndexBytes(size / kLeastPageSize));
   if (!loaded_) core_->left.any = bytes.status().code() != Code::kNotFound;
-  if (bytes.status().code() == Code::kNotFound) return std::nullopt;
-  if (!bytes.ok()) return say(bytes.status().message());
+  if (bytes.status().code() == Code::kNotFound) return std::optional<IndexFile>();
+  if (bytes.status().code() == Code::kInvalid) return say(bytes.status().message());
+  if (!bytes.ok()) return bytes.status();
   Result<IndexFile> parsed = ParseIndexFile(AsBytes(*bytes));
   if (!parsed.ok()) return say(parsed.status().message());
   if (parsed->replica != core_->options.replica) return say("belongs to another replica");
@@ -108,7 +116,7 @@ std::optional<IndexFile> CaptureLoop::ReadIndexLocked(uint32_t page_size) {
     core_->left.others = !loaded_ && parsed->ship.marked && IsReplaced(parsed->identity.id);
     if (core_->left.others) return say("belongs to a database of another page size");
   }
-  return std::move(*parsed);
+  return std::optional<IndexFile>(std::move(*parsed));
 }
 
 // Takes up the state that the index file tells of. False: there is nothing usable, and everything
