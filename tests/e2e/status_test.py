@@ -87,7 +87,8 @@ class LagTest(StatusCase):
         self.assertIsNone(self.replica_of(app)["lag_transactions"])
         self.over()
         self.assertTrue(app.sync(), app.stderr())
-        self.assertEqual((self.replica_of(app)["lag_ms"], self.replica_of(app)["lag_transactions"]), (0, 0))
+        replica = self.wait_for_replica(app, "no lag", lambda r: r["lag_ms"] == 0)
+        self.assertEqual(replica["lag_transactions"], 0, replica)
 
     def test_in_a_process_that_does_not_ship(self):
         ships = self.started()
