@@ -23,7 +23,8 @@ size_t FilesIn(const std::string& folder) {
   return static_cast<size_t>(std::distance(begin(files), end(files)));
 }
 
-// From now on nobody in this process can ask what a descriptor is. False: the system refuses that.
+// From now on nobody in this process can ask what a descriptor is. False: the system refuses that,
+// as emulated ones do.
 bool RefuseStat(uint32_t error) {
   const sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -36,6 +37,8 @@ bool RefuseStat(uint32_t error) {
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
+
+constexpr int kNotHere = 77;
 
 // The exit status of a child that does this.
 template <typename Body>
@@ -54,11 +57,15 @@ TEST_CASE("a descriptor whose file system fails for a moment is not lost") {
   const int failed = InChild([&path] {
     Fd fd = OpenFile(path, O_RDWR | O_CREAT).value();
     const int number = fd.get();
-    if (!RefuseStat(EIO)) return 1;
+    if (!RefuseStat(EIO)) return kNotHere;
     if (fd.get() != number || Fd::lost() != 0) return 2;
     fd.Close();
     return fcntl(number, F_GETFD) == -1 && Fd::lost() == 0 ? 0 : 3;
   });
+  if (failed == kNotHere) {
+    WARN("no filter of system calls can be had here: not tested");
+    return;
+  }
   CHECK(failed == 0);
 }
 

@@ -1,8 +1,10 @@
 // CurlTransport against a server of a few lines: what goes over the wire, and what comes back.
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -250,8 +252,45 @@ TEST_CASE("Cancel ends every call in flight") {
   }
   transport.Cancel();
   for (std::thread& thread : threads) thread.join();
-  for (const Status& result : results) CHECK(result.code() == Code::kCancelled);
+  for (const Status& result : results) {
+    INFO(result.message());
+    CHECK(result.code() == Code::kCancelled);
+  }
   CHECK(transport.Send(Request("GET", server.Url())).status().code() == Code::kCancelled);
+}
+
+TEST_CASE("a connection that is never made takes nothing from the others") {
+  // Nobody accepts there, and what may wait for that is full.
+  Fd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  REQUIRE(bind(listener.get(), generic, size) == 0);
+  REQUIRE(listen(listener.get(), 0) == 0);
+  REQUIRE(getsockname(listener.get(), generic, &size) == 0);
+  std::vector<Fd> waiting;
+  for (int i = 0; i < 4; ++i) {
+    waiting.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    (void)connect(waiting.back().get(), generic, size);
+  }
+  HttpRequest silent =
+      Request("GET", "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)));
+  ScriptedServer server({Answer("1"), Answer("2"), Answer("3")});
+  CurlTransport transport({.connect_timeout_ms = 200});
+  const uint64_t lost = Fd::lost();
+
+  REQUIRE(transport.Send(Request("GET", server.Url())).ok());
+  CHECK(transport.Send(silent).status().code() == Code::kUnavailable);
+  REQUIRE(transport.Send(Request("GET", server.Url())).ok());
+  {
+    CurlTransport cancelled({.silence_ms = 1});
+    silent.on_silence = [&] { cancelled.Cancel(); };
+    CHECK(cancelled.Send(silent).status().code() == Code::kCancelled);
+  }
+  REQUIRE(transport.Send(Request("GET", server.Url())).ok());
+  CHECK(Fd::lost() == lost);
 }
 
 TEST_CASE("schemes other than HTTP are refused") {

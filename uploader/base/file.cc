@@ -60,6 +60,12 @@ int Fd::get() const {
   return -1;
 }
 
+bool Fd::ForgetIfGone() noexcept {
+  if (const int fd = fd_; fd < 0 || IsOurs(fd)) return false;
+  fd_ = -1;
+  return true;
+}
+
 void Fd::Close() {
   if (const int fd = get(); fd >= 0) close(fd);
   fd_ = -1;

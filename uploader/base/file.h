@@ -36,6 +36,9 @@ class Fd {
   // any more.
   int get() const;
   void Close();
+  // Where the number is not ours any more, though nobody else has taken it: it was closed with our
+  // knowledge. True: forgotten, and not counted in lost().
+  bool ForgetIfGone() noexcept;
 
   // So many of this process have been given up. What other libraries opened before the last of them
   // may be gone as well.

@@ -25,23 +25,41 @@ CurlHandle::CurlHandle()
 }
 
 CurlHandle::~CurlHandle() {
-  if (Holds()) return;
+  if (Holds()) {
+    easy_.reset();
+    multi_.reset();
+    ForgetClosed();
+    return;
+  }
   // They would write to what they take for their sockets, and close it.
   static_cast<void>(easy_.release());
   static_cast<void>(multi_.release());
 }
 
 bool CurlHandle::Holds() const {
-  return std::all_of(sockets_.begin(), sockets_.end(), [](const Fd& fd) { return fd.valid(); }) &&
+  return std::all_of(sockets_.begin(), sockets_.end(),
+                     [](const Socket& socket) { return socket.fd.valid(); }) &&
          Fd::lost() == lost_;
+}
+
+void CurlHandle::Connected() {
+  for (Socket& socket : sockets_) socket.connected = true;
+}
+
+// To be called right after curl. Its versions 7.88 to 8.2 close a socket that has not connected
+// themselves, and not through Close() (github.com/curl/curl/pull/11439): the application has taken
+// none of these.
+void CurlHandle::ForgetClosed() {
+  sockets_.remove_if([](Socket& socket) { return !socket.connected && socket.fd.ForgetIfGone(); });
 }
 
 curl_socket_t CurlHandle::Open(void* self, curlsocktype, curl_sockaddr* address) noexcept {
   try {
     auto& sockets = static_cast<CurlHandle*>(self)->sockets_;
-    sockets.emplace_back(
-        socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
-    const int fd = sockets.back().get();
+    sockets.emplace_back();
+    sockets.back().fd =
+        Fd(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+    const int fd = sockets.back().fd.get();
     if (fd < 0) sockets.pop_back();
     return fd < 0 ? CURL_SOCKET_BAD : fd;
   } catch (const std::exception&) {
@@ -52,7 +70,7 @@ curl_socket_t CurlHandle::Open(void* self, curlsocktype, curl_sockaddr* address)
 
 int CurlHandle::Close(void* self, curl_socket_t socket) noexcept {
   static_cast<CurlHandle*>(self)->sockets_.remove_if(
-      [socket](const Fd& fd) { return fd.get() == socket; });
+      [socket](const Socket& ours) { return ours.fd.get() == socket; });
   return 0;
 }
 
@@ -61,7 +79,10 @@ CURLcode CurlHandle::Perform(const std::function<bool()>& cancelled, bool* done)
   no_memory_ = false;
   CURLcode code = Drive(cancelled, done);
   if (no_memory_ && code != CURLE_OK) code = CURLE_OUT_OF_MEMORY;
-  if (Holds()) curl_multi_remove_handle(multi_.get(), easy());
+  if (Holds()) {
+    curl_multi_remove_handle(multi_.get(), easy());
+    ForgetClosed();
+  }
   return code;
 }
 
@@ -70,6 +91,7 @@ CURLcode CurlHandle::Drive(const std::function<bool()>& cancelled, bool* done) {
   for (int running = 1;;) {
     if (!Holds()) return CURLE_SEND_ERROR;
     if (curl_multi_perform(multi_.get(), &running) != CURLM_OK) return CURLE_FAILED_INIT;
+    ForgetClosed();
     if (running == 0) break;
     if (cancelled()) {
       *done = false;

@@ -29,6 +29,8 @@ class CurlHandle {
   CURL* easy() const { return easy_.get(); }
   // Else it must not be used any more.
   bool Holds() const;
+  // curl has a connection and is about to use it. To be called from within Perform().
+  void Connected();
   // Runs the transfer that is set up in easy(), and asks every now and then whether it is
   // cancelled: CURLE_OK with *done false.
   CURLcode Perform(const std::function<bool()>& cancelled, bool* done);
@@ -37,9 +39,15 @@ class CurlHandle {
   static curl_socket_t Open(void* self, curlsocktype, curl_sockaddr* address) noexcept;
   static int Close(void* self, curl_socket_t socket) noexcept;
   CURLcode Drive(const std::function<bool()>& cancelled, bool* done);
+  void ForgetClosed();
+
+  struct Socket {
+    Fd fd;
+    bool connected = false;
+  };
 
   const uint64_t lost_ = Fd::lost();  // when it was made
-  std::list<Fd> sockets_;             // curl closes them through Close()
+  std::list<Socket> sockets_;         // curl closes them through Close(), once connected
   bool no_memory_ = false;            // for one of them
   std::unique_ptr<CURLM, decltype(&curl_multi_cleanup)> multi_;
   std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy_;

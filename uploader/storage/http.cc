@@ -91,7 +91,7 @@ std::string_view Trim(std::string_view s) {
 
 // What curl's callbacks fill during one request.
 struct Exchange {
-  CURL* easy = nullptr;
+  CurlHandle* handle = nullptr;
   uint64_t max_response = 0;
   bool resend = true;
   int sends = 0;
@@ -103,7 +103,7 @@ struct Exchange {
 
   bool Success() const {
     long status = 0;  // NOLINT: curl's type
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(handle->easy(), CURLINFO_RESPONSE_CODE, &status);
     return status >= 200 && status < 300;
   }
 };
@@ -159,6 +159,7 @@ size_t OnBytes(char* data, size_t size, size_t n, void* user) noexcept {
 // Called before each sending of the request, curl's own second attempt included.
 int OnSend(void* user, char*, char*, int, int) {
   auto* exchange = static_cast<Exchange*>(user);
+  exchange->handle->Connected();
   return ++exchange->sends > 1 && !exchange->resend ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
@@ -327,7 +328,8 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   Pool::Lease handle = pool_->Borrow();
   if (handle == nullptr) return Status(Code::kCancelled, "cancelled");
   CURL* easy = handle->easy();
-  Exchange exchange{.easy = easy, .max_response = request.max_response, .resend = request.resend};
+  Exchange exchange{
+      .handle = handle.get(), .max_response = request.max_response, .resend = request.resend};
   SetMethod(easy, request);
   SetExchange(easy, &exchange);
   SetText(easy, CURLOPT_URL, request.url);
