@@ -248,6 +248,15 @@ class OutageTest(LifecycleCase):
         self.assertEqual(app.lines("WARN", "ERROR"), [])
         self.assertEqual(self.repairs(app), 0)
 
+    def test_what_fills_an_object_is_not_paced(self):
+        """The pause between uploads saves requests; here it would only keep things waiting."""
+        app = self.started(rows=10, BACKSTAY_MIN_INTERVAL="1h")
+        before = self.stored()
+        for _ in range(3):
+            app.sql("INSERT INTO t(text) VALUES(randomblob(8000000))")
+        self.wait_for("all but the last part of an object", lambda: self.stored() - before > 20000000)
+        app.close()
+
     def test_killed_in_an_outage(self):
         for limit in ("4KiB", "64MiB"):
             with self.subTest(limit=limit):

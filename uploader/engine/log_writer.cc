@@ -8,11 +8,6 @@
 #include "uploader/format/keys.h"
 
 namespace backstay {
-namespace {
-
-constexpr uint64_t kMaxBatchBytes = 4 << 20;
-
-}  // namespace
 
 Result<LogWriter::Batch> LogWriter::NextBatch() {
   std::lock_guard<std::mutex> lock(core_->mutex);

@@ -24,13 +24,14 @@ namespace backstay {
 
 class LogWriter {
  public:
+  static constexpr uint64_t kMaxBatchBytes = 4 << 20;  // of segments in one log object
   explicit LogWriter(Core* core) : core_(core), look_(core), fence_(core) {}
 
   // Identity; a takeover that an earlier process began. Once per process, before the first
   // Append().
   Status Connect();
-  // The oldest waiting segments, at most ~4 MiB, as one log object. Ok when they are acknowledged
-  // (or the log was taken over, or another object of it was stepped over: call again).
+  // The oldest waiting segments, at most ~kMaxBatchBytes, as one log object. Ok when they are
+  // acknowledged (or the log was taken over, or another object of it was stepped over: call again).
   Status Append();
   // Whether what the log rests on is still in the bucket (log_look.cc). What is missing is told,
   // and written anew unless another writer is there: the identity under its old id, the rest by a

@@ -8,6 +8,7 @@ namespace {
 
 constexpr int64_t kGroupShare = 6;  // of a round trip
 constexpr int64_t kMaxGroupMs = 20;
+constexpr uint64_t kPressingShare = 4;  // of the outbox's limit
 constexpr auto kJobCheck = std::chrono::milliseconds(1000);
 
 // The status is final: only another configuration or another replica would help.
@@ -72,6 +73,12 @@ bool Shipper::WaitsLocked() const {
   return core_->ship.new_base || !core_->outbox->pending().empty();
 }
 
+bool Shipper::PressesLocked() const {
+  const uint64_t part = core_->options.settings.outbox_limit / kPressingShare;
+  return core_->ReadyLocked() &&
+         core_->outbox->pending_bytes() >= std::min(LogWriter::kMaxBatchBytes, part);
+}
+
 bool Shipper::WaitForInterval() {
   for (;;) {
     int64_t now = core_->options.clock->MonotonicMs();
@@ -79,7 +86,7 @@ bool Shipper::WaitForInterval() {
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;
     // Asked with the mutex held: a Sync() that comes later is followed by a pass, which wakes us.
-    if (core_->board.SyncWaits() || due <= now) return true;
+    if (core_->board.SyncWaits() || PressesLocked() || due <= now) return true;
     core_->ship_work.wait_for(lock, std::chrono::milliseconds(due - now));
   }
 }

@@ -29,7 +29,10 @@ class Shipper {
   void Ship();
   bool WaitForSegments();
   bool WaitsLocked() const;
-  // Waits out the minimum interval, unless somebody waits for the bucket. False: stop.
+  // The pause between two uploads would save no request, or what waits needs room.
+  bool PressesLocked() const;
+  // Waits out the minimum interval, unless somebody waits for the bucket or the outbox presses.
+  // False: stop.
   bool WaitForInterval();
   // With durability=sync: those that the last PUT has answered soon commit again, and what goes out
   // without them makes them wait for a second PUT. Gives them a fraction of a round trip.
