@@ -140,6 +140,8 @@ class Database {
   friend class Process;
 
   void OpenEngine();
+  // There is no room for the engine, or none of it is to be taken for the moment; that is told.
+  bool LacksRoom();
   void Refused(int level, std::string line);
   void Failed(const std::string& message);
   void SayRefusal() noexcept;

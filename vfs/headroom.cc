@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "vfs/process.h"
+#include "vfs/quiet_checks.h"
 
 namespace backstay {
 namespace {
@@ -51,15 +52,15 @@ bool HasMemory(rlim_t limit, rlim_t wanted) {
 
 bool RanOut() { return errno == EMFILE || errno == ENFILE || errno == ENOMEM; }
 
-bool HasRoom() {
+Shortage::What Lacks() {
   constexpr size_t kLittle = 4 << 20;
   const int fd = open("/", O_PATH | O_CLOEXEC);
-  if (fd < 0 && RanOut()) return false;
+  if (fd < 0 && RanOut()) return errno == ENOMEM ? Shortage::kMemory : Shortage::kDescriptors;
   if (fd >= 0) close(fd);
   void* at = mmap(nullptr, kLittle, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (at == MAP_FAILED) return false;
+  if (at == MAP_FAILED) return Shortage::kMemory;
   munmap(at, kLittle);
-  return true;
+  return Shortage::kNothing;
 }
 
 bool MayLackRoom(int rc) {
@@ -72,10 +73,13 @@ bool MayLackRoom(int rc) {
 
 bool MadeRoom(int rc) noexcept {
   Process* process = MayLackRoom(rc) ? Process::Current() : nullptr;
-  if (process == nullptr) return false;
+  // Behind an open of our own, through a VFS that stands on another one, nothing is to be given
+  // back: what we lack the application keeps.
+  if (process == nullptr || QuietChecks::OnThisThread()) return false;
   // The application may ask for it.
   const int error = errno;
-  const bool made = !HasRoom() && process->GiveBack();
+  const Shortage::What what = Lacks();
+  const bool made = what != Shortage::kNothing && process->GiveBack(what);
   errno = error;
   return made;
 }

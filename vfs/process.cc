@@ -124,9 +124,12 @@ void Process::Release(Database* database) noexcept {
   if (--database->users_ == 0) delete database;
 }
 
-bool Process::GiveBack() noexcept {
+bool Process::GiveBack(Shortage::What what) noexcept {
   const BackstayEngine* engine = loader_.loaded();
-  if (engine == nullptr || engine->give_back() == 0) return false;
+  if (engine == nullptr) return false;
+  // First: a commit on another thread would take it all again.
+  const int64_t before = shortage_.Begin(what);
+  if (engine->give_back() == 0) return shortage_.Cancel(before), false;
   try {
     std::vector<Database*> open;
     {

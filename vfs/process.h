@@ -19,6 +19,7 @@
 #include "vfs/own_log.h"
 #include "vfs/said.h"
 #include "vfs/selection.h"
+#include "vfs/shortage.h"
 
 namespace backstay {
 
@@ -47,8 +48,9 @@ class Process {
   void Release(Database* database) noexcept;
 
   // The application has no file descriptor or memory for what it does: the engine gives back what
-  // it has. False: there was nothing.
-  bool GiveBack() noexcept;
+  // it has, and is left alone for a while. False: there was nothing.
+  bool GiveBack(Shortage::What what) noexcept;
+  const Shortage& shortage() const { return shortage_; }
 
   // One log line, through the engine if it is there. The same text is said once, or, while the
   // application runs into it, again at the pace of Said.
@@ -70,6 +72,7 @@ class Process {
   OwnLog own_log_;
   EngineLoader loader_;
   HostFiles files_;
+  Shortage shortage_;
   std::atomic<bool> selected_ = false;  // a database that was opened
   std::mutex mutex_;
   std::map<std::string, Database*> databases_;  // by path; guarded by mutex_

@@ -65,19 +65,21 @@ bool HasMeans(const sqlite3_vfs* vfs) {
 QuietChecks::QuietChecks(sqlite3_vfs* vfs, When when) noexcept
     : vfs_(HasMeans(vfs) ? vfs : nullptr), lock_(replacing) {
   looked_at_fd = -1;
+  quiet = pthread_self();
   if (vfs_ == nullptr) return;
   Replace(vfs_, "fstat", &QuietFstat, &real_fstat);
   Replace(vfs_, "stat", &QuietStat, &real_stat);
   closing = when == kClose;
-  quiet = pthread_self();
 }
 
 QuietChecks::~QuietChecks() {
-  if (vfs_ == nullptr) return;
   quiet = 0;
+  if (vfs_ == nullptr) return;
   Restore(vfs_, "fstat", &QuietFstat, real_fstat);
   Restore(vfs_, "stat", &QuietStat, real_stat);
 }
+
+bool QuietChecks::OnThisThread() noexcept { return quiet.load() == pthread_self(); }
 
 int QuietChecks::descriptor() const noexcept { return looked_at_fd; }
 

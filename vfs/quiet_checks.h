@@ -23,6 +23,8 @@ class QuietChecks {
   ~QuietChecks();
   // Which descriptor was looked at last; -1: none was, as far as known.
   int descriptor() const noexcept;
+  // A file handle of ours is being opened or closed here.
+  static bool OnThisThread() noexcept;
   // No thread of the parent's is at it.
   static void AfterForkInChild() noexcept;
   QuietChecks(const QuietChecks&) = delete;

@@ -1,7 +1,8 @@
 #include "vfs/said.h"
 
 #include <algorithm>
-#include <ctime>
+
+#include "vfs/shortage.h"
 
 namespace backstay {
 namespace {
@@ -12,12 +13,7 @@ constexpr int64_t kPauseMs = 60 * 60 * 1000;
 
 }  // namespace
 
-int64_t Said::Now() const {
-  if (options_.now_ms) return options_.now_ms();
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1000000;
-}
+int64_t Said::Now() const { return options_.now_ms ? options_.now_ms() : MonotonicMs(); }
 
 void Said::MakeRoom() {
   const auto oldest = std::min_element(

@@ -20,6 +20,8 @@ PYTHON = "/usr/bin/python3"
 BUILD = os.path.abspath(os.environ.get(
     "BACKSTAY_BUILD", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build")))
 PATIENCE = int(os.environ.get("BACKSTAY_TEST_PATIENCE", "60"))  # seconds until a test says that something will never happen
+# To be preloaded: a clock that the application can move on, for the shim alone.
+CLOCK = os.path.join(os.path.realpath(BUILD), "tests/shifted_clock.so")
 # The runtime of a sanitizer that the libraries were built with: programs that load them want it first.
 SANITIZER = os.environ.get("BACKSTAY_TEST_PRELOAD", "")
 

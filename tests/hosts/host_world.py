@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
-from engine_world import BUILD, PATIENCE, EngineCase  # noqa: E402,F401
+from engine_world import BUILD, CLOCK, PATIENCE, EngineCase  # noqa: E402,F401
 
 PRELOAD = os.path.join(BUILD, "libbackstay_preload.so")
 EXTENSION = os.path.join(BUILD, "backstay.so")

@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from host_world import EXTENSION, PRELOAD, WRITER, HostCase
+from host_world import CLOCK, EXTENSION, PRELOAD, WRITER, HostCase
 
 # What the program needs is there in each.
 LIMITS = {"-n 10": "ulimit -n", "-n 12": "ulimit -n", "-n 24": "ulimit -n", "-v 60000": "ulimit -v"}
@@ -20,9 +20,10 @@ c.execute("INSERT INTO t VALUES(1)")
 assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
 """
 
-# Opens databases until no more can be opened, lets go of them, and goes on with the first one. Prints how many.
+# Opens databases until no more can be opened, lets go of them, and goes on with the first one, half a minute later.
+# Prints how many.
 GREEDY = """
-import resource, sqlite3, sys
+import ctypes, resource, sqlite3, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
 replicated = len(sys.argv) > 2
 c = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -43,8 +44,38 @@ if replicated:
     assert "given back" in c.execute("PRAGMA backstay_status").fetchone()[0]
     for o in others:
         o.close()
-    c.execute("INSERT INTO t VALUES(2)")
+    for i in range(3):
+        c.execute("INSERT INTO t VALUES(2)")
+        assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("0",)
+    assert "given back" in c.execute("PRAGMA backstay_status").fetchone()[0]
+    ctypes.CDLL(sys.argv[2]).shift_clock(31)
+    c.execute("INSERT INTO t VALUES(3)")
     assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
+"""
+
+# All the address space that there is is in use when SQLite maps more of the wal-index.
+STARVED = """
+import resource, sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("PRAGMA journal_mode=wal")
+c.execute("PRAGMA wal_autocheckpoint=0")
+c.execute("PRAGMA cache_size=100")
+c.execute("CREATE TABLE t(x)")
+def insert(rows):
+    c.execute("BEGIN")
+    for _ in range(rows):
+        c.execute("INSERT INTO t VALUES(zeroblob(3000))")
+    c.execute("COMMIT")
+insert(100)
+assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
+insert(3000)
+pages = int(open("/proc/self/statm").read().split()[0])
+hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+resource.setrlimit(resource.RLIMIT_AS, (pages * 4096, hard))
+insert(2000)
+status = c.execute("PRAGMA backstay_status").fetchone()[0]
+resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+assert "given back" in status and "ulimit -v" in status, status
 """
 
 # Threads commit, while descriptors run out and are there again, over and over.
@@ -120,10 +151,15 @@ class Limits(HostCase):
     def test_what_the_application_needs_is_given_back(self):
         alone = self.run_host("/usr/bin/python3", "-c", GREEDY, self.db, preload=())
         self.new_disk()
-        self.assertEqual(self.run_host("/usr/bin/python3", "-c", GREEDY, self.db, "replicated"), alone)
+        greedy = ("/usr/bin/python3", "-c", GREEDY, self.db, CLOCK)
+        self.assertEqual(self.run_host(*greedy, preload=(CLOCK, PRELOAD)), alone)
         said = [json.loads(line) for line in self.stderr.splitlines()]
         self.assertEqual([line["level"] for line in said if line["level"] != "INFO"], ["WARN"], said)
         self.assert_restores()
+
+    def test_so_is_memory(self):
+        self.run_host("/usr/bin/python3", "-c", STARVED, self.db)
+        self.assertEqual(self.stderr.count("given back"), 1, self.stderr)
 
 
 if __name__ == "__main__":

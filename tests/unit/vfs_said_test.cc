@@ -16,11 +16,32 @@
 #include "vfs/own_log.h"
 #include "vfs/said.h"
 #include "vfs/selection.h"
+#include "vfs/shortage.h"
 
 namespace backstay {
 namespace {
 
 constexpr int64_t kMinute = 60 * 1000;
+
+TEST_CASE("behind a give-back the engine is left alone for half a minute", "[vfs]") {
+  int64_t now_ms = kMinute;
+  Shortage shortage{{[&now_ms] { return now_ms; }}};
+  CHECK_FALSE(shortage.Lasts());
+  CHECK(shortage.Line().empty());
+  shortage.Cancel(shortage.Begin(Shortage::kMemory));
+  CHECK_FALSE(shortage.Lasts());
+  (void)shortage.Begin(Shortage::kDescriptors);
+  now_ms += kMinute / 2 - 1;
+  CHECK(shortage.Lasts());
+  shortage.Cancel(shortage.Begin(Shortage::kDescriptors));
+  CHECK(shortage.Lasts());
+  CHECK(shortage.Line().find("ulimit -n") != std::string::npos);
+  now_ms += 1;
+  CHECK_FALSE(shortage.Lasts());
+  (void)shortage.Begin(Shortage::kMemory);
+  CHECK(shortage.Lasts());
+  CHECK(shortage.Line().find("ulimit -v") != std::string::npos);
+}
 
 struct Told {
   // Runs into it each minute from `from` to before `to`; returns the minutes in which it was said.
