@@ -4,9 +4,11 @@
 A Go program that returns from main, os._exit, exec and SIGTERM's default action run no handler.
 """
 
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import time
 import unittest
@@ -67,6 +69,38 @@ class CloseTest(CloseCase):
                         self.assertEqual(app.lines("WARN", "ERROR"), [])
                     self.doCleanups()
                     self.setUp()
+
+    def take_away(self, deleted, *suffixes):
+        """Code that does."""
+        return "".join(f"os.remove({path!r})\n" if deleted else f"os.rename({path!r}, {path + '.moved'!r})\n"
+                       for path in (self.db + suffix for suffix in suffixes))
+
+    def rows_restored(self):
+        out = os.path.join(self.folder, "restored.db")
+        self.tool("restore", "-force", "-integrity-check", "full", "-o", out, self.url)
+        with contextlib.closing(sqlite3.connect(out)) as restored:
+            return restored.execute("SELECT count(*) FROM t").fetchone()[0]
+
+    def test_a_database_that_was_moved_or_deleted_before(self):
+        for mode, suffixes in (("wal", ("",)), ("wal", ("", "-wal", "-shm")), ("delete", ("",))):
+            for deleted in (False, True):
+                with self.subTest(mode=mode, suffixes=suffixes, deleted=deleted):
+                    app = self.started(rows=100, mode=mode)
+                    app.do(f"sql({ROWS.format(20000)!r})\n" + self.take_away(deleted, *suffixes) + "c.close()")
+                    self.ended(app) if deleted else app.close()
+                    self.assertEqual(self.rows_restored(), 20100)
+                    self.assertEqual(app.lines("WARN", "ERROR"), [])
+                    self.doCleanups()
+                    self.setUp()
+
+    def test_what_cannot_be_read_any_more_is_told(self):
+        app = self.started(rows=100)
+        app.do(self.take_away(True, "", "-wal", "-shm"))
+        app.sql(ROWS.format(3))
+        self.wait_for("an ERROR while it is in use", lambda: app.lines("ERROR"))
+        self.assertLess(self.closed(app), LONG_S / 2)
+        self.ended(app)
+        self.assertIn("the last of it is not shipped", app.lines("WARN")[0]["msg"])
 
     def test_where_it_would_be_in_vain_nobody_waits(self):
         self.started().close()

@@ -332,8 +332,8 @@ class Traps(EngineCase):
         out = os.path.join(self.folder, "restored.db")
         self.tool("restore", "-o", out, self.url)
         with contextlib.closing(sqlite3.connect(out)) as restored:
-            self.assertEqual(restored.execute("SELECT count(*) FROM t").fetchone(), (200,),
-                             "an empty database is not the newest")
+            self.assertEqual(restored.execute("SELECT count(*) FROM t").fetchone(), (201,),
+                             "what was committed before its close, and no empty database")
 
     def test_trap_31_signals_and_exit_are_the_hosts(self):
         code = """

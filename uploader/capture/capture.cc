@@ -131,7 +131,7 @@ Result<bool> Capture::SeenAll(const WalTarget& to) {
 
 // Stands in the WAL of `to`, at its start if it is a new one.
 Result<bool> Capture::EnterWal(const WalTarget& to) {
-  Result<bool> exists = wal_.Refresh();
+  Result<bool> exists = wal_.Refresh(/*unnamed=*/options_.closed && options_.closed());
   if (!exists.ok()) return exists;
   if (!*exists || wal_.Start().salt1 != to.salt1 || wal_.Start().salt2 != to.salt2) {
     return Status(Code::kUnavailable, "the WAL is being restarted", true);

@@ -75,6 +75,8 @@ class Capture {
     std::function<int64_t(uint32_t salt1, uint32_t frame)> commit_time;
     // Somebody waits for the WAL, and a repair may ship what a long transaction still lacks.
     std::function<bool()> hurried;
+    // The host has closed the database: nothing is added to its WAL, whatever its name is by now.
+    std::function<bool()> closed;
     PageIndex* index = nullptr;
     Outbox* outbox = nullptr;
     Clock* clock = nullptr;

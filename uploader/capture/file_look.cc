@@ -25,8 +25,10 @@ constexpr uint8_t kJournalMagic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 
 }  // namespace
 
 bool FileLook::Same(const FileLook& other) const {
-  return change == other.change && stamp.size == other.stamp.size &&
-         stamp.mtime_ns == other.stamp.mtime_ns && stamp.inode == other.stamp.inode;
+  if (change != other.change) return false;
+  if (stamp.size < 0 || other.stamp.size < 0) return pages == other.pages;
+  return stamp.size == other.stamp.size && stamp.mtime_ns == other.stamp.mtime_ns &&
+         stamp.inode == other.stamp.inode;
 }
 
 uint32_t PageSizeOfHeader(Bytes header) {

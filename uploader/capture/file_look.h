@@ -3,7 +3,8 @@
 // LookAt() reads the database header through the host and asks stat(2); any thread. Two looks
 // differ when a transaction was committed in between (the file change counter,
 // sqlite.org/fileformat2.html, 1.3.7) or anything at all was written (the time of modification,
-// as fine as the file system's clock). A file that cannot be read gives page_size 0.
+// as fine as the file system's clock). A file that cannot be read gives page_size 0. One that is
+// not at its path any more has the counter alone: nobody can open it there.
 
 #ifndef BACKSTAY_UPLOADER_CAPTURE_FILE_LOOK_H_
 #define BACKSTAY_UPLOADER_CAPTURE_FILE_LOOK_H_

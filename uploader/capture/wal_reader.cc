@@ -63,13 +63,12 @@ Result<std::optional<WalHeader>> ReadWalHeader(const Fd& wal) {
   return IsPageSize(header.page_size) ? std::optional(header) : none;
 }
 
-Result<bool> WalReader::Refresh() {
+Result<bool> WalReader::Refresh(bool unnamed) {
   struct stat info {};
   if (stat(path_.c_str(), &info) != 0) {
     inode_ = 0;
-    return false;
-  }
-  if (fd_ == nullptr || !fd_->valid() || inode_ != info.st_ino) {
+    if (!unnamed || fd_ == nullptr || fstat(fd_->get(), &info) != 0) return false;
+  } else if (fd_ == nullptr || !fd_->valid() || inode_ != info.st_ino) {
     Result<Fd> fd = OpenFile(path_, O_RDONLY);
     if (!fd.ok()) return fd.status();
     fd_ = std::make_shared<Fd>(std::move(*fd));

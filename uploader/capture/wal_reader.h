@@ -46,8 +46,8 @@ class WalReader {
   WalReader(std::string path, uint32_t page_size) : path_(std::move(path)), page_size_(page_size) {}
 
   // Opens the file, again if the path names another one by now, and reads its header. False: no
-  // file, or no valid header yet.
-  Result<bool> Refresh();
+  // file, or no valid header yet. `unnamed`: one that is open and was moved or deleted counts, too.
+  Result<bool> Refresh(bool unnamed = false);
   // Of the header that Refresh() found.
   WalMark Start() const { return start_; }
   // Frames that the file had room for at that time.

@@ -20,10 +20,15 @@ void CaptureLoop::EndIfReplacedLocked() {
                      "it again"});
 }
 
-// One that was closed before it was moved or deleted has ended.
+// One that is closed has ended: nothing of it will be found any more.
 void CaptureLoop::AwayLocked() {
+  if (!core_->options.host->InUse()) {
+    return core_->StopLocked({Code::kIo,
+                              "the database was moved or deleted, with its WAL, before all that "
+                              "was committed had been read; the last of it is not shipped"},
+                             Level::kWarn);
+  }
   retry_at_ms_ = core_->options.clock->MonotonicMs() + kLocalRetryMs;
-  if (!core_->options.host->InUse()) return;
   core_->NeedRepairLocked(RepairNeed::kAll);
   Failed({Code::kIo,
           "the database file is not at its path any more, though it is open; what is committed "

@@ -298,6 +298,8 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   const LogHead& after = core_->capture->encoder()->head();
   if (!repaired.ok()) {
     core_->NeedRepairLocked(RepairNeed::kAll);
+    const bool ended = core_->IsAway() && !core_->options.host->InUse();
+    if (ended && repaired.code() == Code::kUnavailable) return AwayLocked(), false;
     // Interrupted, or overtaken by a restart of the WAL or another program: no failure, only once
     // more.
     bool soon = repaired.code() == Code::kCancelled || !core_->handover.rollback();

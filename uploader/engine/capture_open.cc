@@ -301,6 +301,7 @@ void CaptureLoop::MakeCaptureLocked(uint32_t page_size) {
     return board->CommitTime(salt1, frame);
   };
   options.hurried = [this] { return IsHurriedLocked(); };
+  options.closed = [host] { return !host->InUse(); };
   options.index = core_->index.get();
   options.outbox = core_->outbox.get();
   options.clock = core_->options.clock;

@@ -176,7 +176,11 @@ void Core::RetireLocked() {
   const bool waits =
       ReadyLocked() && ship.restorable && !UnhealthyLocked() && !outbox->pending().empty();
   if (waits) return;
-  StopLocked({Code::kForeign, "another file has taken the database's place"}, Level::kInfo);
+  const bool lost = ship.restorable && !AllShippedLocked();
+  const std::string why = "another file has taken the database's place";
+  if (!lost) return StopLocked({Code::kForeign, why}, Level::kInfo);
+  StopLocked({Code::kForeign, why + " before all that was committed to it was shipped"},
+             Level::kWarn);
 }
 
 std::string Core::ForeignRemedy() const {

@@ -208,7 +208,7 @@ Handover::Settled Handover::SettledSince(uint64_t begun) {
   if (epoch_ != epoch) return Settled::kNotYet;
   if (known_->Same(look)) {
     unexplained_.reset();
-    known_->stamp = look.stamp;  // its attributes may have changed
+    if (look.stamp.size >= 0) known_->stamp = look.stamp;  // its attributes may have changed
     return Settled::kYes;
   }
   const bool bridged = BridgeLocked(look);

@@ -146,7 +146,7 @@ bool Pipeline::LeaderFails() const {
 bool Pipeline::Owes() {
   if (!core_.neighbours.Owes()) return false;
   std::lock_guard<std::mutex> lock(core_.mutex);
-  if (!core_.stopped.ok() || core_.neighbours.alone() || core_.IsAway()) return false;
+  if (!core_.stopped.ok() || core_.neighbours.alone()) return false;
   if (core_.passive) return !LeaderFails();
   return core_.last_error.ok() && core_.local_error.ok() && !core_.AllShippedLocked() &&
          (core_.ship.restorable || !core_.jobs.failing());
