@@ -69,8 +69,8 @@ Status ForgetState(const std::string& folder, const std::string& database) {
   return Status::Ok();
 }
 
-Status Adopt(const std::string& database, size_t i, ReplicaClient* client) {
-  ReplicaReader reader(client);
+Status Adopt(const std::string& database, size_t i, const Source& source) {
+  ReplicaReader reader(source.replicas[i].get(), source.retry);
   Result<ReplicaEnd> end = EndOfReplica(reader);
   if (!end.ok()) return end.status();
   const Identity& identity = end->identity;
@@ -102,19 +102,19 @@ int Fail(const Status& status) {
 int RunAdopt(const std::vector<std::string>& arguments) {
   std::string database;
   std::string url;
-  std::string config;
+  SourceOptions options;
   Arguments app("adopt", "Makes a database the source of its replica, which was another file's.");
-  app.Text("--config", &config, "settings file (default /etc/backstay.json)");
+  options.Bind(&app);
   app.Operand("database", &database, true, "DB", "database path");
   app.Operand("replica", &url, false, "URL", "replica URL, if the settings do not name it");
   int exit_code = kExitDone;
   if (!app.Parse(arguments, &exit_code)) return exit_code;
   database = DatabasePath(database);
   if (Status checked = CheckDatabase(database); !checked.ok()) return Fail(checked);
-  Result<Source> source = OpenSource(url.empty() ? database : url, config, NameOf(database));
+  Result<Source> source = OpenSource(url.empty() ? database : url, options, NameOf(database));
   if (!source.ok()) return Fail(source.status());
   for (size_t i = 0; i < source->replicas.size(); ++i) {
-    Status adopted = Adopt(database, i, source->replicas[i].get());
+    Status adopted = Adopt(database, i, *source);
     if (!adopted.ok()) return Fail(adopted);
   }
   return kExitDone;

@@ -80,8 +80,8 @@ Result<Inventory> TakeInventory(const ReplicaReader& reader, Catalogue catalogue
   return inventory;
 }
 
-Result<Inventory> Load(ReplicaClient* client) {
-  const ReplicaReader reader(client);
+Result<Inventory> Load(ReplicaClient* client, const RetryOptions& retry) {
+  const ReplicaReader reader(client, retry);
   return LookAtReplica(reader, kParallelism, [&](Catalogue&& catalogue) {
     return TakeInventory(reader, std::move(catalogue));
   });
@@ -153,7 +153,7 @@ int ListAll(const Source& source, bool json) {
   auto rank = [](int code) { return code == kExitFailed ? 5 : code == kExitNothing ? 1 : code; };
   Json all = Json::array();
   for (const std::unique_ptr<ReplicaClient>& client : source.replicas) {
-    Result<Inventory> inventory = Load(client.get());
+    Result<Inventory> inventory = Load(client.get(), source.retry);
     int code = ExitCodeOf(inventory.status());
     if (!inventory.ok()) {
       PrintError("list: " + inventory.status().message());
@@ -175,15 +175,15 @@ int ListAll(const Source& source, bool json) {
 
 int RunList(const std::vector<std::string>& arguments) {
   std::string from;
-  std::string config;
+  SourceOptions options;
   bool json = false;
   Arguments app("list", "Lists what can be restored.");
-  app.Text("--config", &config, "settings file (default /etc/backstay.json)");
+  options.Bind(&app);
   app.Flag("--json", &json, "as JSON");
   app.Operand("from", &from, true, "DB|URL", "database path, or replica URL");
   int exit_code = kExitDone;
   if (!app.Parse(arguments, &exit_code)) return exit_code;
-  Result<Source> source = OpenSource(from, config, "");
+  Result<Source> source = OpenSource(from, options, "");
   if (!source.ok()) {
     PrintError("list: " + source.status().message());
     return ExitCodeOf(source.status());

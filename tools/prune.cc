@@ -21,7 +21,7 @@ constexpr size_t kParallelism = 8;
 
 struct Options {
   std::string from;
-  std::string config;
+  SourceOptions source;
   std::string retention;
   bool dry_run = false;
   bool json = false;
@@ -49,8 +49,9 @@ void Print(const ReplicaReader& reader, const RetentionPlan& plan, bool dry_run)
          FormatRfc3339(plan.base->consistent_time_ms).c_str());
 }
 
-Status PruneOne(ReplicaClient* client, int64_t retention_ms, const Options& options, Json* all) {
-  const ReplicaReader reader(client);
+Status PruneOne(ReplicaClient* client, const RetryOptions& retry, int64_t retention_ms,
+                const Options& options, Json* all) {
+  const ReplicaReader reader(client, retry);
   const int64_t keep_after_ms = RealClock()->WallMs() - retention_ms;
   Result<RetentionPlan> plan = LookAtReplica(reader, kParallelism, [&](const Catalogue& catalogue) {
     return PlanRetention(reader, catalogue, keep_after_ms);
@@ -100,7 +101,7 @@ int Fail(const Status& status) {
 int RunPrune(const std::vector<std::string>& arguments) {
   Options options;
   Arguments app("prune", "Deletes what is older than the retention from a replica.");
-  app.Text("--config", &options.config, "settings file (default /etc/backstay.json)");
+  options.source.Bind(&app);
   app.Text("--retention", &options.retention,
            "how far back states stay restorable, like 30d (default: of the database's "
            "settings; with a URL, BACKSTAY_RETENTION)");
@@ -109,7 +110,7 @@ int RunPrune(const std::vector<std::string>& arguments) {
   app.Operand("from", &options.from, true, "DB|URL", "database path, or replica URL");
   int exit_code = kExitDone;
   if (!app.Parse(arguments, &exit_code)) return exit_code;
-  Result<Source> source = OpenSource(options.from, options.config, "");
+  Result<Source> source = OpenSource(options.from, options.source, "");
   if (!source.ok()) return Fail(source.status());
   Result<int64_t> retention_ms = RetentionMs(options, *source);
   if (!retention_ms.ok()) return Fail(retention_ms.status());
@@ -119,7 +120,7 @@ int RunPrune(const std::vector<std::string>& arguments) {
   }
   Json all = Json::array();
   for (const std::unique_ptr<ReplicaClient>& client : source->replicas) {
-    Status pruned = PruneOne(client.get(), *retention_ms, options, &all);
+    Status pruned = PruneOne(client.get(), source->retry, *retention_ms, options, &all);
     if (!pruned.ok()) return Fail(pruned);
   }
   if (options.json) printf("%s\n", Json{{"replicas", all}}.dump(2).c_str());

@@ -26,7 +26,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   std::string from;  // DB or URL
   std::string output;
-  std::string config;
+  SourceOptions source;
   std::string timestamp;
   std::optional<uint64_t> txid;
   bool if_db_not_exists = false;
@@ -41,7 +41,7 @@ struct Options {
 
 void Bind(Arguments* app, Options* options) {
   app->Text("-o,--o", &options->output, "restore to this file");
-  app->Text("--config", &options->config, "settings file (default /etc/backstay.json)");
+  options->source.Bind(app);
   app->Flag("--if-db-not-exists", &options->if_db_not_exists,
             "do nothing, successfully, when the database exists");
   app->Flag("--if-replica-exists", &options->if_replica_exists,
@@ -101,6 +101,7 @@ class RestoreCommand {
   std::string output_;
   std::optional<mode_t> mode_;
   Interrupt interrupt_;
+  RetryOptions retry_;
   size_t number_ = 0;     // of the replica that is being restored, from 0
   bool missing_ = false;  // the last replica that was tried does not exist
   bool all_missing_ = true;
@@ -252,7 +253,7 @@ Status RestoreCommand::Check(const ReplicaReader& reader) {
 // What the replica would give. `compared`: there are others to compare it with.
 Status RestoreCommand::Look(bool compared, Candidate* candidate) {
   interrupt_.Watch(candidate->client);
-  const ReplicaReader reader(candidate->client);
+  const ReplicaReader reader(candidate->client, retry_);
   missing_ = false;
   BACKSTAY_TRY(Check(reader));
   if (!compared) return Status::Ok();
@@ -266,7 +267,7 @@ Status RestoreCommand::Look(bool compared, Candidate* candidate) {
 
 Status RestoreCommand::FromReplica(ReplicaClient* client) {
   interrupt_.Watch(client);
-  ReplicaReader reader(client);
+  ReplicaReader reader(client, retry_);
   missing_ = false;
   local_ = false;
   RestoreOptions restore = MakeOptions();
@@ -352,8 +353,9 @@ int RestoreCommand::Run() {
     if (!file.ok()) return Fail(file.status());
   }
   local_ = false;
-  Result<Source> source = OpenSource(options_.from, options_.config, NameOf(output_));
+  Result<Source> source = OpenSource(options_.from, options_.source, NameOf(output_));
   if (!source.ok()) return Fail(source.status());
+  retry_ = source->retry;
   return TryReplicas(*source);
 }
 

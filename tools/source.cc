@@ -62,16 +62,35 @@ std::string DatabasePath(const std::string& path) {
   return at.lexically_normal().string();
 }
 
-Result<Source> OpenSource(const std::string& argument, const std::string& config,
+void SourceOptions::Bind(Arguments* app) {
+  app->Text("--config", &config, "settings file (default /etc/backstay.json)");
+  app->Text(
+      "--patience", &patience,
+      "longest wait for a server from which nothing comes, then the exit status is 1 (default "
+      "60s; half of it for each of several replicas)");
+}
+
+Result<Source> OpenSource(const std::string& argument, const SourceOptions& options,
                           const std::string& name) {
   Source source;
+  Result<int64_t> patience_ms = ParseDurationMs(options.patience);
+  if (patience_ms.ok() && *patience_ms == 0) {
+    patience_ms = Status(Code::kInvalid, options.patience + ": give a time to wait, like 60s");
+  }
+  if (!patience_ms.ok()) return patience_ms.status().Wrap("-patience");
   if (!IsUrl(argument)) source.database = DatabasePath(argument);
   Result<DatabaseSettings> settings =
-      IsUrl(argument) ? SettingsAt(argument, name) : SettingsOf(source.database, config);
+      IsUrl(argument) ? SettingsAt(argument, name) : SettingsOf(source.database, options.config);
   if (!settings.ok()) return settings.status();
   source.retention_ms = settings->retention_ms;
+  source.retry.patience_ms = *patience_ms / (settings->replicas.size() > 1 ? 2 : 1);
+  source.retry.remedy =
+      "; see whether the address is right and the server well, or let it have more time with "
+      "-patience";
   for (const ReplicaSettings& replica : settings->replicas) {
-    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(replica, PrintError);
+    Result<std::unique_ptr<ReplicaClient>> client =
+        MakeReplicaClient(replica, {.silence = {.begins = PrintError, .ends = PrintError},
+                                    .patience_ms = source.retry.patience_ms});
     if (!client.ok()) return client.status();
     source.replicas.push_back(std::move(*client));
   }

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """backstay restore as a user runs it, on replicas of real databases."""
+import contextlib
 import glob
+import itertools
 import json
 import os
 import random
@@ -11,6 +13,8 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import threading
+import time
 import unittest
 
 from restore_cli_world import TOOL, RestoreCase, read, write
@@ -305,6 +309,68 @@ class RestoreTest(RestoreCase):
             self.assertIn(read(self.db), (read(self.states[0]), read(self.states[2])))
         self.run_tool("restore", "-force", self.db)
         self.assert_nothing_left("app.db", "app.db-backstay")
+        self.assert_restored(2)
+
+    @contextlib.contextmanager
+    def server(self, *pieces):
+        """Takes connections, and sends one piece every 50 ms for ever once it is asked."""
+        def serve(connection):
+            with contextlib.suppress(OSError), connection:
+                connection.recv(65536)
+                for piece in itertools.chain(pieces[:1], itertools.cycle(pieces[1:] or (b"",))):
+                    connection.sendall(piece)
+                    time.sleep(0.05)
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=accept)
+            thread.start()
+            yield "127.0.0.1:%d" % listener.getsockname()[1]
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+    def silent_tool(self, endpoint, *arguments):
+        return subprocess.Popen(
+            [TOOL, *arguments, "-patience", "1s", "s3://bucket/p?endpoint=" + endpoint], stderr=subprocess.PIPE,
+            text=True, env={**os.environ, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+
+    def test_a_server_from_which_nothing_comes_is_given_up(self):
+        head = b"HTTP/1.1 200 OK\r\n"
+        with self.server() as silent, self.server(head, b"X: y\r\n") as heads, \
+                self.server(head + b"Content-Length: 9999\r\n\r\n", b"{") as bytes_, \
+                socket.create_server(("127.0.0.1", 0)) as closed:
+            refused = "127.0.0.1:%d" % closed.getsockname()[1]
+            closed.close()
+            tools = [(self.silent_tool(scheme + address, *command), address, word)
+                     for command in (("restore", "-o", self.db), ("list",))
+                     for scheme, address, word in (
+                         ("http://", silent, "the server has been silent"),
+                         ("http://", heads, "the server has been silent"),
+                         ("http://", bytes_, "the server has been silent"),
+                         ("https://", silent, "no connection for"), ("http://", refused, "connect"))]
+            for tool, address, word in tools:
+                _, errors = tool.communicate(timeout=60)
+                self.assertEqual(tool.returncode, 1, errors)
+                self.assertIn(word, errors)
+                self.assertIn(address, errors.splitlines()[-1])
+                self.assertIn("nothing has come from the replica for", errors)
+                self.assertIn("-patience", errors)
+        self.assert_nothing_left()
+
+    def test_another_replica_is_asked_in_place_of_a_silent_one(self):
+        config = os.path.join(self.folder, "config.json")
+        with self.server() as silent, open(config, "w", encoding="utf-8") as file:
+            url = f"s3://bucket/p?endpoint=http://{silent}"
+            json.dump({"dbs": [{"path": self.db, "replicas": [
+                {"url": url, "access-key-id": "a", "secret-access-key": "b"}, {"url": self.url}]}]}, file)
+            file.flush()
+            done = self.run_tool("restore", "-config", config, "-patience", "1s", self.db, url=False)
+        self.assertIn("nothing has come from the replica for", done.stderr)
+        self.assertIn("trying the next replica", done.stderr)
         self.assert_restored(2)
 
     def test_signal_ends_it_in_good_order(self):

@@ -131,6 +131,7 @@ class SilenceTest(LifecycleCase):
             env = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "BACKSTAY_REPLICA_URL": url}
             app = self.opened(**env)
             app.sql(SCHEMA)
+            connection, _ = server.accept()
             with subprocess.Popen([os.path.join(BUILD, "backstay"), "restore", "-o", self.db + ".out", url],
                                   env={**self.env, **env}, stderr=subprocess.PIPE, text=True) as tool:
                 self.assertIn("silent", tool.stderr.readline())
@@ -138,7 +139,16 @@ class SilenceTest(LifecycleCase):
             [line] = self.wait_for("a word", lambda: app.lines("WARN", "ERROR"))
             self.assertEqual(line["level"], "WARN")
             self.assertIn("backstay.json", line["msg"])
+            self.assertIn("given up after 30 s", line["msg"])
+            # Long before that.
+            self.wait_for_state(app, "retrying")
+            self.assertIn("silent", app.status()["replicas"][0]["error"])
+            self.wait_for("the status of the tool", lambda: subprocess.run(
+                [os.path.join(BUILD, "backstay"), "status", self.db], capture_output=True).returncode == 5)
+            connection.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n")
+            self.wait_for("an answer", lambda: [m for m in app.lines("INFO") if "answers again" in m["msg"]])
             app.kill()
+            connection.close()
 
 
 class ExitTest(LifecycleCase):

@@ -1,6 +1,8 @@
 // What counts as proof that there is nothing, and what a late list must not hide.
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "tests/unit/replica_support.h"
 #include "uploader/replica/absence.h"
@@ -37,6 +39,35 @@ TEST_CASE("nothing, remains of a replica and other objects differ", "[replica]")
   REQUIRE(folder.client->Put(LogKey(7), {}).ok());
   REQUIRE(LookWithoutIdentity(reader)->found == WithoutIdentity::kRemains);
   REQUIRE(LoadCatalogue(reader, 1).status().code() == Code::kCorrupt);
+}
+
+TEST_CASE("a replica from which nothing comes is given up when the patience is over", "[replica]") {
+  Folder folder;
+  HookedClient silent(folder.client.get());
+  int calls = 0;
+  silent.before_get = [&](const std::string&) {
+    ++calls;
+    return Status(Code::kUnavailable, "silent", true);
+  };
+  RetryOptions retry;
+  retry.patience_ms = 20;
+  retry.remedy = "; look there";
+  retry.sleep = [](int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(15)); };
+  const ReplicaReader reader(&silent, retry);
+  Status looked = LookAtReplica(reader, 1, [](Catalogue&&) -> Result<int> { return 0; }).status();
+  CHECK(looked.code() == Code::kUnavailable);
+  CHECK_THAT(looked.message(),
+             Catch::StartsWith("silent; given up") && Catch::EndsWith("; look there"));
+  CHECK(calls <= 3);
+  // What came before the trouble, or between two tries, does not count as silence.
+  int lost = 0;
+  silent.before_get = [&](const std::string&) {
+    return ++lost % 3 == 0 ? Status::Ok() : Status(Code::kUnavailable, "silent", true);
+  };
+  REQUIRE(folder.client->Put("k", AsBytes("v")).ok());
+  retry.patience_ms = 200;
+  const ReplicaReader slow(&silent, retry);
+  for (int i = 0; i < 10; i++) CHECK(slow.Get("k").ok());
 }
 
 TEST_CASE("what the list does not show yet is asked for by name", "[replica]") {

@@ -84,7 +84,7 @@ void ScriptedServer::Serve() {
   std::string buffer;
   while (next_ < steps_.size() && ReadRequest(&buffer)) {
     const std::string& step = steps_[next_++];
-    if (step.empty() || !SendAll(step)) return;
+    if (step.empty() || !SendSlowly(step)) return;
     if (step.find("Connection: close") != std::string::npos) return;
   }
   // The script is over: hold the connection until the client, or Stop(), closes it.
@@ -116,6 +116,16 @@ bool ScriptedServer::ReadRequest(std::string* buffer) {
 int ScriptedServer::Receive(char* data, int n) {
   if (tls_ != nullptr) return SSL_read(tls_.get(), data, n);
   return static_cast<int>(recv(connection_, data, static_cast<size_t>(n), 0));
+}
+
+bool ScriptedServer::SendSlowly(const std::string& step) {
+  for (size_t at = 0; at <= step.size();) {
+    const size_t end = std::min(step.find(kPause, at), step.size());
+    if (!SendAll(step.substr(at, end - at))) return false;
+    if (end < step.size()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    at = end + 1;
+  }
+  return true;
 }
 
 bool ScriptedServer::SendAll(const std::string& bytes) {

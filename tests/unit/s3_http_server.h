@@ -1,7 +1,8 @@
 // An HTTP server on a free port of 127.0.0.1 that answers from a script: for the transport's tests.
 //
 // A thread of its own serves one connection at a time. A step is the raw answer; an empty one
-// closes the connection in place of answering. Requests are read whole and kept; counts are read
+// closes the connection in place of answering. Where there is a kPause in it, nothing is sent for
+// 50 ms. Requests are read whole and kept; counts are read
 // once the client has its answer, or after Stop().
 
 #ifndef BACKSTAY_TESTS_UNIT_S3_HTTP_SERVER_H_
@@ -25,6 +26,8 @@ namespace backstay {
 
 class ScriptedServer {
  public:
+  static constexpr char kPause = '\1';
+
   // `tls`: serve HTTPS with a self-signed certificate for 127.0.0.1.
   explicit ScriptedServer(std::vector<std::string> steps, bool tls = false);
   ~ScriptedServer() { Stop(); }
@@ -48,6 +51,7 @@ class ScriptedServer {
   void Serve();
   bool ReadRequest(std::string* buffer);
   int Receive(char* data, int n);
+  bool SendSlowly(const std::string& step);
   bool SendAll(const std::string& bytes);
 
   const std::vector<std::string> steps_;

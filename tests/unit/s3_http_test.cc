@@ -83,13 +83,59 @@ TEST_CASE("a server that accepts and is silent is told of once, long before it i
   REQUIRE(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
   REQUIRE(listen(listener.get(), 1) == 0);
   REQUIRE(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  CurlTransport transport({.silence_ms = 100, .stall_timeout_s = 4});
+  CurlTransport transport({.silence_ms = 100, .stall_timeout_ms = 800});
   HttpRequest request =
       Request("GET", "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)));
   int said = 0;
-  request.on_silence = [&] { ++said; };
+  request.on_silence = [&](const HttpSilence&) { ++said; };
   CHECK(transport.Send(request).status().retryable());
   CHECK(said == 1);
+}
+
+TEST_CASE("a server that sends next to nothing is given up, one that gets on never is") {
+  const std::string pause(1, ScriptedServer::kPause);
+  std::string heads = "HTTP/1.1 200 OK\r\n";
+  std::string bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n";
+  std::string pieces = bytes;
+  for (int i = 0; i < 60; i++) {
+    heads += "X-More: of them\r\n" + pause;
+    bytes += "b" + pause;
+  }
+  for (int i = 0; i < 9; i++) pieces += pause + pause + pause + std::string(1000, 'b');
+  ScriptedServer server({heads, bytes, pieces, pieces});
+  CurlTransport transport({.silence_ms = 200, .stall_timeout_ms = 1000});
+  HttpRequest request = Request("GET", server.Url());
+  int said = 0;
+  bool received = false;
+  request.on_silence = [&](const HttpSilence& silence) {
+    ++said;
+    CHECK(silence.connected);
+    CHECK(silence.limit_ms == 1000);
+  };
+  request.on_movement = [&](bool body) { received |= body; };
+  for (const char* what : {"heads without end", "a byte now and then"}) {
+    CAPTURE(what);
+    Result<HttpResponse> response = transport.Send(request);
+    CHECK_THAT(response.status().ToString(), Catch::Contains("silent for 1 s"));
+    CHECK(response.status().retryable());
+  }
+  CHECK(said == 2);
+  CHECK_FALSE(received);
+  CHECK(transport.Send(request)->body.size() == 9000);
+  CHECK(received);
+}
+
+TEST_CASE("a connection that is not made is told with its own limit") {
+  ScriptedServer server({});  // never shakes hands
+  CurlTransport transport({.connect_timeout_ms = 400, .silence_ms = 100});
+  HttpRequest request = Request("GET", "https" + server.Url().substr(4));
+  std::vector<int64_t> limits;
+  request.on_silence = [&](const HttpSilence& silence) {
+    CHECK_FALSE(silence.connected);
+    limits.push_back(silence.limit_ms);
+  };
+  CHECK(transport.Send(request).status().retryable());
+  CHECK(limits == std::vector<int64_t>{400});
 }
 
 TEST_CASE("empty bodies and methods without one") {
@@ -286,7 +332,7 @@ TEST_CASE("a connection that is never made takes nothing from the others") {
   REQUIRE(transport.Send(Request("GET", server.Url())).ok());
   {
     CurlTransport cancelled({.silence_ms = 1});
-    silent.on_silence = [&] { cancelled.Cancel(); };
+    silent.on_silence = [&](const HttpSilence&) { cancelled.Cancel(); };
     CHECK(cancelled.Send(silent).status().code() == Code::kCancelled);
   }
   REQUIRE(transport.Send(Request("GET", server.Url())).ok());

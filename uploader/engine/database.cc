@@ -60,11 +60,14 @@ Status Database::AddPipelines() {
     BACKSTAY_TRY(MakeStateFolder(StateFolderOf(path()), path()));
   }
   for (size_t i = 0; i < replicas.size(); ++i) {
-    const auto say = [logger = options_.logger, db = path(),
-                      replica = replicas[i].Describe()](const std::string& text) {
-      logger->Log(Level::kWarn, text, {{"db", db}, {"replica", replica}});
+    const auto say = [&](Level level) {
+      return [logger = options_.logger, level, db = path(),
+              replica = replicas[i].Describe()](const std::string& text) {
+        logger->Log(level, text, {{"db", db}, {"replica", replica}});
+      };
     };
-    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(replicas[i], say);
+    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(
+        replicas[i], {.silence = {.begins = say(Level::kWarn), .ends = say(Level::kInfo)}});
     if (!client.ok()) return client.status();
     CoreOptions core;
     core.settings = options_.settings;

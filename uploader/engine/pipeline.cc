@@ -236,7 +236,7 @@ const char* Pipeline::StateLocked() const {
   if (core_.stopping) return "ended";
   if (!core_.local_error.ok() || !core_.thread_error.ok()) return "error";
   if (core_.passive) return "passive";
-  if (!core_.last_error.ok()) return "retrying";
+  if (!core_.last_error.ok() || !client_->Silence().empty()) return "retrying";
   if (!core_.connected) return "starting";
   if (core_.repair != RepairNeed::kNone) return "repairing";
   return core_.ship.restorable ? "replicating" : "snapshotting";
@@ -309,11 +309,12 @@ void Pipeline::AddStatus(JsonText* out) {
   const ShipState& ship = core_.ship;
   LogHead head = core_.ReadyLocked() ? core_.capture->encoder()->head() : LogHead{};
   uint64_t outbox = core_.ReadyLocked() ? core_.outbox->pending_bytes() : 0;
-  const Status& error = ErrorLocked();
+  std::string error = ErrorLocked().message();
+  if (error.empty()) error = client_->Silence();
   j.Open('{');
   j.Add("replica", core_.options.replica);
   j.Add("state", StateLocked());
-  j.Add("error", error.ok() ? nlohmann::json(nullptr) : nlohmann::json(error.message()));
+  j.Add("error", error.empty() ? nlohmann::json(nullptr) : nlohmann::json(error));
   j.Add("database_id", FormatDatabaseId(core_.identity.id));
   j.Add("txid", head.txid);
   j.Add("replicated_txid", ship.shipped.txid);

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <thread>
 
+#include "uploader/base/clock.h"
+
 namespace backstay {
 
 void ReplicaReader::Wait(int attempt) const {
@@ -16,15 +18,37 @@ void ReplicaReader::Wait(int attempt) const {
   }
 }
 
-Result<std::string> ReplicaReader::Get(const std::string& key, const GetOptions& options) const {
+// Calls of several threads: what comes to one of them is progress of all.
+int64_t ReplicaReader::SinceMs(int64_t began_ms) const {
+  int64_t since = 0;
+  if (failing_ms_.compare_exchange_strong(since, began_ms)) since = began_ms;
+  return std::max(since, client_->ReceivedMs());
+}
+
+Status ReplicaReader::GivenUp(const Status& failed, int64_t ms) const {
+  return {Code::kUnavailable, failed.message() +
+                                  "; given up: nothing has come from the replica for " +
+                                  std::to_string((ms + 500) / 1000) + " s" + retry_.remedy};
+}
+
+template <typename T>
+Result<T> ReplicaReader::Retry(const std::function<Result<T>()>& call) const {
   for (int attempt = 0;; ++attempt) {
-    Result<std::string> body = client_->Get(key, options);
-    if (body.ok()) return body;
-    if (!body.error().retryable() || attempt + 1 >= retry_.attempts) {
-      return body;
+    const int64_t began = RealClock()->MonotonicMs();
+    Result<T> got = call();
+    if (got.ok() || !got.error().retryable()) {
+      failing_ms_ = 0;
+      return got;
     }
+    const int64_t without = RealClock()->MonotonicMs() - SinceMs(began);
+    if (without >= retry_.patience_ms) return GivenUp(got.status(), without);
+    if (attempt + 1 >= retry_.attempts) return got;
     Wait(attempt);
   }
+}
+
+Result<std::string> ReplicaReader::Get(const std::string& key, const GetOptions& options) const {
+  return Retry<std::string>([&] { return client_->Get(key, options); });
 }
 
 Result<std::string> ReplicaReader::GetRange(const std::string& key, uint64_t offset,
@@ -42,14 +66,7 @@ Result<std::string> ReplicaReader::GetRange(const std::string& key, uint64_t off
 }
 
 Result<std::vector<ObjectInfo>> ReplicaReader::List(const ListOptions& options) const {
-  for (int attempt = 0;; ++attempt) {
-    Result<std::vector<ObjectInfo>> list = client_->List(options);
-    if (list.ok()) return list;
-    if (!list.error().retryable() || attempt + 1 >= retry_.attempts) {
-      return list;
-    }
-    Wait(attempt);
-  }
+  return Retry<std::vector<ObjectInfo>>([&] { return client_->List(options); });
 }
 
 }  // namespace backstay

@@ -1,11 +1,13 @@
 // ReplicaReader: reads of one replica, tried again while that can help.
 //
 // Does not own the client. Any thread, several at once. A retryable error is tried again with
-// growing delays, at most `attempts` times in all; what remains is returned as it came.
+// growing delays, at most `attempts` times in all; what remains is returned as it came, or, where
+// nothing has come from the replica for all the patience there is, as final (kUnavailable).
 
 #ifndef BACKSTAY_UPLOADER_REPLICA_READER_H_
 #define BACKSTAY_UPLOADER_REPLICA_READER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -21,6 +23,8 @@ struct RetryOptions {
   int attempts = 6;
   int64_t first_delay_ms = 200;  // doubles each time; a server's Retry-After is a lower bound
   int64_t max_delay_ms = 10000;
+  int64_t patience_ms = 60000;
+  std::string remedy;                     // when that is over
   std::function<void(int64_t ms)> sleep;  // empty: the calling thread sleeps
 };
 
@@ -36,10 +40,16 @@ class ReplicaReader {
   Result<std::vector<ObjectInfo>> List(const ListOptions& options) const;
 
  private:
+  template <typename T>
+  Result<T> Retry(const std::function<Result<T>()>& call) const;
   void Wait(int attempt) const;
+  // Since when nothing has come; a call that began at `began_ms` has just failed.
+  int64_t SinceMs(int64_t began_ms) const;
+  Status GivenUp(const Status& failed, int64_t ms) const;
 
   ReplicaClient* const client_;
   const RetryOptions retry_;
+  mutable std::atomic<int64_t> failing_ms_{0};  // monotonic: since when calls fail; 0: they do not
 };
 
 }  // namespace backstay

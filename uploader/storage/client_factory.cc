@@ -7,10 +7,12 @@
 
 namespace backstay {
 
-Result<std::unique_ptr<ReplicaClient>> MakeReplicaClient(
-    const ReplicaSettings& settings, std::function<void(const std::string& text)> on_silence) {
+Result<std::unique_ptr<ReplicaClient>> MakeReplicaClient(const ReplicaSettings& settings,
+                                                         ClientOptions options) {
   if (settings.type == "s3") {
-    return S3ReplicaClient::Make({.replica = settings, .on_silence = std::move(on_silence)});
+    return S3ReplicaClient::Make({.replica = settings,
+                                  .patience_ms = options.patience_ms,
+                                  .silence = std::move(options.silence)});
   }
   if (settings.type == "file") return FileReplicaClient::Make(settings.path);
   return Status(Code::kInvalid,

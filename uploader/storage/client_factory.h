@@ -1,15 +1,13 @@
 // The ReplicaClient that a replica's settings ask for: a folder or a bucket.
 //
 // Called by the engine and the tool, any thread; the caller owns the client. Nothing is contacted
-// here. kInvalid names the setting that is missing or wrong, and the remedy. `on_silence` is told
-// of a server that does not answer, while the client waits, at most every 30 s.
+// here. kInvalid names the setting that is missing or wrong, and the remedy.
 
 #ifndef BACKSTAY_UPLOADER_STORAGE_CLIENT_FACTORY_H_
 #define BACKSTAY_UPLOADER_STORAGE_CLIENT_FACTORY_H_
 
-#include <functional>
+#include <cstdint>
 #include <memory>
-#include <string>
 
 #include "uploader/base/status.h"
 #include "uploader/settings/settings.h"
@@ -17,9 +15,13 @@
 
 namespace backstay {
 
-Result<std::unique_ptr<ReplicaClient>> MakeReplicaClient(
-    const ReplicaSettings& settings,
-    std::function<void(const std::string& text)> on_silence = nullptr);
+struct ClientOptions {
+  SilenceWords silence = {};
+  int64_t patience_ms = 0;  // no wait for the server is longer without progress; 0: 30 s
+};
+
+Result<std::unique_ptr<ReplicaClient>> MakeReplicaClient(const ReplicaSettings& settings,
+                                                         ClientOptions options = {});
 
 }  // namespace backstay
 

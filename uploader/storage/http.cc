@@ -185,8 +185,6 @@ void SetOptions(CURL* easy, const CurlOptions& options) {
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout_ms));
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_timeout_s));
   // Without it a cancelled request waits for the name lookup that it started.
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
   SetText(easy, CURLOPT_USERAGENT, "backstay");
@@ -233,6 +231,11 @@ Status CurlError(CURLcode code, const Exchange& exchange, const char* detail) {
   }
   if (code == CURLE_ABORTED_BY_CALLBACK) text = "the connection was closed before an answer";
   return {Code::kUnavailable, text, true};
+}
+
+Status SilentServer(int64_t ms) {
+  return {Code::kUnavailable,
+          "the server was silent for " + std::to_string((ms + 500) / 1000) + " s", true};
 }
 
 }  // namespace
@@ -337,12 +340,13 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
 
   bool done = false;
-  Silence silence(easy, pool_->options().silence_ms, &request.on_silence);
-  CURLcode code = handle->Perform([&] { return silence.Look(), pool_->Cancelled(); }, &done);
+  Silence silence(easy, pool_->options(), request);
+  CURLcode code = handle->Perform([&] { return silence.Look() || pool_->Cancelled(); }, &done);
   long status = 0;  // NOLINT: curl's type
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   handle.reset();
-  if (!done) return Status(Code::kCancelled, "cancelled");
+  if (!done && !silence.over()) return Status(Code::kCancelled, "cancelled");
+  if (!done) return SilentServer(pool_->options().stall_timeout_ms);
   if (code != CURLE_OK && !exchange.cut) return CurlError(code, exchange, detail);
   exchange.response.status = static_cast<int>(status);
   return std::move(exchange.response);

@@ -23,6 +23,13 @@
 
 namespace backstay {
 
+// Next to nothing of a request or its answer has moved for a while.
+struct HttpSilence {
+  bool connected = false;
+  int64_t silent_ms = 0;
+  int64_t limit_ms = 0;  // after which it is given up
+};
+
 struct HttpRequest {
   std::string method;  // GET, PUT, POST, DELETE
   std::string url;
@@ -34,8 +41,12 @@ struct HttpRequest {
   // A reused connection that turns out dead may make curl send the request again; false forbids it,
   // for requests whose second answer differs from the first.
   bool resend = true;
-  // Called once, by Send(), when nothing of the request or its answer has moved for a while.
-  std::function<void()> on_silence = {};
+  // The server may work on it for long and sends a byte now and then meanwhile.
+  bool trickles = false;
+  // Called by Send(): once for each silence; and whenever something has moved
+  // (`received`: of the answer's body).
+  std::function<void(const HttpSilence& silence)> on_silence = {};
+  std::function<void(bool received)> on_movement = {};
 };
 
 struct HttpResponse {
@@ -59,7 +70,7 @@ struct CurlOptions {
   std::string ca_file = {};  // certificates to trust in place of the system's
   int64_t connect_timeout_ms = 10000;
   int64_t silence_ms = 8000;
-  int64_t stall_timeout_s = 30;  // with less than one byte per second
+  int64_t stall_timeout_ms = 30000;  // as Silence measures it
 };
 
 class CurlTransport : public HttpTransport {

@@ -44,6 +44,12 @@ struct ListOptions {
   size_t most = 0;       // enough to be told of so many, whichever; 0: all
 };
 
+// What is said to people: of a server that does not answer, while a call waits, and that it does.
+struct SilenceWords {
+  std::function<void(const std::string& text)> begins = nullptr;
+  std::function<void(const std::string& text)> ends = nullptr;
+};
+
 // Counted by the client, read by status; per process.
 struct ClientCounters {
   uint64_t requests = 0;
@@ -79,6 +85,10 @@ class ReplicaClient {
   virtual int64_t RetryAfterMs() const { return 0; }
   // The last call was answered, be it by a refusal: somebody is there.
   virtual bool Reached() const { return true; }
+  // Monotonic, when part of an object or list last came; 0: not known.
+  virtual int64_t ReceivedMs() const { return 0; }
+  // What a call waits for whose server has been silent for a while; empty: none does.
+  virtual std::string Silence() { return {}; }
   virtual ClientCounters Counters() const = 0;
 };
 

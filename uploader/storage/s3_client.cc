@@ -56,8 +56,14 @@ Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions opt
   if (!endpoint.ok()) return endpoint.status();
   BACKSTAY_TRY(CheckCredentials(options.replica).Wrap("s3://" + options.replica.bucket));
   if (options.transport == nullptr) {
-    options.transport = std::make_unique<CurlTransport>(CurlOptions{
-        .skip_verify = options.replica.skip_verify, .ca_file = options.replica.ca_file});
+    CurlOptions curl{.skip_verify = options.replica.skip_verify,
+                     .ca_file = options.replica.ca_file};
+    if (options.patience_ms > 0) {
+      curl.connect_timeout_ms = std::min(curl.connect_timeout_ms, options.patience_ms);
+      curl.stall_timeout_ms = std::min(curl.stall_timeout_ms, options.patience_ms);
+      curl.silence_ms = std::min(curl.silence_ms, options.patience_ms / 2);
+    }
+    options.transport = std::make_unique<CurlTransport>(std::move(curl));
   }
   return std::unique_ptr<ReplicaClient>(
       new S3ReplicaClient(std::move(options), std::move(*endpoint)));
@@ -68,7 +74,8 @@ S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint)
       endpoint_(std::move(endpoint)),
       credentials_{options_.replica.access_key_id, options_.replica.secret_access_key,
                    options_.replica.session_token},
-      prefix_(options_.replica.path.empty() ? "" : options_.replica.path + "/") {}
+      prefix_(options_.replica.path.empty() ? "" : options_.replica.path + "/"),
+      silence_(options_.clock, options_.silence) {}
 
 std::string S3ReplicaClient::Describe() const {
   std::string out = "s3://" + options_.replica.bucket;
@@ -122,29 +129,34 @@ HttpRequest S3ReplicaClient::Signed(const Request& request) const {
           .headers = std::move(out.headers),
           .body = request.body,
           .max_response = request.max_response,
-          .resend = request.resend};
+          .resend = request.resend,
+          .trickles = request.trickles};
 }
 
-void S3ReplicaClient::SaySilence(const Request& request) {
-  constexpr int64_t kPauseMs = 30000;
-  const CurlOptions waits;
-  const int64_t now = options_.clock->MonotonicMs();
-  int64_t due = silence_due_ms_;
-  if (now < due || !silence_due_ms_.compare_exchange_strong(due, now + kPauseMs)) return;
-  options_.on_silence("the server has been silent for " + std::to_string(waits.silence_ms / 1000) +
-                      " s: " + Describe(request).what + "; the request is given up after " +
-                      std::to_string(waits.stall_timeout_s) + " s without a byte, and tried again");
+Result<HttpResponse> S3ReplicaClient::Send(const Request& request) {
+  HttpRequest http = Signed(request);
+  bool silent = false;
+  http.on_silence = [&](const HttpSilence& silence) {
+    silent =
+        Caught([&] { return silence_.Begins(Describe(request).what, silence), Status::Ok(); }).ok();
+  };
+  const auto ends = [&](bool answered) {
+    if (!std::exchange(silent, false)) return;
+    (void)Caught([&] { return silence_.Ends(answered), Status::Ok(); });
+  };
+  http.on_movement = [&](bool received) {
+    if (received) received_ms_ = options_.clock->MonotonicMs();
+    ends(true);
+  };
+  Result<HttpResponse> response = options_.transport->Send(http);
+  ends(response.ok());
+  return response;
 }
 
 Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
   requests_++;
   bytes_sent_ += request.body.size();
-  HttpRequest http = Signed(request);
-  if (options_.on_silence) {
-    // Without memory for it nothing is said.
-    http.on_silence = [&] { (void)Caught([&] { return SaySilence(request), Status::Ok(); }); };
-  }
-  Result<HttpResponse> response = options_.transport->Send(http);
+  Result<HttpResponse> response = Send(request);
   reached_ = response.ok();
   if (!response.ok()) return response.status().Wrap(Describe(request).what);
   bytes_received_ += response->body.size();
@@ -238,6 +250,7 @@ Status S3ReplicaClient::CompleteUpload(const std::string& key, const std::string
   std::string body = S3CompleteBody(etags);
   Request request{
       .method = "POST", .key = key, .query = {{"uploadId", upload_id}}, .body = AsBytes(body)};
+  request.trickles = true;
   Result<HttpResponse> response = Call(request);
   if (!response.ok()) return response.status();
   // S3 sends the 200 before it has put the parts together, and reports a failure inside it.

@@ -24,6 +24,7 @@
 #include "uploader/storage/s3_endpoint.h"
 #include "uploader/storage/s3_error.h"
 #include "uploader/storage/s3_xml.h"
+#include "uploader/storage/server_silence.h"
 #include "uploader/storage/sigv4.h"
 
 namespace backstay {
@@ -31,11 +32,11 @@ namespace backstay {
 struct S3ClientOptions {
   ReplicaSettings replica;                             // type s3, with credentials
   std::unique_ptr<HttpTransport> transport = nullptr;  // null: CurlTransport
+  int64_t patience_ms = 0;                             // bounds its waits; 0: as usual
   Clock* clock = RealClock();
   uint64_t multipart_threshold = 16 << 20;  // bytes
   uint64_t part_size = 8 << 20;             // bytes; S3 wants at least 5 MiB
-  // Told, at most every 30 s, of a server that is silent. On the thread of the call.
-  std::function<void(const std::string& text)> on_silence = nullptr;
+  SilenceWords silence = {};                // on the thread of the call
 };
 
 class S3ReplicaClient : public ReplicaClient {
@@ -53,6 +54,8 @@ class S3ReplicaClient : public ReplicaClient {
   void Cancel() override;
   int64_t RetryAfterMs() const override { return retry_after_ms_; }
   bool Reached() const override { return reached_; }
+  int64_t ReceivedMs() const override { return received_ms_; }
+  std::string Silence() override { return silence_.Text(); }
   ClientCounters Counters() const override;
 
  private:
@@ -64,6 +67,7 @@ class S3ReplicaClient : public ReplicaClient {
     Bytes body = {};
     uint64_t max_response = 16 << 20;
     bool resend = true;
+    bool trickles = false;
   };
 
   S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint);
@@ -73,7 +77,8 @@ class S3ReplicaClient : public ReplicaClient {
   HttpRequest Signed(const Request& request) const;
   // Any answer, counted.
   Result<HttpResponse> Answer(const Request& request);
-  void SaySilence(const Request& request);
+  // Sends it, and notes how it gets on.
+  Result<HttpResponse> Send(const Request& request);
   // A 2xx answer, or the error.
   Result<HttpResponse> Call(const Request& request);
 
@@ -99,7 +104,8 @@ class S3ReplicaClient : public ReplicaClient {
   std::atomic<bool> no_batch_delete_{false};
   std::atomic<int64_t> retry_after_ms_{0};
   std::atomic<bool> reached_{true};
-  std::atomic<int64_t> silence_due_ms_{0};  // monotonic
+  std::atomic<int64_t> received_ms_{0};  // monotonic
+  ServerSilence silence_;
   std::atomic<uint64_t> requests_{0};
   std::atomic<uint64_t> bytes_sent_{0};
   std::atomic<uint64_t> bytes_received_{0};

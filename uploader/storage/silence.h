@@ -1,7 +1,10 @@
-// Silence: whether a transfer gets on, told once when for a while nothing of it has moved.
+// Silence: whether a transfer gets on. Told once when for a while next to nothing of it has moved,
+// and over when that has lasted too long.
 //
-// One for each transfer, on the thread that drives it. Cannot fail; what `say` throws comes
-// through.
+// One for each transfer, on the thread that drives it. Cannot fail; what the request's functions
+// throw comes through. What counts: a connection that is made, bytes that are sent, and bytes of
+// the answer's body, at least kLeastBytes of them at a time: a server that sends one now and then,
+// or heads without end, does not answer.
 
 #ifndef BACKSTAY_UPLOADER_STORAGE_SILENCE_H_
 #define BACKSTAY_UPLOADER_STORAGE_SILENCE_H_
@@ -9,47 +12,64 @@
 #include <curl/curl.h>
 
 #include <cstdint>
-#include <functional>
 
 #include "uploader/base/clock.h"
+#include "uploader/storage/http.h"
 
 namespace backstay {
 
 class Silence {
  public:
-  Silence(CURL* easy, int64_t after_ms, const std::function<void()>* say)
-      : easy_(easy), after_ms_(after_ms), say_(*say ? say : nullptr) {}
+  static constexpr int64_t kLeastBytes = 1024;
 
-  void Look() {
+  Silence(CURL* easy, const CurlOptions& options, const HttpRequest& request)
+      : easy_(easy), options_(options), request_(request) {}
+
+  // True: the transfer is to be given up. While there is no connection curl itself gives it up.
+  bool Look() {
     const int64_t now = RealClock()->MonotonicMs();
-    const int64_t moved = Moved();
-    if (moved != moved_) {
-      moved_ = moved;
+    if (Moved()) {
       since_ms_ = now;
-    } else if (say_ != nullptr && now - since_ms_ >= after_ms_) {
-      const std::function<void()>* say = say_;
-      say_ = nullptr;
-      (*say)();
+      told_ = false;
+    } else if (!told_ && now - since_ms_ >= options_.silence_ms) {
+      told_ = true;
+      const int64_t limit_ms = connected_ ? options_.stall_timeout_ms : options_.connect_timeout_ms;
+      if (request_.on_silence) request_.on_silence({connected_, options_.silence_ms, limit_ms});
     }
+    over_ = now - since_ms_ >= options_.stall_timeout_ms;
+    return over_;
   }
+  bool over() const { return over_; }
 
  private:
-  // Bytes in both directions.
-  int64_t Moved() const {
-    curl_off_t up = 0;
-    curl_off_t down = 0;
-    long head = 0;  // NOLINT: curl's type
-    curl_easy_getinfo(easy_, CURLINFO_SIZE_UPLOAD_T, &up);
-    curl_easy_getinfo(easy_, CURLINFO_SIZE_DOWNLOAD_T, &down);
-    curl_easy_getinfo(easy_, CURLINFO_HEADER_SIZE, &head);
-    return up + down + head;
+  bool Moved() {
+    const bool connected = Number(CURLINFO_PRETRANSFER_TIME_T) > 0;
+    const int64_t up = Number(CURLINFO_SIZE_UPLOAD_T);
+    const int64_t down = Number(CURLINFO_SIZE_DOWNLOAD_T);
+    const bool received = down - down_ >= (request_.trickles ? 1 : kLeastBytes);
+    const bool moved = connected != connected_ || up != up_ || received;
+    connected_ = connected;
+    up_ = up;
+    if (received) down_ = down;
+    if (moved && request_.on_movement) request_.on_movement(received);
+    return moved;
+  }
+
+  int64_t Number(CURLINFO what) const {
+    curl_off_t number = 0;
+    curl_easy_getinfo(easy_, what, &number);
+    return number;
   }
 
   CURL* const easy_;
-  const int64_t after_ms_;
-  const std::function<void()>* say_;  // null: it was said, or nobody listens
-  int64_t moved_ = 0;
+  const CurlOptions& options_;
+  const HttpRequest& request_;
+  bool connected_ = false;
+  int64_t up_ = 0;    // bytes
+  int64_t down_ = 0;  // bytes, when enough had come the last time
   int64_t since_ms_ = RealClock()->MonotonicMs();
+  bool told_ = false;
+  bool over_ = false;
 };
 
 }  // namespace backstay
