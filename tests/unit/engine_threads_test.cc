@@ -16,6 +16,7 @@
 #include "tests/support/failing_new.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/engine_application.h"
+#include "uploader/base/thread.h"
 #include "uploader/engine/database.h"
 
 namespace backstay {
@@ -135,14 +136,9 @@ TEST_CASE("a thread that runs out of memory starts over and says so", "[threads]
 }
 
 TEST_CASE("a sync waits for threads that could not be started", "[threads]") {
-  pthread_attr_t usual;
-  pthread_attr_t impossible;
-  REQUIRE(pthread_getattr_default_np(&usual) == 0);
-  REQUIRE(pthread_getattr_default_np(&impossible) == 0);
-  REQUIRE(pthread_attr_setstacksize(&impossible, kNoAddressSpace) == 0);
-  REQUIRE(pthread_setattr_default_np(&impossible) == 0);
+  const size_t usual = Thread::stack_bytes.exchange(kNoAddressSpace);
   World world;
-  REQUIRE(pthread_setattr_default_np(&usual) == 0);
+  Thread::stack_bytes = usual;
   REQUIRE(world.lines.Count("no thread can be started") == 1);
   world.CheckSame();
   REQUIRE(world.lines.Count("threads can be started again") == 1);

@@ -13,7 +13,6 @@
 
 #include "uploader/base/caught.h"
 #include "uploader/engine/term_signal.h"
-#include "uploader/engine/threads.h"
 
 namespace backstay {
 namespace {
@@ -194,8 +193,7 @@ void Engine::TakeTermSignalLocked() {
 
 void Engine::StartReaperLocked() {
   if (reaper_.joinable() || drained_) return;
-  StartThread(
-      "backstay-reap", [this] { Reap(); }, &reaper_);
+  (void)reaper_.Start("backstay-reap", [this] { Reap(); });
 }
 
 void Engine::Reap() {
@@ -265,15 +263,14 @@ void Engine::Log(Level level, const char* path, const char* message) {
 void Engine::Drain() {
   // Who comes second waits for the first: only then everything is shipped.
   std::lock_guard<std::mutex> draining(drain_mutex_);
-  std::thread reaper;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (drained_) return;
     drained_ = true;
-    reaper = std::move(reaper_);
   }
   reap_.notify_all();
-  if (reaper.joinable()) reaper.join();
+  // Nobody starts it any more.
+  reaper_.Join();
   // Nobody adds or removes a database any more. Without memory the threads must end, too.
   LastWait wait(RealClock(), DrainTimeout(settings_), [this] { return OpenWrites(); });
   const auto each = [this](auto does) {

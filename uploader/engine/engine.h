@@ -12,10 +12,10 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "uploader/base/status.h"
+#include "uploader/base/thread.h"
 #include "uploader/engine/close_budget.h"
 #include "uploader/engine/database.h"
 #include "uploader/engine_api.h"
@@ -65,7 +65,7 @@ class Engine {
   std::map<std::string, std::unique_ptr<Database>> databases_;  // by path; guarded by mutex_
   // Whose place at its path another file has taken; guarded by mutex_.
   std::vector<std::unique_ptr<Database>> retired_;
-  std::thread reaper_;        // guarded by mutex_
+  Thread reaper_;             // guarded by mutex_
   bool drained_ = false;      // guarded by mutex_
   bool term_signal_ = false;  // looked at; guarded by mutex_
   std::mutex drain_mutex_;    // held while the process drains

@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "uploader/base/caught.h"
-#include "uploader/engine/threads.h"
 
 namespace backstay {
 namespace {
@@ -73,8 +72,7 @@ void Jobs::StartDue() {
   if (job == Job::kNone) return;
   blind_ = false;
   running_ = true;
-  if (!StartThread(
-          "backstay-job", [this, job] { Run(job); }, &thread_)) {
+  if (!thread_.Start("backstay-job", [this, job] { Run(job); })) {
     Pause();
     running_ = false;
   }
@@ -118,9 +116,7 @@ void Jobs::Pause() {
   not_before_ms_ = core_->options.clock->MonotonicMs() + pause_ms_;
 }
 
-void Jobs::Stop() {
-  if (thread_.joinable()) thread_.join();
-}
+void Jobs::Stop() { thread_.Join(); }
 
 bool Jobs::Stopping() {
   std::lock_guard<std::mutex> lock(core_->mutex);

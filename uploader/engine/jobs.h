@@ -14,7 +14,6 @@
 #include <limits>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "uploader/engine/backoff.h"
@@ -89,7 +88,7 @@ class Jobs {
 
   Core* const core_;
   Backoff backoff_;
-  std::thread thread_;
+  Thread thread_;
   std::atomic<bool> running_{false};
   std::atomic<int64_t> not_before_ms_{0};  // monotonic
   std::atomic<int64_t> pause_ms_{0};       // the last one

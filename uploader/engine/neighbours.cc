@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "uploader/base/caught.h"
-#include "uploader/engine/threads.h"
 
 namespace backstay {
 namespace {
@@ -300,7 +299,7 @@ void Neighbours::RenewPage() {
   if (page != nullptr && page->IsIn(options_.folder)) return;
   Become(Role::kLeads, nullptr);
   if (page != nullptr) page->Ring();
-  if (listener_.joinable()) listener_.join();
+  listener_.Join();
   Become(Role::kLeads, MakePage());
 }
 
@@ -309,8 +308,7 @@ void Neighbours::Attend() {
   RenewPage();
   PagePtr page = Page();
   if (listener_.joinable() || page == nullptr) return;
-  const bool started = StartThread(
-      "backstay-near", [this, page] { Listen(page); }, &listener_);
+  const bool started = listener_.Start("backstay-near", [this, page] { Listen(page); });
   if (started == attended_) return;
   attended_ = started;
   started ? options_.log(Level::kInfo, "other processes are answered again")
@@ -352,7 +350,7 @@ void Neighbours::RequestStop() {
 
 void Neighbours::Stop() {
   RequestStop();
-  if (listener_.joinable()) listener_.join();
+  listener_.Join();
   options_.board->Serve(nullptr);
   // The lock is still held: nobody else has put one there.
   PagePtr page = Page();

@@ -17,10 +17,10 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include "uploader/base/clock.h"
 #include "uploader/base/log.h"
+#include "uploader/base/thread.h"
 #include "uploader/engine/note_board.h"
 #include "uploader/state/shared_page.h"
 
@@ -124,7 +124,7 @@ class Neighbours {
   std::atomic<uint64_t> unread_{0};          // the ticket of the last Finish() in vain; 0: none
   bool attended_ = true;                     // as far as was said; capture thread
   uint64_t heard_[SharedPage::kLanes] = {};  // tickets passed to the board; listener
-  std::thread listener_;
+  Thread listener_;
 };
 
 }  // namespace backstay

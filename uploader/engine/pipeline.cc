@@ -8,7 +8,6 @@
 #include "uploader/base/caught.h"
 #include "uploader/engine/bridge.h"
 #include "uploader/engine/leader_status.h"
-#include "uploader/engine/threads.h"
 #include "uploader/format/keys.h"
 #include "uploader/state/state_folder.h"
 
@@ -39,8 +38,8 @@ Pipeline::Pipeline(CoreOptions options, std::unique_ptr<ReplicaClient> client,
       shipper_(&core_, &jobs_) {}
 
 bool Pipeline::Start() {
-  const auto runs = [](const char* name, const std::function<void()>& body, std::thread* thread) {
-    return thread->joinable() || StartThread(name, body, thread);
+  const auto runs = [](const char* name, const std::function<void()>& body, Thread* thread) {
+    return thread->joinable() || thread->Start(name, body);
   };
   return runs(
              "backstay-capt", [this] { Keep("capture", [this] { loop_.Run(); }); },
@@ -204,9 +203,9 @@ void Pipeline::RequestStop() {
 
 void Pipeline::Stop() {
   RequestStop();
-  if (ship_thread_.joinable()) ship_thread_.join();
+  ship_thread_.Join();
   jobs_.Stop();
-  if (capture_thread_.joinable()) capture_thread_.join();
+  capture_thread_.Join();
   core_.neighbours.Stop();
 }
 

@@ -12,9 +12,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 
 #include "uploader/base/json_text.h"
+#include "uploader/base/thread.h"
 #include "uploader/engine/capture_loop.h"
 #include "uploader/engine/core.h"
 #include "uploader/engine/jobs.h"
@@ -93,8 +93,8 @@ class Pipeline {
   Jobs jobs_;
   CaptureLoop loop_;
   Shipper shipper_;
-  std::thread capture_thread_;
-  std::thread ship_thread_;
+  Thread capture_thread_;
+  Thread ship_thread_;
 };
 
 }  // namespace backstay

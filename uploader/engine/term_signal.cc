@@ -6,10 +6,10 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <thread>
+#include <memory>
 #include <utility>
 
-#include "uploader/engine/threads.h"
+#include "uploader/base/thread.h"
 
 namespace backstay {
 namespace {
@@ -69,11 +69,11 @@ bool TermSignal::Take(std::function<void()> drain) {
   if (!IsDefault()) return false;
   if (sem_init(&bell, /*pshared=*/0, 0) != 0) return false;
   owner = getpid();
-  std::thread listener;
-  const bool started = StartThread(
-      "backstay-term", [drain = std::move(drain)] { Listen(drain); }, &listener);
-  if (!started) return false;
-  listener.detach();
+  auto listener = std::make_unique<Thread>();
+  if (!listener->Start("backstay-term", [drain = std::move(drain)] { Listen(drain); }))
+    return false;
+  // It runs until the process is gone.
+  static_cast<void>(listener.release());
   Install(&OnTerm);
   return true;
 }

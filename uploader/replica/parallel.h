@@ -16,12 +16,12 @@
 #include <functional>
 #include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "uploader/base/caught.h"
 #include "uploader/base/status.h"
+#include "uploader/base/thread.h"
 
 namespace backstay {
 
@@ -47,11 +47,10 @@ class ParallelOrdered {
   void Start(size_t threads) {
     threads_.reserve(threads);
     for (size_t i = 0; i < threads; ++i) {
-      try {
-        threads_.emplace_back([this] { Work(); });
-      } catch (const std::exception&) {
-        return;  // fewer threads, or none: the consumer produces for itself
-      }
+      Thread thread;
+      // Fewer threads, or none: the consumer produces for itself.
+      if (!thread.Start("backstay-read", [this] { Work(); })) return;
+      threads_.push_back(std::move(thread));
     }
   }
 
@@ -107,13 +106,13 @@ class ParallelOrdered {
       stop_ = true;
     }
     room_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+    for (Thread& thread : threads_) thread.Join();
   }
 
   const size_t count_;
   const size_t window_;
   const Produce& produce_;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
   std::mutex mutex_;
   std::condition_variable room_;
   std::condition_variable arrived_;
