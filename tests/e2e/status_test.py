@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """What the status says, in the process and by the tool: fields may be null, never wrong."""
 
+import ctypes
 import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -16,6 +18,34 @@ from engine_world import BUILD, App, EngineCase  # noqa: E402
 SCHEMA = "CREATE TABLE t(id INTEGER PRIMARY KEY, blob)"
 ROW = "INSERT INTO t(blob) VALUES(randomblob(40000))"
 LIVES, UNKNOWN, RETRYING, STOPPED, NOBODY = 0, 3, 5, 6, 7
+
+
+class Tracer:
+    """Stops a process at each system call of its first thread, as strace does. For one thread."""
+
+    ATTACH, DETACH, SYSCALL = 16, 17, 24
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+
+    def ask(self, request):
+        if self.libc.ptrace(request, self.pid, None, None) != 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def __enter__(self):
+        self.ask(self.ATTACH)
+        return self
+
+    def stopped(self):
+        os.waitpid(self.pid, 0)
+
+    def goes_on(self):
+        self.ask(self.SYSCALL)
+
+    def __exit__(self, *_):
+        self.ask(self.DETACH)
 
 
 class StatusCase(EngineCase):
@@ -45,11 +75,13 @@ class StatusCase(EngineCase):
 
     def ask(self, code):
         """What the tool says, once it ends with this code."""
-        def asked():
-            done = subprocess.run([os.path.join(BUILD, "backstay"), "status", "-json", self.db],
-                                  env=self.env, capture_output=True, text=True, check=False)
-            return done.returncode == code and (json.loads(done.stdout) if done.stdout else done.stderr)
-        return self.wait_for(f"exit status {code}", asked)
+        return self.wait_for(f"exit status {code}", lambda: self.told(code))
+
+    def told(self, code=None):
+        """What it says now; False if it ends with another code than this."""
+        done = subprocess.run([os.path.join(BUILD, "backstay"), "status", "-json", self.db],
+                              env=self.env, capture_output=True, text=True, check=False)
+        return code in (None, done.returncode) and (json.loads(done.stdout) if done.stdout else done.stderr)
 
 
 class LagTest(StatusCase):
@@ -178,6 +210,44 @@ class LifeTest(StatusCase):
         self.assertTrue(app.sync(), app.stderr())
         self.assertEqual(app.status()["state"], "replicating")
         self.assertNotIn("starting without it", app.stderr())
+
+    def test_a_process_that_is_traced_goes_on(self):
+        """strace stops it at each system call; a debugger holds it."""
+        app = self.started()
+        app.process.stdin.write('{"code": "while not os.path.exists(db + \'.end\'): os.getppid()"}\n')
+        app.process.stdin.flush()
+        asked = []
+        asks = threading.Thread(target=lambda: asked.extend(self.told()["state"] for _ in range(8)))
+        with Tracer(app.process.pid) as tracer:
+            tracer.stopped()
+            self.assertEqual(self.ask(NOBODY)["state"], "stale")
+            asks.start()
+            while asks.is_alive():
+                tracer.goes_on()
+                tracer.stopped()
+            open(self.db + ".end", "wb").close()
+        asks.join()
+        app.process.stdout.readline()
+        self.assertEqual(asked, ["replicating"] * 8)
+        app.close()
+
+    def test_on_a_full_disk(self):
+        os.mkdir(self.state)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", self.state],
+                          stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            self.skipTest("no right to mount a small disk")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.state], check=False)
+        app = self.started()
+        with self.assertRaises(OSError), open(os.path.join(self.state, "filler"), "wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        self.outage()
+        app.sql(ROW)
+        self.assertNotEqual(self.ask(RETRYING)["replicas"][0]["lag_ms"], 0)
+        self.over()
+        self.assertTrue(app.sync(), app.stderr())
+        app.close()
+        self.assertEqual(self.ask(NOBODY)["state"], "ended")
 
     def test_a_process_that_does_not_go_on(self):
         app = self.started()

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 
 namespace backstay {
 namespace {
@@ -84,6 +85,11 @@ Result<Fd> OwnFolder::MakeFile(const std::string& name) const {
 Status OwnFolder::Rename(const std::string& from, const std::string& to) const {
   const int done = renameat(fd_.get(), from.c_str(), fd_.get(), to.c_str());
   return done == 0 ? Status::Ok() : Failed("rename to", to);
+}
+
+Status OwnFolder::Exchange(const std::string& from, const std::string& to) const {
+  const int done = renameat2(fd_.get(), from.c_str(), fd_.get(), to.c_str(), RENAME_EXCHANGE);
+  return done == 0 ? Status::Ok() : Rename(from, to);
 }
 
 void OwnFolder::Remove(const std::string& name) const {

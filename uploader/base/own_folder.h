@@ -32,6 +32,9 @@ class OwnFolder {
   // A file of that name that was not there.
   Result<Fd> MakeFile(const std::string& name) const;
   Status Rename(const std::string& from, const std::string& to) const;
+  // Each name stands for the other's file then; `from` is renamed where there is no other, or where
+  // the file system cannot do that.
+  Status Exchange(const std::string& from, const std::string& to) const;
   void Remove(const std::string& name) const;
   // Gives a socket of ours to the folder's owner.
   void GiveSocket(const std::string& name) const;

@@ -13,6 +13,7 @@
 #include "uploader/base/json_text.h"
 #include "uploader/engine/bridge.h"
 #include "uploader/state/state_folder.h"
+#include "uploader/state/status_file.h"
 #include "uploader/storage/client_factory.h"
 
 namespace backstay {
@@ -387,10 +388,10 @@ void Database::WriteStatusFile() {
   std::string status = Describe(0);
   std::lock_guard<std::mutex> lock(status_mutex_);
   if (status == status_written_) return;
-  const std::string file = StateFolderOf(path()) + "/status.json";
   const std::string text = Describe(options_.clock->WallMs());
   // A folder that cannot be written is reported where it matters: by the capture thread.
-  if (WriteFileAtomic(file, text, /*durable=*/false).ok()) status_written_ = std::move(status);
+  const Status written = backstay::WriteStatusFile(StateFolderOf(path()), text);
+  if (written.ok()) status_written_ = std::move(status);
 }
 
 }  // namespace backstay

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <sstream>
+#include <thread>
 
 #include "uploader/base/file.h"
 
@@ -40,6 +42,13 @@ Stat StatOf(int64_t pid) {
   return fields >> stat.start ? stat : Stat{};
 }
 
+// How often its first thread has been scheduled, as proc(5) says it.
+std::string SwitchesOf(int64_t pid) {
+  const std::string text = ReadProc("/proc/" + std::to_string(pid) + "/status");
+  const size_t at = text.find("voluntary_ctxt_switches");
+  return at == std::string::npos ? "" : text.substr(at);
+}
+
 std::string Boot() {
   std::string id = ReadProc("/proc/sys/kernel/random/boot_id");
   return id.substr(0, id.find('\n'));
@@ -51,10 +60,19 @@ bool ProcessId::Lives() const {
   return started != 0 && !boot.empty() && boot == Boot() && started == StatOf(pid).start;
 }
 
+// One that is traced (strace) stands still for moments only, and has been scheduled in between.
 bool ProcessId::Held() const {
+  constexpr int kLooks = 10;
+  constexpr auto kPause = std::chrono::milliseconds(20);
   if (!Lives()) return false;
-  const Stat stat = StatOf(pid);
-  return stat.start == started && (stat.state == 'T' || stat.state == 't');
+  const std::string switches = SwitchesOf(pid);
+  for (int i = 0; i < kLooks; ++i) {
+    const Stat stat = StatOf(pid);
+    if (stat.start != started || (stat.state != 'T' && stat.state != 't')) return false;
+    if (SwitchesOf(pid) != switches) return false;
+    if (i + 1 < kLooks) std::this_thread::sleep_for(kPause);
+  }
+  return true;
 }
 
 ProcessId ThisProcess() { return {getpid(), StatOf(getpid()).start, Boot()}; }

@@ -18,7 +18,8 @@ struct ProcessId {
 
   // As this process sees it: in another PID namespace it has another number, and counts as gone.
   bool Lives() const;
-  // It lives, and runs not: a signal (SIGSTOP) or a debugger holds it.
+  // It lives, and has not run for 0.2 s: a signal (SIGSTOP) or a debugger holds it. Waits that
+  // long.
   bool Held() const;
 };
 
