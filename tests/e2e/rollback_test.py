@@ -15,6 +15,19 @@ FILE_MODES = ("delete", "truncate", "persist")
 MODES = FILE_MODES + ("memory", "off")
 CHANGE = "UPDATE t SET text = hex(randomblob(200)) WHERE id % 5 = {}"
 
+WRITER = """
+import threading, time
+def write():
+    mine, i = connect(), 0
+    while going:
+        mine.execute("UPDATE t SET text = randomblob(3000) WHERE id % 3 = ?", (i % 3,))
+        i += 1
+        time.sleep(0.3)
+going = True
+writer = threading.Thread(target=write)
+writer.start()
+"""
+
 
 class RollbackCase(LifecycleCase):
     mode = "delete"
@@ -88,6 +101,22 @@ class ModesTest(RollbackCase):
         app.sql("DELETE FROM t WHERE length(text) > 1000")
         app.sql("VACUUM")
         app.sql(CHANGE.format(2))
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+    def test_snapshots_while_large_transactions_follow_each_other(self):
+        """Each of them comes without images: what it changed is read again, and the copy goes on."""
+        app = self.started(rows=10)
+        app.sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000)"
+                " INSERT INTO t(text) SELECT randomblob(3000) FROM n")
+        complete = lambda: sum("snapshot complete" in line["msg"] for line in app.lines("INFO"))
+        before = complete()
+        app.do(WRITER)
+        try:
+            self.wait_for("two snapshots", lambda: complete() > before + 1)
+        finally:
+            app.do("going = False\nwriter.join()")
         self.assert_replicated(app)
         app.close()
         self.assertEqual(app.lines("WARN", "ERROR"), [])

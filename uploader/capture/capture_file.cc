@@ -76,7 +76,8 @@ void Capture::SkipTransaction(const Transaction& transaction) {
   for (size_t i = 0; i < transaction.pgnos.size(); ++i) {
     uint32_t pgno = transaction.pgnos[i];
     if (pgno > transaction.pages) break;
-    bool same = HasImages(transaction) &&
+    // What a copy has read of it may be from the middle of the transaction.
+    bool same = HasImages(transaction) && !encoder_.snapshot_active() &&
                 PageHash(pgno, {transaction.images.data() + i * n, n}) == options_.index->Get(pgno);
     if (!same) options_.index->Set(pgno, 0);
   }

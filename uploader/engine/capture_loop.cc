@@ -257,11 +257,8 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
 // A commit that begins the WAL anew waits for what it holds. A repair that can begin at once ships
 // the rest of a long transaction as well, from the database file.
 bool CaptureLoop::IsHurriedLocked() {
-  const bool able = core_->ship.restorable && !core_->UnhealthyLocked() &&
-                    core_->ending == Ending::kNo && core_->board.CommitWaits();
-  if (!able || !core_->snapshotting) return able;
-  // The repair voids the copy. Of long transactions that follow each other the first one may.
-  return std::exchange(voided_after_, core_->ship.snapshot_number) != core_->ship.snapshot_number;
+  return core_->ship.restorable && !core_->UnhealthyLocked() && core_->ending == Ending::kNo &&
+         core_->board.CommitWaits();
 }
 
 // What is unknown is in no segment: nobody may take it for shipped.
@@ -271,8 +268,11 @@ void CaptureLoop::NeedUnknownLocked() {
 }
 
 bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
-  core_->AbortSnapshotLocked();
-  if (!core_->ship.restorable) {
+  // What the copy has read of pages that are compared may be anything; those that are unknown go
+  // out anyhow, and are replayed on top of it.
+  if (core_->repair == RepairNeed::kAll) core_->AbortSnapshotLocked();
+  if (!core_->ship.restorable && !(core_->copy.has_all() && core_->repair != RepairNeed::kAll)) {
+    core_->AbortSnapshotLocked();
     // Nothing can be restored yet, so nothing has to be repaired: the first snapshot starts over.
     const WalTarget to = FreshTargets().back();
     if (Settles(to)) {
@@ -286,7 +286,7 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
     }
     core_->repair = RepairNeed::kNone;
     core_->encoding = false;
-    ++core_->snapshot_run;
+    core_->VoidSnapshotLocked();
     core_->ship_work.notify_all();
     return true;
   }
@@ -349,10 +349,10 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
                                            "replica is back"
                                          : ", since the replica takes less than is committed: its "
                                            "segments are replaced by one repair"));
-    core_->AbortSnapshotLocked();
     core_->CollapseLocked(core_->ship.shipped);
     whole = false;
   }
+  if (whole && !guessed_ && core_->copy.seeks_end()) static_cast<void>(core_->EndCopyLocked());
   core_->SettleLagLocked();
   SaveIfDueLocked();
   core_->placed = true;

@@ -126,10 +126,9 @@ class CaptureLoop {
   std::optional<int64_t> missed_said_ms_;  // monotonic; MissedLocked() warned
   bool unread_ = false;                    // the last WAL went before all of it was encoded
   uint64_t repair_run_ = 0;                // core_->collapses when the repair began
-  uint64_t voided_after_ = 0;  // the snapshot after which a copy was given up for one that waits
-  std::optional<FolderLock> lock_;  // written under core_->mutex
-  FileStamp open_stamp_;            // guarded by core_->mutex
-  bool relocate_ = false;           // guarded by core_->mutex: the host opened the database again
+  std::optional<FolderLock> lock_;         // written under core_->mutex
+  FileStamp open_stamp_;                   // guarded by core_->mutex
+  bool relocate_ = false;  // guarded by core_->mutex: the host opened the database again
 };
 
 }  // namespace backstay

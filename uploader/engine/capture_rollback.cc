@@ -43,23 +43,24 @@ void CaptureLoop::DrainLocked(const std::optional<WalTarget>& to) {
 
 void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) {
   Capture* capture = core_->capture.get();
-  auto end = transactions.begin();
-  if (core_->repair == RepairNeed::kNone && core_->encoding) {
-    end = std::find_if(end, transactions.end(), [](const TransactionPtr& transaction) {
+  auto next = transactions.begin();
+  while (core_->repair == RepairNeed::kNone && core_->encoding && next != transactions.end()) {
+    auto end = std::find_if(next, transactions.end(), [](const TransactionPtr& transaction) {
       return !transaction->has_images();
     });
-    Status encoded = capture->EncodeTransactions({transactions.begin(), end});
+    Status encoded = capture->EncodeTransactions({next, end});
     if (encoded.ok()) encoded = capture->encoder()->outbox_status();
     if (!encoded.ok()) Failed(encoded);
-    // While the first copy is made the index still lacks what is not copied yet, and the copy
-    // itself looks whether it is whole.
-    bool lacks = core_->index->unknown() != 0 && core_->ship.restorable;
-    if (lacks) core_->NeedRepairLocked(RepairNeed::kUnknown);
-    if (end != transactions.end()) core_->NeedRepairLocked(RepairNeed::kUnknown);
+    next = end;
+    if (next != transactions.end()) capture->SkipTransaction(**next++);
+    // While the first copy is made the index still lacks what is not copied yet: what else is
+    // unknown waits until it has all.
+    const bool lacks = core_->ship.restorable || core_->copy.has_all();
+    if (lacks && core_->index->unknown() != 0) core_->NeedRepairLocked(RepairNeed::kUnknown);
   }
   // When all pages are to be compared the index has to stay what the replica has.
   if (core_->repair == RepairNeed::kAll) return;
-  for (; end != transactions.end(); ++end) capture->SkipTransaction(**end);
+  for (; next != transactions.end(); ++next) capture->SkipTransaction(**next);
 }
 
 Status CaptureLoop::RepairByLocked(bool all, std::unique_lock<std::mutex>* lock) {

@@ -57,11 +57,11 @@ void Core::CollapseLocked(const LogHead& head, bool save) {
       if (pgno <= index->pages()) index->Set(pgno, 0);
     }
   }
+  // A copy that waits for segments which are no more, or for their numbers.
+  VoidSnapshotLocked();
   outbox->DropPending();
   capture->encoder()->set_head(head);
   ++collapses;
-  // A copy that waits for segments which are no more, or for their numbers.
-  ++snapshot_run;
   board.Dropped();
   NeedRepairLocked(RepairNeed::kUnknown);
   if (save) SaveIndexLocked();
@@ -74,8 +74,7 @@ void Core::NeedRepairLocked(RepairNeed need) {
 }
 
 void Core::LeaveBaseLocked() {
-  AbortSnapshotLocked();
-  ++snapshot_run;
+  VoidSnapshotLocked();
   encoding = false;
   ship.new_base = true;
   ship.restorable = false;
@@ -86,12 +85,29 @@ void Core::LeaveBaseLocked() {
   lag.Waits(options.clock->WallMs());
 }
 
+bool Core::CopyMayBeginLocked() const {
+  const bool repairs = ship.restorable && repair != RepairNeed::kAll;
+  return (repair == RepairNeed::kNone || repairs) && !capture->encoder()->open() && !ship.new_base;
+}
+
 void Core::AbortSnapshotLocked() {
-  if (!snapshotting) return;
-  snapshotting = false;
+  if (!copy.active()) return;
+  copy.Void();
   encoding = ship.restorable;
-  ++snapshot_run;
   capture->encoder()->EndSnapshot();
+}
+
+void Core::VoidSnapshotLocked() {
+  AbortSnapshotLocked();
+  copy.Void();
+}
+
+bool Core::EndCopyLocked() {
+  const Encoder& encoder = *capture->encoder();
+  if (!copy.active() || encoder.open() || index->unknown() != 0) return false;
+  copy.End(encoder.head());
+  capture->encoder()->EndSnapshot();
+  return true;
 }
 
 void Core::SettleLagLocked() {
@@ -104,9 +120,7 @@ void Core::SettleLagLocked() {
 
 void Core::DistrustLocked() {
   if (!ReadyLocked()) return;
-  AbortSnapshotLocked();
-  // Likewise a copy that waits for its manifest.
-  ++snapshot_run;
+  VoidSnapshotLocked();
   distrusted = true;
 }
 

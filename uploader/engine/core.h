@@ -25,6 +25,7 @@
 #include "uploader/engine/lag.h"
 #include "uploader/engine/neighbours.h"
 #include "uploader/engine/note_board.h"
+#include "uploader/engine/snapshot_copy.h"
 #include "uploader/settings/settings.h"
 #include "uploader/state/database_origin.h"
 #include "uploader/state/index_file.h"
@@ -108,10 +109,9 @@ class Core {
   std::atomic<bool> placed{false};
   bool guessed = false;   // the last pass could not see what others have committed
   bool encoding = false;  // a snapshot that segments can be replayed on exists, or is being copied
-  bool snapshotting = false;  // a snapshot is being copied
-  uint64_t snapshot_run = 0;  // another value: the copy that began with the old one is void
-  uint64_t collapses = 0;     // another value: a repair that began with the old one is void
-  bool distrusted = false;    // capture failed halfway: index, outbox and place are read again
+  SnapshotCopy copy;
+  uint64_t collapses = 0;   // another value: a repair that began with the old one is void
+  bool distrusted = false;  // capture failed halfway: index, outbox and place are read again
   bool stopping = false;
   Ending ending = Ending::kNo;
   Status stopped;         // why this pipeline gave up; sticky
@@ -146,8 +146,14 @@ class Core {
   void NeedRepairLocked(RepairNeed need);
   // The database has got another page size: the log begins a new base, with a first snapshot.
   void LeaveBaseLocked();
+  // No transaction stands open, and what is unknown goes into segments.
+  bool CopyMayBeginLocked() const;
   // Gives up the snapshot that is being copied, if any.
   void AbortSnapshotLocked();
+  // The same of one that waits for its manifest.
+  void VoidSnapshotLocked();
+  // Ends the copy here, if nothing is unknown.
+  bool EndCopyLocked();
   // What is shipped, encoded or to be compared has changed: says since when something waits.
   void SettleLagLocked();
   // True when a repair has to wait: the replica is not known to be reachable.

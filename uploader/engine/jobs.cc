@@ -40,8 +40,7 @@ Jobs::Job Jobs::Due() {
   // First: under a load that keeps the others due all the time, most of what is old piles up.
   if (PruneDue()) return Job::kPrune;
   const ShipState& ship = core_->ship;
-  bool quiet =
-      core_->repair == RepairNeed::kNone && !core_->capture->encoder()->open() && !ship.new_base;
+  const bool quiet = core_->CopyMayBeginLocked();
   uint64_t limit = std::max(ship.snapshot_bytes, kMinSnapshotLogBytes);
   if (quiet && (!ship.restorable || ship.log_bytes > limit)) return Job::kSnapshot;
   uint64_t singles = ship.next_log_number - 1 - ship.packed_through;

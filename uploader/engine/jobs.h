@@ -62,6 +62,7 @@ class Jobs {
   Status CopyFrame(Copy* copy, uint32_t frame);
   Status SettleCopy(const Copy& copy);
   Status CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock);
+  Status FindEnd(const Copy& copy, std::unique_lock<std::mutex>* lock);
   Status FinishCopy(Copy* copy, LogHead* end);
   // kFenced, and the pipeline stops: another writer has taken the log over meanwhile.
   Status StillOwn();

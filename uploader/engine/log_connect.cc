@@ -52,8 +52,8 @@ Status LogWriter::FindManifest() {
   core_->ship.restorable = true;
   core_->proven_ms = core_->options.clock->WallMs();
   core_->ship.snapshot_number = *newest;
+  core_->VoidSnapshotLocked();
   core_->encoding = true;
-  ++core_->snapshot_run;
   core_->NeedRepairLocked(RepairNeed::kAll);
   core_->board.Dropped();
   core_->SaveIndexLocked();

@@ -30,7 +30,6 @@ Result<LogWriter::Batch> LogWriter::NextBatch() {
     if (!segment.ok()) {
       // Cut off, damaged or unreadable from outside: ship these pages from the database instead.
       core_->Log(Level::kWarn, "the outbox cannot be read: " + segment.status().message());
-      core_->AbortSnapshotLocked();
       core_->CollapseLocked(core_->ship.shipped);
       return segment.status();
     }

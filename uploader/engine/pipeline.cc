@@ -98,7 +98,7 @@ bool Pipeline::Quiet() {
   if (core_.passive) return core_.neighbours.Settled() || core_.neighbours.gave_up();
   if (!core_.ReadyLocked()) return false;
   return core_.outbox->pending().empty() && core_.handover.Idle() && core_.ship.restorable &&
-         !core_.snapshotting && core_.repair == RepairNeed::kNone && !jobs_.running();
+         !core_.copy.active() && core_.repair == RepairNeed::kNone && !jobs_.running();
 }
 
 bool Pipeline::Drain(LastWait* wait) {

@@ -39,7 +39,7 @@ Status Jobs::Snapshot() {
   });
   if (done.ok()) return done;
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (core_->snapshot_run == copy.run) core_->AbortSnapshotLocked();
+  if (core_->copy.Counts(copy.run)) core_->VoidSnapshotLocked();
   // What a first copy has put into the index is worth nothing without its manifest.
   if (!core_->ship.restorable) core_->NeedRepairLocked(RepairNeed::kAll);
   return done;
@@ -49,12 +49,10 @@ Status Jobs::BeginCopy(Copy* copy) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->ReadyLocked()) return Aborted();
   Encoder* encoder = core_->capture->encoder();
-  const bool quiet = core_->repair == RepairNeed::kNone && !core_->ship.new_base;
-  if (!quiet || encoder->open()) return Aborted();
+  if (!core_->CopyMayBeginLocked()) return Aborted();
   encoder->BeginSnapshot(/*first=*/!core_->ship.restorable);
-  core_->snapshotting = true;
   core_->encoding = true;
-  copy->run = core_->snapshot_run;
+  copy->run = core_->copy.Begin();
   copy->number = core_->ship.next_log_number;
   copy->nonce = core_->options.random();
   copy->start = encoder->head();
@@ -75,7 +73,7 @@ Status Jobs::CopyFrame(Copy* copy, uint32_t frame) {
   std::string images(static_cast<size_t>(count) * copy->page_size, '\0');
   for (uint32_t done = 0; done < count; done += kPagesPerHold) {
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (core_->snapshot_run != copy->run || core_->stopping) return Aborted();
+    if (!core_->copy.Counts(copy->run) || core_->stopping) return Aborted();
     const uint32_t pages = std::min(kPagesPerHold, count - done);
     auto* out =
         reinterpret_cast<uint8_t*>(images.data()) + static_cast<size_t>(done) * copy->page_size;
@@ -104,7 +102,7 @@ Status Jobs::SettleCopy(const Copy& copy) {
       case Handover::Settled::kNotYet: break;
     }
     std::unique_lock<std::mutex> lock(core_->mutex);
-    if (core_->stopping || core_->snapshot_run != copy.run) return Aborted();
+    if (core_->stopping || !core_->copy.Counts(copy.run)) return Aborted();
     core_->ship_work.wait_for(lock, kSettlePause);
   }
 }
@@ -118,7 +116,7 @@ Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
       return {Code::kUnavailable, "capture does not catch up", true};
     }
     lock->lock();
-    if (core_->stopping || core_->snapshot_run != copy.run) return Aborted();
+    if (core_->stopping || !core_->copy.Counts(copy.run)) return Aborted();
     const FileStamp& known = core_->capture->stamp();
     const std::string& path = core_->options.settings.path;
     if (!core_->guessed) return Status::Ok();
@@ -126,7 +124,7 @@ Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
       return Status::Ok();
     }
     core_->ship_work.wait_for(*lock, kSettlePause,
-                              [&] { return core_->stopping || core_->snapshot_run != copy.run; });
+                              [&] { return core_->stopping || !core_->copy.Counts(copy.run); });
     lock->unlock();
   }
   blind_ = true;
@@ -138,26 +136,36 @@ Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
 }
 
 // Catches up with everything committed so far: from there on copy and replay give a committed
-// state.
+// state, once nothing is unknown.
+Status Jobs::FindEnd(const Copy& copy, std::unique_lock<std::mutex>* lock) {
+  const auto over = [&] {
+    return core_->stopping || !core_->stopped.ok() || !core_->copy.Counts(copy.run);
+  };
+  for (;;) {
+    BACKSTAY_TRY(CatchUp(copy, lock));
+    if (core_->EndCopyLocked()) return Status::Ok();
+    core_->copy.SeekEnd();
+    // Behind a first copy they are repaired for the first time.
+    if (core_->index->unknown() != 0) core_->NeedRepairLocked(RepairNeed::kUnknown);
+    core_->ship_work.wait(*lock,
+                          [&] { return over() || !core_->copy.seeks_end() || core_->guessed; });
+    if (over()) return Aborted();
+    if (!core_->copy.seeks_end()) return Status::Ok();
+    lock->unlock();
+  }
+}
+
 Status Jobs::FinishCopy(Copy* copy, LogHead* end) {
   BACKSTAY_TRY(SettleCopy(*copy));
   std::unique_lock<std::mutex> lock(core_->mutex, std::defer_lock);
-  BACKSTAY_TRY(CatchUp(*copy, &lock));
-  Encoder* encoder = core_->capture->encoder();
-  if (encoder->open() || core_->index->unknown() != 0) {
-    return {Code::kUnavailable, "the copy is not complete", true};
-  }
-  *end = encoder->head();
-  encoder->EndSnapshot();
-  core_->snapshotting = false;
-  uint64_t run = ++core_->snapshot_run;
-  copy->run = run;
+  BACKSTAY_TRY(FindEnd(*copy, &lock));
+  *end = core_->copy.end();
   // A manifest names what the log must reach first.
   core_->ship_work.wait(lock, [&] {
-    return core_->stopping || !core_->stopped.ok() || core_->snapshot_run != run ||
+    return core_->stopping || !core_->stopped.ok() || !core_->copy.Counts(copy->run) ||
            core_->ship.shipped.segment_number >= end->segment_number;
   });
-  if (core_->snapshot_run != run) return Aborted();
+  if (!core_->copy.Counts(copy->run)) return Aborted();
   if (core_->stopping || !core_->stopped.ok()) return {Code::kCancelled, "replication is ending"};
   return Status::Ok();
 }
@@ -226,10 +234,11 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   ship.log_bytes -= std::min(ship.log_bytes, copy.log_bytes);
   // A first snapshot that a gap overtook is good, but the index began anew meanwhile.
   // Whoever waits for later commits waits for the repair.
-  if (core_->snapshot_run != copy.run) {
+  if (!core_->copy.Counts(copy.run)) {
     core_->NeedRepairLocked(RepairNeed::kAll);
     core_->board.Dropped();
   }
+  core_->copy.Done(copy.run);
   core_->SaveIndexLocked();
   core_->SettleLagLocked();
   core_->board.Shipped(ship.shipped.segment_number, true);
