@@ -5,7 +5,7 @@ made meanwhile, the application goes on, and all is well again without help. (PU
 import time
 
 from fault_world import main
-from bucket_world import ENDPOINT, ROWS, BucketCase, FaultProxy, empty, with_server
+from bucket_world import ENDPOINT, ROWS, BucketCase, FaultProxy, ask_server, empty, with_server
 
 # 20 ms and a random time below a doubling limit between two tries (backoff.h).
 MOST_REQUESTS = 40
@@ -63,6 +63,35 @@ class LastingTest(BucketCase):
             self.assert_synced(app)
             self.assert_restored()
             app.close()
+
+    def test_replica_that_is_gone_at_the_end(self):
+        """Neither a sync nor an exit takes what was acknowledged for what is still there."""
+        with FaultProxy(ENDPOINT) as proxy:
+            self.use(proxy, f"gone-{self.seed}")
+            app = self.start()
+            app.sql(ROWS.format(20))
+            self.assert_synced(app)
+            time.sleep(5.1)  # the rate of looks
+            looks = proxy.count(self.prefix, "get", "list")
+            self.assert_synced(app)
+            self.assert_synced(app)
+            self.assertEqual(proxy.count(self.prefix, "get", "list"), looks + 1)
+            time.sleep(5.1)
+            empty(self.prefix)
+            self.assert_synced(app)
+            self.assertIn("is gone from the bucket", app.lines("ERROR")[0]["msg"])
+            self.assert_restored()
+            app.close()
+            for lost in (lambda: empty(self.prefix),
+                         lambda: ask_server("DELETE", self.prefix + "/backstay.json", "")):
+                app = self.start()
+                app.sql(ROWS.format(1))
+                self.assert_synced(app)
+                time.sleep(1.1)
+                lost()
+                app.close()
+                self.assertIn("is gone from the bucket", app.lines("ERROR")[-1]["msg"])
+                self.assert_restored()
 
     def test_first_life(self):
         self.each(FIRST, lambda: None)

@@ -54,6 +54,20 @@ class LossTest(StateCase):
                 self.assert_told(app)
                 app.close()
 
+    def test_before_a_sync_and_before_the_end(self):
+        for what in ("all", "backstay.json"):
+            with self.subTest(what=what):
+                app = App(self)
+                self.work(app)
+                self.assertTrue(app.sync())
+                self.lose(what)
+                self.assertTrue(app.sync(), app.stderr())
+                self.assert_same(self.restored())
+                self.lose(what)
+                app.close()
+                self.assertIn("is gone from the bucket", app.lines("ERROR")[-1]["msg"])
+                self.assert_same(self.restored())
+
     def test_between_two_starts(self):
         for what in ("all", "backstay.json", "snapshot", "snapshot log", "log end", "a log object",
                      "backstay.json snapshot"):

@@ -52,6 +52,31 @@ TEST_CASE("a look is due again after some minutes", "[log_look]") {
   REQUIRE_FALSE(bench.log.LookDue());
 }
 
+TEST_CASE("a glance sees the identity alone, and looks where that is gone", "[log_look]") {
+  Written bench;
+  const int64_t now = bench.clock.MonotonicMs();
+  bench.Delete(LogKey(3));
+  REQUIRE(bench.log.Glance().ok());
+  REQUIRE(bench.logged.empty());
+  REQUIRE(bench.core.looks.SeenSince(now));
+  bench.Delete(kIdentityKey);
+  REQUIRE(bench.log.Glance().ok());
+  REQUIRE(bench.Has(kIdentityKey));
+  bench.CheckBegunAnew(4);
+}
+
+TEST_CASE("a look that began before it was wanted is not the one", "[log_look]") {
+  LookBook book;
+  REQUIRE_FALSE(book.SeenSince(0));
+  book.Want(5);
+  book.Seen(4);
+  REQUIRE(book.SeenSince(4));
+  REQUIRE_FALSE(book.SeenSince(5));
+  REQUIRE(book.wanted());
+  book.Seen(5);
+  REQUIRE_FALSE(book.wanted());
+}
+
 TEST_CASE("an identity that was deleted is written anew, under the same id", "[log_look]") {
   Written bench;
   const std::string identity = *bench.client.Get(kIdentityKey);

@@ -23,6 +23,7 @@
 #include "uploader/engine/handover.h"
 #include "uploader/engine/host.h"
 #include "uploader/engine/lag.h"
+#include "uploader/engine/look_book.h"
 #include "uploader/engine/neighbours.h"
 #include "uploader/engine/note_board.h"
 #include "uploader/engine/snapshot_copy.h"
@@ -125,6 +126,7 @@ class Core {
   int64_t last_ack_ms = 0;  // wall clock; 0: never in this process
   int64_t proven_ms = 0;    // wall clock: a snapshot was last known to be there; 0: never
   Lag lag;
+  LookBook looks;
   uint64_t save_above = 0;  // outbox bytes at which the index is saved again
 
   std::atomic<bool> let_go{false};  // read without the mutex, in the host's commits

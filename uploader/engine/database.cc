@@ -232,7 +232,7 @@ bool Database::Sync(int64_t timeout_ms) {
   AwaitThreads(start + timeout_ms);
   bool all = true;
   for (auto& pipeline : pipelines_) {
-    all = pipeline->neighbours()->Sync(start + timeout_ms - options_.clock->MonotonicMs()) && all;
+    all = pipeline->Sync(start + timeout_ms - options_.clock->MonotonicMs(), commit) && all;
   }
   if (all) {
     CommitsAreSafe();

@@ -29,10 +29,11 @@ uint32_t LogWriter::PageSize() {
 
 // Once per process; on an error that a retry may mend it is called again.
 Status LogWriter::Connect() {
+  const int64_t began = look_.Begin();
   BACKSTAY_TRY(OwnLog());
   BACKSTAY_TRY(FindManifest());
   if (!created_) BACKSTAY_TRY(MakeGood(/*identity=*/false));
-  look_.Done();
+  look_.Done(began);
   Mark();
   return Status::Ok();
 }

@@ -14,7 +14,16 @@ bool LogWriter::Known() {
   return core_->ship.epoch > 0;
 }
 
+Status LogWriter::Glance() {
+  const int64_t began = look_.Begin();
+  Result<Identity> found = look_.FindIdentity();
+  if (!found.ok() || !CheckIdentity(*found).ok()) return Look();
+  look_.Glanced(began);
+  return Status::Ok();
+}
+
 Status LogWriter::Look() {
+  const int64_t began = look_.Begin();
   Result<Identity> found = look_.FindIdentity();
   if (found.status().code() == Code::kCorrupt) {
     // It was good when this process connected: something on the way answers in its place.
@@ -26,7 +35,7 @@ Status LogWriter::Look() {
   BACKSTAY_TRY(MakeGood(missing));
   if (writer_id_ != 0) BACKSTAY_TRY(TakeOver());  // one that failed halfway
   BACKSTAY_TRY(LookAhead());
-  look_.Done();
+  look_.Done(began);
   return Status::Ok();
 }
 

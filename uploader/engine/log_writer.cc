@@ -80,6 +80,7 @@ bool LogWriter::Acknowledge(const Batch& batch, size_t segments) {
   core->outbox->Shipped(ship.shipped.segment_number);
   core->SettleLagLocked();
   core->last_ack_ms = now;
+  core->looks.Wrote();
   core->SaveShipLocked();
   core->board.Shipped(ship.shipped.segment_number, ship.restorable);
   // A snapshot waits for it.

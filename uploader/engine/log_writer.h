@@ -37,6 +37,8 @@ class LogWriter {
   // and written anew unless another writer is there: the identity under its old id, the rest by a
   // new first snapshot. Tells at the same time whether the replica answers.
   Status Look();
+  // The same where the identity is gone; while it is there, one small request.
+  Status Glance();
   bool LookDue() { return look_.Due() || fence_.LookDue() || look_.Vanished(); }
   // Due though nothing is to be shipped: once behind the last upload.
   bool LastLookDue() const { return fence_.LookDue(); }

@@ -16,6 +16,10 @@ namespace {
 
 // Longer than a commit usually waits until it is encoded, ms.
 constexpr int64_t kUsualMs = 3000;
+// A sync looks at the replica no more often than this; an exit only where nobody has for so long,
+// and it waits so long for the answer.
+constexpr int64_t kSyncLookMs = 5000;
+constexpr int64_t kExitLookMs = 1000;
 constexpr auto kRestartPause = std::chrono::milliseconds(250);
 
 CoreOptions WithClient(CoreOptions options, ReplicaClient* client) {
@@ -109,13 +113,53 @@ bool Pipeline::Drain(LastWait* wait) {
   }
   // What is committed is encoded, whatever becomes of it: the next start goes on there.
   (void)core_.board.Finish(wait->Next());
+  const int64_t start = core_.options.clock->MonotonicMs();
   while (const int64_t ms = wait->Next()) {
-    if (core_.neighbours.Sync(ms, /*impatient=*/true)) return true;
+    if (core_.neighbours.Sync(ms, /*impatient=*/true)) {
+      const bool waited = core_.options.clock->MonotonicMs() - start >= kExitLookMs;
+      if (waited || NothingSent() || Seen(start - LookAge(kExitLookMs), ms)) return true;
+      continue;
+    }
     std::lock_guard<std::mutex> lock(core_.mutex);
     if (VainLocked(*wait)) return false;
   }
   std::lock_guard<std::mutex> lock(core_.mutex);
   return core_.AllShippedLocked();
+}
+
+int64_t Pipeline::LookAge(int64_t ms) const { return client_->LooksAreFree() ? 0 : ms; }
+
+bool Pipeline::NothingSent() {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  return !core_.looks.wrote();
+}
+
+// A look that finds something missing says so before it is over: then it is waited for anew.
+bool Pipeline::Sync(int64_t timeout_ms, bool commit) {
+  const int64_t start = core_.options.clock->MonotonicMs();
+  const int64_t deadline = start + timeout_ms;
+  const int64_t since = start - LookAge(kSyncLookMs);
+  for (int64_t left = timeout_ms;;) {
+    if (!core_.neighbours.Sync(left)) return false;
+    left = deadline - core_.options.clock->MonotonicMs();
+    if (commit || Seen(since, left)) return true;
+    left = deadline - core_.options.clock->MonotonicMs();
+    if (left <= 0) return false;
+  }
+}
+
+bool Pipeline::Seen(int64_t since_ms, int64_t timeout_ms) {
+  std::unique_lock<std::mutex> lock(core_.mutex);
+  const auto seen = [&] {
+    return core_.passive || core_.stopping || !core_.stopped.ok() ||
+           core_.looks.SeenSince(since_ms);
+  };
+  if (seen()) return true;
+  core_.looks.Want(core_.options.clock->MonotonicMs());
+  core_.ship_work.notify_all();
+  const auto wait = std::chrono::milliseconds(std::max<int64_t>(timeout_ms, 0));
+  (void)core_.ship_work.wait_for(lock, wait, seen);
+  return false;
 }
 
 // One answer is enough of a replica that refuses: only somebody else can change that.

@@ -46,6 +46,9 @@ class Pipeline {
   void NoteWalGone(const FileLook& look);
   // Nothing is left to do: all is shipped, no job runs.
   bool Quiet();
+  // Waits until all that was committed is in the replica, and this is there; `commit`: of a commit,
+  // which is answered without a look.
+  bool Sync(int64_t timeout_ms, bool commit);
   // What this process has committed waits for the replica, which takes it as far as known.
   bool Owes();
   // The process ends: what waits is shipped now...
@@ -81,6 +84,11 @@ class Pipeline {
   void Keep(const char* name, const std::function<void()>& body);
   void ReportFailure(const char* name, const Status& failure);
   bool VainLocked(const LastWait& wait);
+  bool NothingSent();
+  int64_t LookAge(int64_t ms) const;
+  // The replica was seen to be there since then (monotonic), or this process has nothing to look
+  // at. False: it was not; then a look was asked for, and waited for so long.
+  bool Seen(int64_t since_ms, int64_t timeout_ms);
   bool LeaderFails() const;
   const char* StateLocked() const;
   const Status& ErrorLocked() const;

@@ -35,6 +35,17 @@ bool ReplicaLook::Stale() const {
   return !looked_ms_ || core_->options.clock->MonotonicMs() - *looked_ms_ >= kFreshMs;
 }
 
+void ReplicaLook::Done(int64_t began_ms) {
+  looked_ms_ = core_->options.clock->MonotonicMs();
+  Glanced(began_ms);
+}
+
+void ReplicaLook::Glanced(int64_t began_ms) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->looks.Seen(began_ms);
+  core_->ship_work.notify_all();
+}
+
 bool ReplicaLook::Vanished() {
   ReplicaClient* client = core_->options.client;
   return client->LooksAreFree() && client->Get(kIdentityKey).status().code() == Code::kNotFound;

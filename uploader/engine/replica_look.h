@@ -40,7 +40,11 @@ class ReplicaLook {
   bool Stale() const;
   // The replica is gone, where to ask costs nothing: what is written next would be all of it.
   bool Vanished();
-  void Done() { looked_ms_ = core_->options.clock->MonotonicMs(); }
+  int64_t Begin() const { return core_->options.clock->MonotonicMs(); }
+  // One that began then has found all that was missing.
+  void Done(int64_t began_ms);
+  // The identity alone was looked at, and is there.
+  void Glanced(int64_t began_ms);
 
   // kNotFound: there is none.
   Result<Identity> FindIdentity();

@@ -9,6 +9,7 @@ namespace {
 constexpr int64_t kGroupShare = 6;  // of a round trip
 constexpr int64_t kMaxGroupMs = 20;
 constexpr uint64_t kPressingShare = 4;  // of the outbox's limit
+constexpr int64_t kGlanceEveryMs = 5000;
 constexpr auto kJobCheck = std::chrono::milliseconds(1000);
 
 // The status is final: only another configuration or another replica would help.
@@ -58,14 +59,32 @@ bool Shipper::WaitForSegments() {
     // A snapshot or a pack of what has gone from the bucket would hide the loss.
     const bool look = (jobs_->BuildDue() && log_.LookStale()) || log_.LastLookDue();
     if (look && !Settled(log_.Look())) return false;
+    if (GlanceWanted() && !Settled(log_.Glance())) return false;
     jobs_->StartDue();
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;
     if (core_->ReadyLocked() && WaitsLocked()) return true;
     if (!core_->last_error.ok()) return true;
+    if (core_->looks.wanted()) continue;
     if (!core_->ship_idle.exchange(true)) core_->board.Poke();
     core_->ship_work.wait_for(lock, kJobCheck);
   }
+}
+
+bool Shipper::GlanceWanted() const {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->looks.wanted() && core_->last_error.ok();
+}
+
+// A folder is looked at before each upload.
+Status Shipper::GlanceIfDue() {
+  if (core_->options.client->LooksAreFree()) return Status::Ok();
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    const int64_t now = core_->options.clock->MonotonicMs();
+    if (core_->looks.SeenSince(now - kGlanceEveryMs)) return Status::Ok();
+  }
+  return log_.Glance();
 }
 
 // Something is to be written to the log.
@@ -127,6 +146,7 @@ void Shipper::Ship() {
     round_trip_ms_ = acknowledged_ms_ - start;
     core_->options.logger->Over(
         {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+    status = GlanceIfDue();
   }
   (void)Settled(status);
 }

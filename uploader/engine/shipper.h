@@ -37,6 +37,9 @@ class Shipper {
   // With durability=sync: those that the last PUT has answered soon commit again, and what goes out
   // without them makes them wait for a second PUT. Gives them a fraction of a round trip.
   void WaitForGroup();
+  bool GlanceWanted() const;
+  // Behind an upload, at a bounded rate.
+  Status GlanceIfDue();
   bool Settled(const Status& status);
   bool PauseAfter(const Status& status);
   void Succeeded();

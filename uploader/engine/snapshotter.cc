@@ -228,6 +228,7 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   }
   ship.restorable = true;
   core_->proven_ms = core_->options.clock->WallMs();
+  core_->looks.Wrote();
   core_->encoding = true;
   ship.snapshot_number = copy.number;
   ship.snapshot_bytes = copy.bytes;
