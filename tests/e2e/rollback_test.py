@@ -16,13 +16,12 @@ MODES = FILE_MODES + ("memory", "off")
 CHANGE = "UPDATE t SET text = hex(randomblob(200)) WHERE id % 5 = {}"
 
 WRITER = """
-import threading, time
+import threading
 def write():
     mine, i = connect(), 0
     while going:
         mine.execute("UPDATE t SET text = randomblob(3000) WHERE id % 3 = ?", (i % 3,))
         i += 1
-        time.sleep(0.3)
 going = True
 writer = threading.Thread(target=write)
 writer.start()

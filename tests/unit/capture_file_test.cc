@@ -73,6 +73,8 @@ class Bench {
     file.begun = [] { return uint64_t{0}; };
     file.settled = [&](uint64_t) -> Result<bool> { return turn >= during.size(); };
     file.yield = [](bool) { return true; };
+    file.keep = [](int) {};
+    file.let = [] {};
     REQUIRE(capture->RepairFile(all, file).ToString() == "OK");
   }
   void CheckIndex() {

@@ -129,6 +129,33 @@ TEST_CASE("WAL mode begins where the last transaction ended, or it is told", "[h
   REQUIRE_FALSE(batch.look.has_value());
 }
 
+TEST_CASE("a transaction waits while the last ones are read, but not for ever", "[handover]") {
+  Bench bench;
+  static_cast<void>(bench.handover.Opened(bench.file));
+  bench.handover.Keep(true);
+  SECTION("until they are") {
+    std::thread next([&] { bench.Run(Changed({2})); });
+    // Not before Keep(false) wherever the thread has got to.
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    const bool begun = bench.handover.begun() != 0;
+    bench.handover.Keep(false);
+    next.join();
+    REQUIRE_FALSE(begun);
+  }
+  SECTION("at most a part of the time") {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < 100; ++i) bench.Run(Changed({2}));
+    const auto took = std::chrono::steady_clock::now() - start;
+    REQUIRE(took >= std::chrono::milliseconds(Handover::kMaxWaitMs));
+    REQUIRE(took < 20 * std::chrono::milliseconds(Handover::kMaxWaitMs));
+  }
+  SECTION("not where nothing is kept") {
+    bench.handover.Close();
+    for (int i = 0; i < 100; ++i) bench.Run(Changed({2}));
+  }
+  REQUIRE(bench.handover.begun() > 0);
+}
+
 TEST_CASE("beyond its memory it keeps page numbers, in order", "[handover]") {
   Bench bench(/*max_bytes=*/3 * 8192);
   static_cast<void>(bench.handover.Opened(bench.file));

@@ -61,6 +61,11 @@ struct FileFollower {
   std::function<Result<bool>(uint64_t begun)> settled;
   // Lets others work, `waiting` for them; false to give up.
   std::function<bool(bool waiting)> yield;
+  // What is unknown is about to be read between two transactions, and that has failed `tries` times
+  // since one of them came in between: keeps the next one from beginning, for a moment. Until
+  // let().
+  std::function<void(int tries)> keep;
+  std::function<void()> let;
 };
 
 class Capture {
@@ -162,6 +167,10 @@ class Capture {
   Status CompareFile(bool all, const FileFollower& file, FileFollower::Changes* changes);
   Status SettleFile(const FileFollower& file, int quiet_turns, FileFollower::Changes* changes);
   Status MergeChanges(const FileFollower& file, FileFollower::Changes* changes);
+  std::vector<uint32_t> UnknownPages(size_t most) const;
+  Result<bool> ReadRest(const FileFollower& file, FileFollower::Changes* changes);
+  Status EncodeRest(const FileFollower& file, const std::vector<uint32_t>& pgnos,
+                    const std::vector<uint8_t>& images);
   struct Steps;
   bool HasImages(const Transaction& transaction) const;
   void AddStep(const Transaction& transaction, Steps* to) const;
@@ -180,7 +189,7 @@ class Capture {
   bool change_known_ = false;
   bool restart_announced_ = false;
   uint64_t merged_transactions_ = 0;  // commits that a repair has swallowed
-  bool merged_unknown_ = false;       // and one of them made pages unknown
+  uint64_t merged_ = 0;               // transactions without a WAL, among them those rolled back
   std::vector<WalFrame> frames_;
   std::vector<uint8_t> buffer_;
 };

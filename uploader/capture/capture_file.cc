@@ -9,6 +9,11 @@
 #include "uploader/capture/capture.h"
 
 namespace backstay {
+namespace {
+
+constexpr uint64_t kMostRest = 32 << 20;  // bytes of pages that are read at once
+
+}  // namespace
 
 // Transactions that go into one segment.
 struct Capture::Steps {
@@ -104,12 +109,17 @@ Status Capture::RepairFile(bool all, const FileFollower& file) {
   // Not in the middle of a transaction: half of what is read then would have to be sent again.
   BACKSTAY_TRY(SettleFile(file, /*quiet_turns=*/100, &changes));
   CoverPages(changes.pages);
-  do {
-    merged_unknown_ = false;
-    BACKSTAY_TRY(CompareFile(all, file, &changes));
-    BACKSTAY_TRY(SettleFile(file, /*quiet_turns=*/0, &changes));
-    all = false;
-  } while (merged_unknown_);
+  for (int tries = 0;; ++tries) {
+    if (all || options_.index->unknown() * uint64_t{options_.page_size} > kMostRest) {
+      BACKSTAY_TRY(CompareFile(std::exchange(all, false), file, &changes));
+    }
+    file.keep(tries);
+    Result<bool> done = ReadRest(file, &changes);
+    file.let();
+    if (!done.ok()) return done.status();
+    if (*done) break;
+    if (!file.yield(/*waiting=*/true)) return {Code::kCancelled, "repair was interrupted", true};
+  }
   if (changes.pages == 0) return {Code::kUnavailable, "the database file is empty", true};
   if (encoder_.open() || options_.index->pages() != changes.pages) {
     EncoderStep end;
@@ -136,6 +146,57 @@ Status Capture::CompareFile(bool all, const FileFollower& file, FileFollower::Ch
   return FlushRepair(&found);
 }
 
+// At most `most` and one more.
+std::vector<uint32_t> Capture::UnknownPages(size_t most) const {
+  std::vector<uint32_t> pgnos;
+  if (options_.index->unknown() == 0) return pgnos;
+  for (uint32_t pgno = 1; pgno <= options_.index->pages() && pgnos.size() <= most; ++pgno) {
+    const bool counts = pgno != LockBytePage(options_.page_size);
+    if (counts && options_.index->Get(pgno) == 0) pgnos.push_back(pgno);
+  }
+  return pgnos;
+}
+
+// Reads all that is unknown before anything of it is encoded, which takes longer by far: between
+// two transactions it is a state of the database. False: one of them came in between, or it is too
+// much.
+Result<bool> Capture::ReadRest(const FileFollower& file, FileFollower::Changes* changes) {
+  BACKSTAY_TRY(SettleFile(file, /*quiet_turns=*/100, changes));
+  const uint64_t begun = file.begun();
+  Result<bool> settled = file.settled(begun);
+  if (!settled.ok() || !*settled) return settled;
+  const size_t n = options_.page_size;
+  const std::vector<uint32_t> pgnos = UnknownPages(kMostRest / n);
+  if (pgnos.size() > kMostRest / n) return false;
+  std::vector<uint8_t> images(pgnos.size() * n);
+  for (size_t i = 0; i < pgnos.size(); ++i) {
+    BACKSTAY_TRY(source_.Current(pgnos[i], PageBuffer(images).subspan(i * n, n)));
+  }
+  if (file.begun() != begun) return false;
+  settled = file.settled(begun);
+  if (!settled.ok() || !*settled) return settled;
+  // Other processes tell afterwards.
+  merged_ = 0;
+  BACKSTAY_TRY(MergeChanges(file, changes));
+  if (merged_ != 0) return false;
+  file.let();
+  BACKSTAY_TRY(EncodeRest(file, pgnos, images));
+  return true;
+}
+
+// Without a look at what was written since: it is newer.
+Status Capture::EncodeRest(const FileFollower& file, const std::vector<uint32_t>& pgnos,
+                           const std::vector<uint8_t>& images) {
+  std::vector<PageImage> found;
+  for (size_t i = 0; i < pgnos.size(); ++i) {
+    found.push_back({pgnos[i], images.data() + i * options_.page_size});
+    if (found.size() < FramePages(options_.page_size) && i + 1 < pgnos.size()) continue;
+    BACKSTAY_TRY(FlushRepair(&found));
+    if (!file.yield(/*waiting=*/false)) return {Code::kCancelled, "repair was interrupted", true};
+  }
+  return Status::Ok();
+}
+
 // Waits until the transactions in the middle of which pages were read have handed theirs over; in
 // the first turns also for those that have begun since.
 Status Capture::SettleFile(const FileFollower& file, int quiet_turns,
@@ -155,17 +216,14 @@ Status Capture::MergeChanges(const FileFollower& file, FileFollower::Changes* ch
   Result<FileFollower::Changes> taken = file.take();
   if (!taken.ok()) return taken.status();
   *changes = std::move(*taken);
+  merged_ += changes->transactions.size();
   for (const TransactionPtr& transaction : changes->transactions) {
     merged_transactions_ += transaction->committed ? 1 : 0;
     if (!HasImages(*transaction) || transaction->pages == 0) {
       SkipTransaction(*transaction);
-      merged_unknown_ = true;
       continue;
     }
-    if (transaction->pages > options_.index->pages()) {
-      CoverPages(transaction->pages);
-      merged_unknown_ = true;
-    }
+    CoverPages(transaction->pages);
     Steps steps;
     AddStep(*transaction, &steps);
     for (EncoderStep& step : steps.steps) step.transactions = 0;

@@ -16,6 +16,7 @@
 
 #include "uploader/capture/wal_end.h"
 #include "uploader/engine/core.h"
+#include "uploader/engine/crowd.h"
 #include "uploader/engine/outbox_room.h"
 #include "uploader/state/state_folder.h"
 
@@ -28,6 +29,7 @@ class CaptureLoop {
       : core_(core),
         tick_(std::move(tick)),
         room_(core->options.settings.outbox_limit),
+        crowd_(core->options),
         wal_end_(core->options.settings.path) {}
 
   // The stamp of the database file when the host opened it. Any thread.
@@ -103,10 +105,12 @@ class CaptureLoop {
   static constexpr int64_t kPollMs = 1000;  // for commits that no hook reported
   static constexpr int64_t kLocalRetryMs = 1000;
   static constexpr int kMaxStaleTries = 50;
+  static constexpr int kTriesBeforeKeeping = 3;  // of a repair, between two transactions
 
   Core* const core_;
   const std::function<void()> tick_;
   OutboxRoom room_;
+  Crowd crowd_;
   WalEnd wal_end_;
   uint64_t seen_ticket_ = 0;
   bool pending_ = false;  // commits were noted that are not encoded

@@ -65,7 +65,12 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
 
 Status CaptureLoop::RepairByLocked(bool all, std::unique_lock<std::mutex>* lock) {
   std::optional<WalTarget> target = Target();
-  if (target && target->rollback) return core_->capture->RepairFile(all, Follower(lock));
+  if (target && target->rollback) {
+    const Status repaired = core_->capture->RepairFile(all, Follower(lock));
+    core_->handover.Keep(false);
+    if (repaired.ok()) crowd_.Over();
+    return repaired;
+  }
   if (target && Settles(*target)) return {Code::kCancelled, "the file was just changed", true};
   // Pages read from the file count only while nobody writes to it without a WAL.
   const uint64_t begun = core_->handover.begun();
@@ -91,6 +96,11 @@ FileFollower CaptureLoop::Follower(std::unique_lock<std::mutex>* lock) {
     return Status(Code::kUnavailable, "another program writes to the database", true);
   };
   file.yield = [this, lock](bool waiting) { return YieldRepair(lock, waiting); };
+  file.keep = [this](int tries) {
+    core_->handover.Keep(tries >= kTriesBeforeKeeping);
+    if (tries > 0) crowd_.Tried();
+  };
+  file.let = [this] { core_->handover.Keep(false); };
   return file;
 }
 

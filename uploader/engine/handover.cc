@@ -77,8 +77,26 @@ bool Handover::Opened(const FileLook& look) {
   return followed && known_;
 }
 
-void Handover::Begin(const FileLook& look) {
+void Handover::Keep(bool still) {
   std::lock_guard<std::mutex> lock(mutex_);
+  still_ = still;
+  if (!still) room_.notify_all();
+}
+
+// The application has the database locked: no longer than all its waits together are a small part
+// of the time.
+void Handover::StandStillLocked(std::unique_lock<std::mutex>* lock) {
+  constexpr int kShare = 50;
+  const auto start = std::chrono::steady_clock::now();
+  if (!still_ || !kept() || start < waits_from_) return;
+  room_.wait_for(*lock, std::chrono::milliseconds(kMaxWaitMs), [&] { return !still_ || !kept(); });
+  const auto end = std::chrono::steady_clock::now();
+  waits_from_ = end + kShare * (end - start);
+}
+
+void Handover::Begin(const FileLook& look) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  StandStillLocked(&lock);
   ++begun_;
   ++epoch_;
   if (known_ && !known_->Same(look)) DifferLocked(look);

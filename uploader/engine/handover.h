@@ -7,9 +7,10 @@
 // back. That rule, and looking at the file before each transaction, needs no lock on the database.
 //
 // Begin() and End() are called on application threads that hold the database's lock, so they come
-// in turn; End() blocks at most kMaxWaitMs when the memory is used up, and then drops images. The
-// rest is for the capture and job threads. No errors: a file that another program changed is told
-// by `foreign`, and everything has to be compared.
+// in turn; End() blocks at most kMaxWaitMs when the memory is used up, and then drops images, and
+// Begin() while the pages of one before it are read, at most as long, and 2 % of the time. The rest
+// is for the capture and job threads. No errors: a file that another program changed is told by
+// `foreign`, and everything has to be compared.
 
 #ifndef BACKSTAY_UPLOADER_ENGINE_HANDOVER_H_
 #define BACKSTAY_UPLOADER_ENGINE_HANDOVER_H_
@@ -74,6 +75,8 @@ class Handover {
   bool Idle();
   // A transaction is under way.
   bool Open();
+  // While pages are read that came without images, the next transaction waits before it begins.
+  void Keep(bool still);
   // Database size after the last transaction, pages.
   uint32_t pages();
   // Looks for what other programs have committed. False: one of them may be just about to commit.
@@ -104,6 +107,7 @@ class Handover {
   };
 
   bool kept() const { return use_ == Use::kKept; }
+  void StandStillLocked(std::unique_lock<std::mutex>* lock);
   bool OpenLocked() const { return begun_ != ended_; }
   void DropLocked(Use use);
   void EndLocked(const FileLook& look);
@@ -127,6 +131,8 @@ class Handover {
   bool foreign_ = false;
   Use use_ = Use::kKept;
   std::optional<Unexplained> unexplained_;
+  bool still_ = false;                                // Keep()
+  std::chrono::steady_clock::time_point waits_from_;  // Begin() does not wait before that
   bool gave_up_ = false;  // waiting was in vain; not again before the queue was taken
   uint64_t begun_ = 0;
   uint64_t ended_ = 0;
