@@ -13,10 +13,10 @@ namespace {
 class Reader : public nlohmann::json_sax<nlohmann::json> {
  public:
   bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool boolean(bool) override { return Scalar(); }
+  bool number_integer(number_integer_t) override { return Scalar(); }
+  bool number_unsigned(number_unsigned_t) override { return Scalar(); }
+  bool number_float(number_float_t, const string_t&) override { return Scalar(); }
   bool string(string_t& value) override {
     if (depth_ == kDatabase && part_ == "dbs" && key_ == "path") paths.push_back(value);
     if (depth_ == kLogging && part_ == "logging") {
@@ -24,28 +24,35 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
       if (key_ == "type") log.type = value;
       if (key_ == "file") log.file = value;
     }
-    return true;
+    return Scalar();
   }
   bool binary(binary_t&) override { return true; }
   bool start_object(size_t) override {
     if (depth_ == 0) is_object = true;
+    misshapen |= depth_ == 1 && part_ == "dbs";
     ++depth_;
     databases += depth_ == kDatabase && part_ == "dbs";
     return true;
   }
   bool key(string_t& value) override {
     if (depth_ == 1) part_ = value;
+    others |= depth_ == 1 && part_ != "dbs" && part_ != "logging";
     key_ = std::move(value);
     return true;
   }
   bool end_object() override { return --depth_, true; }
-  bool start_array(size_t) override { return ++depth_, true; }
+  bool start_array(size_t) override {
+    misshapen |= (depth_ == 1 && part_ == "logging") || (depth_ == 2 && part_ == "dbs");
+    return ++depth_, true;
+  }
   bool end_array() override { return --depth_, true; }
   bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
     return false;
   }
 
   bool is_object = false;
+  bool misshapen = false;  // "dbs" is no array of objects, or "logging" no object
+  bool others = false;     // there are other keys
   size_t databases = 0;
   std::vector<std::string> paths;
   OwnLogOptions log;
@@ -53,6 +60,12 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
  private:
   static constexpr int kDatabase = 3;  // an object in the array in the outermost object
   static constexpr int kLogging = 2;   // in an object in the outermost object
+
+  bool Scalar() {
+    misshapen |= depth_ == 1 && (part_ == "dbs" || part_ == "logging");
+    misshapen |= depth_ == 2 && part_ == "dbs";
+    return true;
+  }
 
   int depth_ = 0;
   std::string part_;
@@ -128,7 +141,8 @@ bool ConfigFile::Read(const std::string& name) {
   }
   paths = std::move(json.paths);
   log = std::move(json.log);
-  return json.is_object && paths.size() == json.databases;
+  others = json.others;
+  return json.is_object && !json.misshapen && paths.size() == json.databases;
 }
 
 }  // namespace backstay

@@ -17,8 +17,10 @@ namespace backstay {
 struct ConfigFile {
   std::vector<std::string> paths;  // dbs[].path, variables expanded
   OwnLogOptions log;
+  bool others = false;  // there are keys besides "dbs" and "logging"
 
-  // False: the file cannot be read, is no valid JSON, or a path cannot be known.
+  // False: the file cannot be read, is no valid JSON or of another shape, or a path cannot be
+  // known.
   bool Read(const std::string& name);
 };
 

@@ -111,6 +111,8 @@ void Selection::ReadConfig(const SelectionOptions& options) {
   }
   ConfigFile file;
   broken_ = !file.Read(options.config);
+  // One of its keys may be no setting: the engine knows.
+  broken_ |= options.config_required && patterns_.empty() && file.paths.empty() && file.others;
   for (std::string& path : file.paths) patterns_.push_back({Absolute(path), "dbs[].path"});
   if (log_.level.empty()) log_.level = file.log.level;
   if (log_.type.empty()) log_.type = file.log.type;

@@ -57,6 +57,16 @@ class Preloaded(ToldCase):
         open(self.other, "w").close()
         self.assertEqual(self.opens(self.db, BACKSTAY_DB=self.other), [])
 
+    def test_a_configuration_of_another_shape_is_the_engines_to_report(self):
+        path = os.path.join(self.folder, "backstay.json")
+        for text in ('{"dbs": 1}', '{"dbs": {}}', '{"dbs": [1]}', '{"dbs": [[]]}', '{"logging": 1}', '{"db": []}'):
+            with self.subTest(text=text):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(text)
+                self.opens(self.db, BACKSTAY_CONFIG=path)
+                self.assertNotEqual(self.calls(), [])
+                os.unlink(self.log)
+
     def test_a_selection_that_comes_true(self):
         self.assertEqual(self.opens(self.db, self.other, BACKSTAY_DB=self.db), [])
 

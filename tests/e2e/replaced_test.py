@@ -115,6 +115,21 @@ class RenamedTest(ReplacedCase):
                 app.close()
                 self.assertEqual(self.restored(), ("first", "first", 20))
 
+    def test_the_one_that_ships_has_the_file_before_open(self):
+        first = App(self, open_it=False)
+        self.make(first, "first")
+        self.assertTrue(first.sync(), first.stderr())
+        self.remove()
+        second = App(self, open_it=False)
+        self.make(second, "second")
+        status = self.wait_for_state(second, "error")
+        for said in (status["replicas"][0]["error"], second.lines("WARN")[0]["msg"]):
+            self.assertIn("this one is not replicated", said)
+        first.close()
+        # It belongs to no replica of that prefix.
+        self.wait_for("its own word", lambda: "replaced by another" in str(second.status()))
+        second.close()
+
     def test_open_when_another_takes_its_place(self):
         for mode in ("wal", "delete"):
             with self.subTest(mode=mode):

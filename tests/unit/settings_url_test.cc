@@ -63,6 +63,12 @@ TEST_CASE("{name} is the database's file name, in bucket and path") {
   CHECK(ParseReplicaUrl("s3://{name}/x", "app.db").value().bucket == "app.db");
   CHECK(ParseReplicaUrl("file:///r/{name}", "a%20b.db").value().path == "/r/a%20b.db");
   CHECK(ParseReplicaUrl("s3://b/{name}/x", "").value().path == "{name}/x");
+  for (const std::string name : {"a%20b.db", "100%.db", "what?.db", "#1.db", "a b.db", "a\nb"}) {
+    const std::string said = ParseReplicaUrl("file:///r/{name}", name).value().Describe();
+    CHECK(ParseReplicaUrl(said, "").value().path == "/r/" + name);
+  }
+  CHECK(ParseReplicaUrl("file:///r/{name}", "100% a.db").value().Describe() ==
+        "file:///r/100%25 a.db");
   CHECK_CONTAINS(UrlError("s3://b/../{name}"), "..");
   CHECK_FALSE(ParseReplicaUrl("s3://{name}/x", "my app.db").ok());
   CHECK_FALSE(ParseReplicaUrl("s3://b/{name}", "..").ok());

@@ -88,7 +88,7 @@ Status Capture::Place(const WalTarget& to) {
   if (to.at_rest()) stamp_ = StampOf(options_.database_path);
   if (to.max_frame == 0) return Status::Ok();
   if (!*exists || wal_.Start().salt1 != to.salt1 || wal_.Start().salt2 != to.salt2) {
-    return {Code::kUnavailable, "the WAL is being restarted", true};
+    return OtherWal();
   }
   Result<WalMark> mark = wal_.MarkAt(to.max_frame);
   if (!mark.ok()) return mark.status();
@@ -134,7 +134,7 @@ Result<bool> Capture::EnterWal(const WalTarget& to) {
   Result<bool> exists = wal_.Refresh(/*unnamed=*/options_.closed && options_.closed());
   if (!exists.ok()) return exists;
   if (!*exists || wal_.Start().salt1 != to.salt1 || wal_.Start().salt2 != to.salt2) {
-    return Status(Code::kUnavailable, "the WAL is being restarted", true);
+    return OtherWal();
   }
   bool same = mark_.SameWal(wal_.Start());
   if (!same) {

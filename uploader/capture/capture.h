@@ -151,6 +151,7 @@ class Capture {
   uint32_t PagesInFile() const;
   uint32_t MostPages() const;
   Status CheckPages(uint32_t pages) const;
+  Status OtherWal() const;
   Result<bool> EnterWal(const WalTarget& to);
   Result<bool> IsStill(const WalTarget& to);
   Result<bool> SeenAll(const WalTarget& to);

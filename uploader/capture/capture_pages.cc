@@ -40,4 +40,13 @@ Status Capture::CheckPages(uint32_t pages) const {
                               " pages, more than it and the database can hold"};
 }
 
+// For a moment that is nothing: the wal-index tells of the next WAL before the file has its header.
+Status Capture::OtherWal() const {
+  return {Code::kUnavailable,
+          options_.database_path +
+              "-wal is not the one that was last committed to: it begins anew, or was moved, "
+              "deleted or replaced; if this lasts, close the database and open it again",
+          true};
+}
+
 }  // namespace backstay

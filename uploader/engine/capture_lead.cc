@@ -9,6 +9,7 @@ namespace backstay {
 namespace {
 
 constexpr int kOrphanTries = 100;
+constexpr int64_t kOtherMs = 2000;
 
 }  // namespace
 
@@ -29,12 +30,30 @@ bool CaptureLoop::AwaitTarget() {
   }
 }
 
+// Who has the lock ships another file, which was replaced by this one, or nothing any more. One
+// that is about to end is waited for first.
+void CaptureLoop::SayOther(int64_t* since_ms) {
+  const int64_t now = core_->options.clock->MonotonicMs();
+  const bool other = core_->neighbours.ShipsOther();
+  if (!other || *since_ms == 0) *since_ms = other ? now : 0;
+  const bool lasts = other && now - *since_ms >= kOtherMs;
+  const std::string why = core_->neighbours.Problem() +
+                          "; this one is not replicated before it closes the database or ends";
+  std::lock_guard<std::mutex> guard(core_->mutex);
+  core_->local_error = lasts ? Status(Code::kUnavailable, why, true) : Status::Ok();
+  if (!lasts) return;
+  core_->options.logger->Remind(
+      Level::kWarn, why,
+      {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+}
+
 // Waits until this process is the one that ships this database. False: stop.
 bool CaptureLoop::TakeLock() {
   if (!AwaitTarget()) return false;
   const std::string& database = core_->options.settings.path;
   bool told = false;
   int orphaned = 0;
+  int64_t other_since_ms = 0;
   for (bool dropped = false;;) {
     Result<FolderLock> lock =
         FolderLock::Take(core_->options.folder, database, core_->options.locks);
@@ -64,6 +83,7 @@ bool CaptureLoop::TakeLock() {
     // Nobody takes here what is handed over.
     if (!std::exchange(dropped, true)) core_->handover.Deactivate();
     if (held && !std::exchange(told, true)) core_->Log(Level::kInfo, lock.status().message());
+    if (held) SayOther(&other_since_ms);
     tick_();
     // The lock of one that has left is free in a moment, and so is the page of the next one.
     orphaned = core_->neighbours.Orphaned() ? orphaned + 1 : 0;

@@ -345,10 +345,13 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   const bool outage = core_->UnhealthyLocked();
   if (!room_.Fits(outbox->waiting_bytes(), outage)) {
     core_->Log(Level::kWarn, std::string("the outbox is full") +
-                                 (outage ? ": its segments are replaced by one repair when the "
-                                           "replica is back"
-                                         : ", since the replica takes less than is committed: its "
-                                           "segments are replaced by one repair"));
+                                 (!outage ? ", since the replica takes less than is committed: its "
+                                            "segments are replaced by one repair"
+                                  : core_->last_error.ok()
+                                      ? " before the replica was asked: its segments are replaced "
+                                        "by one repair"
+                                      : ": its segments are replaced by one repair when the "
+                                        "replica is back"));
     core_->CollapseLocked(core_->ship.shipped);
     whole = false;
   }

@@ -43,6 +43,7 @@ class CaptureLoop {
  private:
   bool AwaitTarget();
   bool TakeLock();
+  void SayOther(int64_t* since_ms);
   bool WaitForWork(NoteBoard::Work* work);
   int64_t DueAtMs() const;
   void Pass(const NoteBoard::Work& work);

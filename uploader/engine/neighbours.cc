@@ -209,6 +209,12 @@ bool Neighbours::gave_up() {
   return page != nullptr && SharedPage::GaveUp(page->holder());
 }
 
+bool Neighbours::ShipsOther() {
+  PagePtr page = Page();
+  const uint64_t holder = page != nullptr ? page->holder() : 0;
+  return role_ == Role::kFollows && holder != 0 && Foreign(holder);
+}
+
 std::string Neighbours::Problem() {
   PagePtr page = Page();
   const uint64_t holder = page != nullptr ? page->holder() : 0;

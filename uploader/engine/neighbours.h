@@ -53,6 +53,8 @@ class Neighbours {
   bool Settled();
   // The process that ships has stopped for good.
   bool gave_up();
+  // It has, or ships another file that lay at the path, or to another replica.
+  bool ShipsOther();
   // Some of what was committed here is not known to be shipped.
   bool Owes() const { return commits_ != settled_; }
   // Why a wait in a process that does not ship was in vain.

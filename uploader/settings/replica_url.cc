@@ -5,6 +5,7 @@
 #include <set>
 #include <string_view>
 
+#include "uploader/base/url_text.h"
 #include "uploader/settings/table.h"
 #include "uploader/settings/units.h"
 #include "uploader/settings/url_parts.h"
@@ -222,8 +223,8 @@ Result<ReplicaSettings> Parse(const std::string& url) {
 }  // namespace
 
 std::string ReplicaSettings::Describe() const {
-  if (type == "file") return "file://" + path;
-  return "s3://" + bucket + (path.empty() ? "" : "/" + path);
+  if (type == "file") return "file://" + UrlText(path);
+  return "s3://" + bucket + (path.empty() ? "" : "/" + UrlText(path));
 }
 
 Status FinishReplica(ReplicaSettings* replica) {

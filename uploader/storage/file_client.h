@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "uploader/base/file.h"
+#include "uploader/base/url_text.h"
 #include "uploader/storage/replica_client.h"
 
 namespace backstay {
@@ -31,7 +32,7 @@ class FileReplicaClient : public ReplicaClient {
   // `root` is an absolute path; it need not exist.
   static Result<std::unique_ptr<ReplicaClient>> Make(const std::string& root);
 
-  std::string Describe() const override { return "file://" + root_; }
+  std::string Describe() const override { return "file://" + UrlText(root_); }
   // The folder is there, or a folder with something in it where it would be made: the place of a
   // file system that is not mounted is empty, or not there.
   Status ProvePlace() override;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "uploader/base/caught.h"
+#include "uploader/base/url_text.h"
 #include "uploader/storage/s3_list.h"
 
 namespace backstay {
@@ -79,7 +80,7 @@ S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint)
 
 std::string S3ReplicaClient::Describe() const {
   std::string out = "s3://" + options_.replica.bucket;
-  return options_.replica.path.empty() ? out : out + "/" + options_.replica.path;
+  return options_.replica.path.empty() ? out : out + "/" + UrlText(options_.replica.path);
 }
 
 std::string S3ReplicaClient::Place() const { return Describe() + " at " + endpoint_.display; }
