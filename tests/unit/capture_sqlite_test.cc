@@ -288,6 +288,17 @@ TEST_CASE("a repair ships what differs and nothing else", "[capture]") {
 
 // The wal-index is reset before the header of the WAL is overwritten: in between it tells of an
 // empty WAL, and the last commits are only in the frames.
+TEST_CASE("a repair of some pages passes nothing that is committed just before it", "[capture]") {
+  Bench bench(4096);
+  bench.Sql("CREATE TABLE t(id INTEGER PRIMARY KEY, text)");
+  bench.Rows(200);
+  REQUIRE(bench.Advance());
+  bench.index.Set(3, 0);
+  bench.Sql("UPDATE t SET text = 'x' WHERE id > 150");
+  bench.Repair(/*all=*/false);
+  bench.CheckSame();
+}
+
 TEST_CASE("a repair merges the end of a WAL whose successor is announced", "[capture]") {
   Bench bench(4096);
   bench.Sql(kSchema);

@@ -159,6 +159,7 @@ class Capture {
   Status Place(const WalTarget& to);
   Status EncodeChunk(const WalTarget& to);
   bool LeavesRest(const WalTarget& to) const;
+  Status PassTo(const std::vector<WalTarget>& targets);
   Status CatchUp(const std::vector<WalTarget>& targets, bool close);
   Status Merge(const WalTarget& to, bool close);
   Status ComparePage(uint32_t pgno, bool all, std::vector<PageImage>* found);

@@ -66,7 +66,7 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
 Status CaptureLoop::RepairByLocked(bool all, std::unique_lock<std::mutex>* lock) {
   std::optional<WalTarget> target = Target();
   if (target && target->rollback) {
-    const Status repaired = core_->capture->RepairFile(all, Follower(lock));
+    Status repaired = core_->capture->RepairFile(all, Follower(lock));
     core_->handover.Keep(false);
     if (repaired.ok()) crowd_.Over();
     return repaired;
