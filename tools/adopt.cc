@@ -18,6 +18,7 @@
 #include "uploader/replica/restore.h"
 #include "uploader/state/database_mark.h"
 #include "uploader/state/database_origin.h"
+#include "uploader/state/replica_place.h"
 #include "uploader/state/state_folder.h"
 
 namespace backstay {
@@ -69,12 +70,26 @@ Status ForgetState(const std::string& folder, const std::string& database) {
   return Status::Ok();
 }
 
+// On another file system than the one that its replica was on.
+Status BeginAnew(const std::string& database, const std::string& folder,
+                 const ReplicaReader& reader) {
+  BACKSTAY_TRY(ForgetState(folder, database));
+  ForgetPlace(folder);
+  printf("%s begins a replica at %s with its next start\n", database.c_str(),
+         reader.Describe().c_str());
+  return Status::Ok();
+}
+
 Status Adopt(const std::string& database, size_t i, const Source& source) {
   ReplicaReader reader(source.replicas[i].get(), source.retry);
+  const std::string folder = StateFolderOf(database, reader.Describe(), i);
   Result<ReplicaEnd> end = EndOfReplica(reader);
+  if (end.status().code() == Code::kNotFound &&
+      IsOtherPlace(folder, reader.Describe(), source.replicas[i]->PlaceMark())) {
+    return BeginAnew(database, folder, reader);
+  }
   if (!end.ok()) return end.status();
   const Identity& identity = end->identity;
-  const std::string folder = StateFolderOf(database, reader.Describe(), i);
   BACKSTAY_TRY(MakeStateFolder(StateFolderOf(database), database));
   BACKSTAY_TRY(MakeStateFolder(folder, database));
   BACKSTAY_TRY(ForgetState(folder, database));

@@ -16,7 +16,9 @@
 #include "tools/target_file.h"
 #include "uploader/base/clock.h"
 #include "uploader/replica/absence.h"
+#include "uploader/state/replica_place.h"
 #include "uploader/state/restored.h"
+#include "uploader/state/state_folder.h"
 
 namespace backstay {
 namespace {
@@ -83,9 +85,11 @@ class RestoreCommand {
   Status ReadTarget();
   Status Look(bool compared, Candidate* candidate);
   Status FromReplica(ReplicaClient* client);
-  Status Fetch(const ReplicaReader& reader, const RestoreOptions& restore);
+  Status Fetch(const ReplicaReader& reader, const std::string& place,
+               const RestoreOptions& restore);
   Status Check(const ReplicaReader& reader);
-  void WriteState(const ReplicaReader& reader, const RestoreOutcome& outcome);
+  void WriteState(const ReplicaReader& reader, const std::string& place,
+                  const RestoreOutcome& outcome);
   void PrintDone(const ReplicaReader& reader, const RestorePlan& plan);
   int NothingToDo(const std::string& why) const;
   int Fail(const Status& status) const;
@@ -181,7 +185,8 @@ void RestoreCommand::PrintDone(const ReplicaReader& reader, const RestorePlan& p
          FormatBytes(plan.LogBytes()).c_str(), plan.entries.size(), FormatBytes(download).c_str());
 }
 
-void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcome& outcome) {
+void RestoreCommand::WriteState(const ReplicaReader& reader, const std::string& place,
+                                const RestoreOutcome& outcome) {
   RestoredState state;
   state.identity = outcome.plan.identity;
   state.identity.page_size = outcome.result.page_size;
@@ -205,6 +210,8 @@ void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcom
     state.txid = left->txid;
   }
   Status written = WriteRestoredState(output_, state);
+  if (written.ok())
+    written = NotePlace(StateFolderOf(output_, state.replica, number_), state.replica, place);
   if (!written.ok()) {
     PrintError("warning: " + written.message() +
                "; the database is restored, but the next start will compare it with the replica "
@@ -213,7 +220,8 @@ void RestoreCommand::WriteState(const ReplicaReader& reader, const RestoreOutcom
 }
 
 // Everything that a replica must be asked for comes before anything local is changed.
-Status RestoreCommand::Fetch(const ReplicaReader& reader, const RestoreOptions& restore) {
+Status RestoreCommand::Fetch(const ReplicaReader& reader, const std::string& place,
+                             const RestoreOptions& restore) {
   local_ = true;
   Result<std::unique_ptr<TargetFile>> file = TargetFile::Create(output_, TargetOptions());
   if (!file.ok()) return file.status();
@@ -224,7 +232,7 @@ Status RestoreCommand::Fetch(const ReplicaReader& reader, const RestoreOptions& 
   BACKSTAY_TRY(CheckIntegrity((*file)->temporary(), CheckNamed(options_.integrity)));
   local_ = true;
   BACKSTAY_TRY((*file)->Install());
-  WriteState(reader, *outcome);
+  WriteState(reader, place, *outcome);
   PrintDone(reader, outcome->plan);
   return Status::Ok();
 }
@@ -271,7 +279,7 @@ Status RestoreCommand::FromReplica(ReplicaClient* client) {
   missing_ = false;
   local_ = false;
   RestoreOptions restore = MakeOptions();
-  if (!options_.dry_run) return Fetch(reader, restore);
+  if (!options_.dry_run) return Fetch(reader, client->PlaceMark(), restore);
   Result<RestorePlan> plan = PlanFromReplica(reader, restore.target, restore.plan);
   if (!plan.ok()) return plan.status();
   BACKSTAY_TRY(restore.planned(*plan));

@@ -2,6 +2,7 @@
 """A replica in a folder of a file system that is not mounted is not taken for one that does not exist."""
 
 import os
+import tempfile
 import unittest
 
 from engine_world import App, EngineCase
@@ -58,6 +59,52 @@ class MountTest(EngineCase):
         self.assertTrue(app.sync(), app.stderr())
         app.close()
         self.assert_restores()
+
+    @unittest.skipUnless(os.path.isdir("/dev/shm") and os.stat("/dev/shm").st_dev != os.stat("/tmp").st_dev,
+                         "needs two file systems")
+    def test_unmounted_between_two_starts(self):
+        """The folder below the mount is there, and empty."""
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as system:
+            os.symlink(system, self.mount)
+            os.mkdir(system + "/app")
+            below = os.path.join(self.folder, "below")
+            os.makedirs(below + "/app")
+            app = App(self)
+            app.sql("CREATE TABLE t(x)")
+            self.assertTrue(app.sync(), app.stderr())
+            app.close()
+            for restored in (False, True):
+                if restored:
+                    self.new_disk()
+                    self.restore()
+                self.mount_at(below)
+                app = App(self)
+                app.sql("INSERT INTO t VALUES(1)")
+                self.wait_for("a word", lambda: any("mount that" in line["msg"] for line in app.lines("ERROR")))
+                self.assertFalse(app.sync(100))
+                self.assertEqual(os.listdir(below + "/app"), [])
+                self.mount_at(system)
+                self.assertTrue(app.sync(), app.stderr())
+                app.close()
+                self.assert_restores()
+            # For good.
+            self.mount_at(below)
+            app = App(self)
+            app.sql("INSERT INTO t VALUES(2)")
+            self.wait_for("a word", lambda: app.lines("ERROR"))
+            self.assertIn("backstay adopt " + self.db, app.lines("ERROR")[0]["msg"])
+            app.kill()
+            self.assertIn("begins a replica", self.tool("adopt", self.db).stdout)
+            app = App(self)
+            app.sql("INSERT INTO t VALUES(3)")
+            self.assertTrue(app.sync(), app.stderr())
+            app.close()
+            self.assertEqual(app.lines("ERROR"), [])
+            self.assert_restores()
+
+    def mount_at(self, system):
+        os.remove(self.mount)
+        os.symlink(system, self.mount)
 
     def test_emptied_under_a_writer(self):
         """With something beside it, the file system is there: told and made good with the next write."""

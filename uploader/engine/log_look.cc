@@ -5,6 +5,7 @@
 
 #include "uploader/engine/log_writer.h"
 #include "uploader/format/keys.h"
+#include "uploader/state/replica_place.h"
 
 namespace backstay {
 
@@ -39,10 +40,30 @@ Status LogWriter::Look() {
   return Status::Ok();
 }
 
+// What is missing may be away with its file system, and come back with it.
+Status LogWriter::ProvePlace() {
+  ReplicaClient* client = core_->options.client;
+  BACKSTAY_TRY(client->ProvePlace());
+  const CoreOptions& options = core_->options;
+  if (!IsOtherPlace(options.folder, options.replica, client->PlaceMark())) return Status::Ok();
+  return {
+      Code::kIo,
+      "there is no replica at " + options.replica +
+          ", and what is there is not the file system that it was on: mount that; or, if it is to "
+          "begin anew on this one, end this application: backstay adopt " +
+          options.settings.path};
+}
+
+void LogWriter::NoteItsPlace() {
+  const CoreOptions& options = core_->options;
+  Status noted = NotePlace(options.folder, options.replica, options.client->PlaceMark());
+  if (!noted.ok()) core_->Log(Level::kDebug, noted.message());
+}
+
 // `identity`: it is missing. Whoever waits for the replica waits from the moment on when it is
 // known that something is gone, whether or not it can be made good just now.
 Status LogWriter::MakeGood(bool identity) {
-  if (identity) BACKSTAY_TRY(core_->options.client->ProvePlace());
+  if (identity) BACKSTAY_TRY(ProvePlace());
   Result<MissingObjects> missing = look_.FindRest();
   if (!missing.ok()) return missing.status();
   Result<bool> intact = fence_.Intact();

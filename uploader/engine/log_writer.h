@@ -101,6 +101,8 @@ class LogWriter {
   // What is missing (log_look.cc).
   bool Known();
   Status MakeGood(bool identity);
+  Status ProvePlace();
+  void NoteItsPlace();
   Status RewriteIdentity();
   Status BeginAnew(const MissingObjects& missing);
   void ForgetSnapshotsLocked(uint64_t above);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -192,13 +193,32 @@ void FileReplicaClient::Seen() {
   if (stat(root_.c_str(), &info) == 0) device_ = info.st_dev;
 }
 
+// Kind and id, which outlive a mount; where it has no id, as NFS, the device, which may not. Of a
+// folder that is missing: that of the one above, where it would be made.
+std::string FileReplicaClient::PlaceMark() const {
+  struct statfs system {};
+  struct stat info {};
+  std::string folder = root_;
+  while (stat(folder.c_str(), &info) != 0) {
+    if (folder == FolderOf(folder)) return {};
+    folder = FolderOf(folder);
+  }
+  if (statfs(folder.c_str(), &system) != 0) return {};
+  uint64_t id = 0;
+  static_assert(sizeof id == sizeof system.f_fsid);
+  memcpy(&id, &system.f_fsid, sizeof id);
+  const std::string device = id == 0 ? " device " + std::to_string(info.st_dev) : "";
+  return "type " + std::to_string(system.f_type) + " id " + std::to_string(id) + device;
+}
+
 Status FileReplicaClient::ProvePlace() {
   struct stat info {};
   const uint64_t before = device_;
   if (before != 0 && stat(root_.c_str(), &info) == 0 && info.st_dev != before) {
     return {Code::kIo, "the folder " + root_ +
                            " is not on the file system that it was on: mount that; or, if it is "
-                           "another one for good, end this application and start it again"};
+                           "another one for good, end this application, and `backstay adopt` its "
+                           "database"};
   }
   if (Dir(opendir(root_.c_str()), &closedir) != nullptr) return Status::Ok();
   const std::string above = FolderOf(root_);

@@ -36,6 +36,7 @@ class FileReplicaClient : public ReplicaClient {
   // The folder is there, or a folder with something in it where it would be made: the place of a
   // file system that is not mounted is empty, or not there.
   Status ProvePlace() override;
+  std::string PlaceMark() const override;
   bool LooksAreFree() const override { return true; }
   Status Put(const std::string& key, Bytes body) override;
   Status PutIfAbsent(const std::string& key, Bytes body) override;

@@ -67,6 +67,8 @@ class ReplicaClient {
   virtual std::string Place() const { return Describe(); }
   // Where nothing was found: Ok if the place itself is there, an error that says what is missing.
   virtual Status ProvePlace() { return Status::Ok(); }
+  // Tells the file system of the place from another one at the same path; empty: it is on none.
+  virtual std::string PlaceMark() const { return {}; }
   // To ask whether an object is there takes no request to anybody.
   virtual bool LooksAreFree() const { return false; }
   // Replaces an existing object.
