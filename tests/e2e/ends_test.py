@@ -41,6 +41,19 @@ class ShortSessionTest(EndsCase):
             self.assert_quiet(self.session(f"PRAGMA locking_mode={mode};", "SELECT count(*) FROM t;"))
             self.assertEqual(self.snapshot_of_replica(), before)
 
+    def test_nor_for_a_moment(self):
+        """The least of several, beside the least of a shell without Backstay: no wait of ours, however short."""
+        self.started(rows=100).close()
+        load = f".load {BUILD}/backstay\n"
+        times = {"": [], load: []}
+        for _ in range(5):
+            for begin, seen in times.items():
+                start = time.monotonic()
+                subprocess.run(["sqlite3"], env=self.env, check=True, capture_output=True, text=True,
+                               input=f"{begin}.open {self.db}\nSELECT count(*) FROM t;\n")
+                seen.append(time.monotonic() - start)
+        self.assertLess(min(times[load]), min(times[""]) + 0.3, times)
+
     def test_one_that_reads_finds_what_another_program_wrote(self):
         self.started(rows=100).close()
         self.shell(ROWS.format(50) + ";")

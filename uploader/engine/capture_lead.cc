@@ -21,12 +21,12 @@ bool CaptureLoop::AwaitTarget() {
       std::lock_guard<std::mutex> lock(core_->mutex);
       if (Target()) return true;
     }
+    core_->board.DoneFinish(seen);
     tick_();
     const int64_t until = core_->options.clock->MonotonicMs() + kPollMs;
     NoteBoard::Work work = core_->board.Wait(until, seen, true, {}, UINT32_MAX);
     if (work.stop) return false;
     seen = work.ticket;
-    core_->board.DoneFinish(work.ticket);
   }
 }
 

@@ -147,8 +147,11 @@ void Neighbours::AwaitHeir(int64_t deadline_ms) {
 
 bool Neighbours::Finish(int64_t timeout_ms, bool commit_waits) {
   const int64_t start = options_.clock->MonotonicMs();
-  // Who has to read it shows once the lock was tried.
-  (void)RoleBy(start + std::min(timeout_ms, kMaxReadMs));
+  // Who has to read it shows once the lock was tried. While nothing says where the database stands
+  // (a last close after reading only) nobody has to, and that is answered, too.
+  if (role_ == Role::kUnknown) {
+    (void)options_.board->Finish(std::min(timeout_ms, kMaxReadMs), commit_waits);
+  }
   if (role_ == Role::kFollows) AwaitHeir(start + std::min(timeout_ms, kMaxReadMs));
   timeout_ms = std::max<int64_t>(0, start + timeout_ms - options_.clock->MonotonicMs());
   PagePtr page = Page();
