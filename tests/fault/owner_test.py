@@ -21,6 +21,10 @@ class LossTest(StateCase):
         elif what == "a log object":
             folder = os.path.join(self.replica, "log")
             os.remove(os.path.join(folder, sorted(os.listdir(folder))[-2]))
+        elif what == "a frame":
+            folder = os.path.join(self.replica, "snapshot")
+            newest = os.path.join(folder, max(os.listdir(folder)))
+            os.remove(os.path.join(newest, next(name for name in os.listdir(newest) if name != "manifest")))
         elif what == "all":
             for name in os.listdir(self.replica):
                 self.remove(name)
@@ -69,7 +73,7 @@ class LossTest(StateCase):
                 self.assert_same(self.restored())
 
     def test_between_two_starts(self):
-        for what in ("all", "backstay.json", "snapshot", "snapshot log", "log end", "a log object",
+        for what in ("all", "backstay.json", "snapshot", "snapshot log", "log end", "a log object", "a frame",
                      "backstay.json snapshot"):
             with self.subTest(what=what):
                 app = App(self)
@@ -95,11 +99,22 @@ class FirstTest(StateCase):
                         " SELECT randomblob(1000000) FROM n"], check=True, capture_output=True)
         app = App(self)
         app.sql("SELECT count(*) FROM big")
-        folder = os.path.join(self.replica, "snapshot")
-        self.wait_for("its beginning", lambda: os.path.exists(folder) and os.listdir(folder))
+        self.wait_for("its beginning", lambda: any("/snapshot/" in path for path in self.objects_of_replica()))
         os.kill(app.process.pid, signal.SIGSTOP)
         self.assertFalse([p for p in self.objects_of_replica() if p.endswith("manifest")], "too slow to stop it")
         return app
+
+    def test_what_it_writes_is_deleted_meanwhile(self):
+        """A bucket that is being emptied: no manifest names what is gone."""
+        app = self.stopped_in_its_first_snapshot()
+        self.tally.faults += 1
+        for path in self.objects_of_replica():
+            if "/snapshot/" in path:
+                os.remove(path)
+        os.kill(app.process.pid, signal.SIGCONT)
+        self.wait_for("a word", lambda: any("is gone from the bucket" in l["msg"] for l in app.lines("WARN")))
+        self.assertNotIn("snapshot complete", app.stderr())
+        self.killed(app)
 
     def test_its_disk_is_lost(self):
         self.killed(self.stopped_in_its_first_snapshot())

@@ -77,6 +77,27 @@ TEST_CASE("a look that began before it was wanted is not the one", "[log_look]")
   REQUIRE_FALSE(book.wanted());
 }
 
+TEST_CASE("behind a loss the next look comes soon: whoever deletes may be at it still",
+          "[log_look]") {
+  Written bench;
+  bench.Delete(LogKey(3));
+  REQUIRE(bench.log.Look().ok());
+  REQUIRE_FALSE(bench.log.LookDue());
+  bench.clock.now_ms += kMinute;
+  REQUIRE(bench.log.LookDue());
+  bench.PutSnapshot(4);
+  REQUIRE(bench.log.Look().ok());
+  bench.clock.now_ms += kMinute;
+  REQUIRE_FALSE(bench.log.LookDue());
+}
+
+TEST_CASE("what a list does not show of a snapshot is asked for by name", "[log_look]") {
+  Written bench;
+  bench.client.hidden = "snapshot/";
+  REQUIRE(bench.log.Look().ok());
+  REQUIRE(bench.logged.empty());
+}
+
 TEST_CASE("an identity that was deleted is written anew, under the same id", "[log_look]") {
   Written bench;
   const std::string identity = *bench.client.Get(kIdentityKey);
@@ -97,6 +118,14 @@ TEST_CASE("without a snapshot, or without its end, the log goes on with a new fi
           "[log_look]") {
   Written bench;
   SECTION("no snapshot") { bench.Delete(SnapshotManifestKey(1)); }
+  SECTION("a frame of it") { bench.Delete(SnapshotFrameKey(1, 0, 0)); }
+  SECTION("half a frame of it") {
+    const std::string half = "fra";
+    REQUIRE(bench.client.Put(SnapshotFrameKey(1, 0, 0), AsBytes(half)).ok());
+  }
+  SECTION("a manifest that says nothing") {
+    REQUIRE(bench.client.Put(SnapshotManifestKey(1), AsBytes(std::string("x"))).ok());
+  }
   SECTION("no end") { bench.Delete(LogKey(3)); }
   SECTION("nothing at all") {
     const std::vector<ObjectInfo> all = bench.client.List({}).value();
@@ -144,8 +173,7 @@ TEST_CASE("what is packed, or lies before the newest snapshot, is no hole", "[lo
     for (uint64_t number : {1, 2, 4}) bench.Delete(LogKey(number));
   }
   SECTION("before the snapshot") {
-    const std::string body = "its content is not looked at";
-    REQUIRE(bench.client.Put(SnapshotManifestKey(4), AsBytes(body)).ok());
+    bench.PutSnapshot(4);
     bench.core.ship.snapshot_number = 4;
     bench.Delete(LogKey(2));
   }
@@ -166,14 +194,13 @@ TEST_CASE("what stands for the end of the log may be a pack", "[log_look]") {
 
 TEST_CASE("a snapshot from before the loss makes nothing restorable", "[log_look]") {
   Written bench;
-  const std::string body = "its content is not looked at";
-  REQUIRE(bench.client.Put(SnapshotManifestKey(2), AsBytes(body)).ok());
+  bench.PutSnapshot(2);
   bench.Delete(LogKey(3));
   REQUIRE(bench.log.Look().ok());
   LogWriter next(&bench.core);
   REQUIRE(next.Connect().ok());
   REQUIRE_FALSE(bench.core.ship.restorable);
-  REQUIRE(bench.client.Put(SnapshotManifestKey(5), AsBytes(body)).ok());
+  bench.PutSnapshot(5);
   LogWriter last(&bench.core);
   REQUIRE(last.Connect().ok());
   REQUIRE(bench.core.ship.restorable);

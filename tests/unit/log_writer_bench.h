@@ -17,6 +17,7 @@
 #include "uploader/base/hash.h"
 #include "uploader/engine/log_writer.h"
 #include "uploader/format/keys.h"
+#include "uploader/format/snapshot.h"
 #include "uploader/storage/file_client.h"
 
 namespace backstay {
@@ -50,6 +51,7 @@ class LyingClient : public ReplicaClient {
     return inner_->Get(key, options);
   }
   Result<std::vector<ObjectInfo>> List(const ListOptions& options) override {
+    if (!hidden.empty() && options.prefix.rfind(hidden, 0) == 0) return std::vector<ObjectInfo>();
     return inner_->List(options);
   }
   Status Delete(const std::vector<std::string>& keys) override { return inner_->Delete(keys); }
@@ -59,6 +61,7 @@ class LyingClient : public ReplicaClient {
   std::function<Status()> after;
   enum { kRefuses, kIgnores, kAnswers501 } store = kRefuses;
   std::string place = "a server";
+  std::string hidden;  // lists show nothing below it
   int conditions = 0;  // PutIfAbsent()
 
  private:
@@ -86,8 +89,7 @@ class Bench {
     core.capture = std::make_unique<Capture>(std::move(capture));
     core.identity.page_size = kPageSize;
     REQUIRE(log.Connect().ok());
-    const std::string manifest = "its content is not looked at";
-    REQUIRE(client.Put(SnapshotManifestKey(1), AsBytes(manifest)).ok());
+    PutSnapshot(1);
     core.ship.restorable = true;
     core.ship.snapshot_number = 1;
   }
@@ -102,6 +104,17 @@ class Bench {
     step.transactions = more ? 0 : 1;
     step.images = {{pgno, image.data()}};
     REQUIRE(core.capture->encoder()->Encode({step}, false, {}).ok());
+  }
+  // Of one frame, whose content is not looked at.
+  void PutSnapshot(uint64_t number) {
+    SnapshotManifest manifest;
+    manifest.page_size = kPageSize;
+    manifest.next_log_number = number;
+    manifest.pages = 1;
+    manifest.frame_bytes = {5};
+    REQUIRE(client.Put(SnapshotFrameKey(number, 0, 0), AsBytes(std::string_view("frame"))).ok());
+    REQUIRE(
+        client.Put(SnapshotManifestKey(number), AsBytes(*EncodeSnapshotManifest(manifest))).ok());
   }
   void Collapse() {
     std::lock_guard<std::mutex> lock(core.mutex);

@@ -18,6 +18,7 @@
 
 #include "uploader/engine/backoff.h"
 #include "uploader/engine/core.h"
+#include "uploader/format/snapshot.h"
 
 namespace backstay {
 
@@ -66,6 +67,8 @@ class Jobs {
   Status FinishCopy(Copy* copy, LogHead* end);
   // kFenced, and the pipeline stops: another writer has taken the log over meanwhile.
   Status StillOwn();
+  // kCorrupt: the frames are not.
+  Status StillThere(const SnapshotManifest& manifest);
   Status WriteManifest(const Copy& copy, const LogHead& end);
 
   // Pack (packer.cc).

@@ -71,6 +71,7 @@ Status LogWriter::MakeGood(bool identity) {
   missing->identity = identity;
   missing->head |= !*intact;
   if (missing->any()) {
+    look_.Lost();
     core_->missing.Failed(
         "the replica is gone from the bucket, in whole or in part (missing: " + missing->Names() +
             "); it is made good from this database, what it held before may be lost",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "uploader/engine/snapshot_frames.h"
 #include "uploader/format/keys.h"
 #include "uploader/format/pack.h"
 
@@ -10,6 +11,7 @@ namespace backstay {
 namespace {
 
 constexpr int64_t kEveryMs = 5 * 60 * 1000;
+constexpr int64_t kBehindLossMs = 30 * 1000;
 constexpr int64_t kFreshMs = 10;
 constexpr uint64_t kPeekBytes = 64;
 
@@ -21,14 +23,14 @@ std::string MissingObjects::Names() const {
     if (missing) names += (names.empty() ? "" : ", ") + std::string(name);
   };
   add(identity, kIdentityKey);
-  add(snapshot, "every snapshot");
+  add(snapshot, "every snapshot that is whole");
   add(head, "the newest log object");
   add(hole != 0, LogKey(hole).c_str());
   return names;
 }
 
 bool ReplicaLook::Due() const {
-  return !looked_ms_ || core_->options.clock->MonotonicMs() - *looked_ms_ >= kEveryMs;
+  return !looked_ms_ || core_->options.clock->MonotonicMs() - *looked_ms_ >= pause_ms_;
 }
 
 bool ReplicaLook::Stale() const {
@@ -37,6 +39,8 @@ bool ReplicaLook::Stale() const {
 
 void ReplicaLook::Done(int64_t began_ms) {
   looked_ms_ = core_->options.clock->MonotonicMs();
+  pause_ms_ = lost_ ? kBehindLossMs : kEveryMs;
+  lost_ = false;
   Glanced(began_ms);
 }
 
@@ -68,6 +72,20 @@ Result<bool> ReplicaLook::Exists(const std::string& key) {
   return got.status();
 }
 
+// One that a newer version wrote is its own affair.
+Result<bool> ReplicaLook::IsWhole(uint64_t snapshot) {
+  const std::string key = SnapshotManifestKey(snapshot);
+  Result<std::string> got = core_->options.client->Get(key);
+  if (got.status().code() == Code::kNotFound) got = core_->options.client->Get(key);
+  if (got.status().code() == Code::kNotFound) return false;
+  if (!got.ok()) return got.status();
+  Result<SnapshotManifest> manifest = ParseSnapshotManifest(AsBytes(*got));
+  if (!manifest.ok()) return manifest.status().code() != Code::kCorrupt;
+  Result<std::string> missing = MissingFrame(core_->options.client, *manifest);
+  if (!missing.ok()) return missing.status();
+  return missing->empty();
+}
+
 void ReplicaLook::Proven() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   core_->proven_ms = core_->options.clock->WallMs();
@@ -83,7 +101,7 @@ Result<bool> ReplicaLook::HasSnapshot() {
     known = core_->ship.snapshot_number;
   }
   if (known != 0) {
-    Result<bool> there = Exists(SnapshotManifestKey(known));
+    Result<bool> there = IsWhole(known);
     if (there.ok() && *there) Proven();
     if (!there.ok() || *there) return there;
   }
@@ -109,7 +127,7 @@ Result<uint64_t> ReplicaLook::NewestSnapshot() {
   for (auto folder = folders->rbegin(); folder != folders->rend(); ++folder) {
     const auto number = ParseSnapshotManifestKey(folder->key + "manifest");
     if (!number || *number <= above) continue;
-    Result<bool> there = Exists(SnapshotManifestKey(*number));
+    Result<bool> there = IsWhole(*number);
     if (!there.ok()) return there.status();
     if (*there) return *number;
   }

@@ -1,8 +1,8 @@
-// ReplicaLook: whether what a writer relies on is in the bucket: identity, newest snapshot, end of
-// the log, and every number of it behind that snapshot. These are written once, and a PUT does not
-// tell that somebody has deleted them.
+// ReplicaLook: whether what a writer relies on is in the bucket: identity, newest snapshot with its
+// frames, end of the log, and every number of it behind that snapshot. These are written once, and
+// a PUT does not tell that somebody has deleted them.
 //
-// Owned by LogWriter, used on the ship thread; takes the Core's mutex for short, local work. Five
+// Owned by LogWriter, used on the ship thread; takes the Core's mutex for short, local work. Six
 // small requests. Fails with the client's error, or kForeign: the prefix holds another replica. An
 // object counts as missing when two requests in a row say so.
 
@@ -21,7 +21,7 @@ namespace backstay {
 
 struct MissingObjects {
   bool identity = false;
-  bool snapshot = false;  // the manifest of every snapshot
+  bool snapshot = false;  // no snapshot is whole
   bool head = false;      // the last object of the log
   uint64_t hole = 0;      // number of another one, behind the newest snapshot; 0: none
   bool log() const { return head || hole != 0; }
@@ -40,6 +40,8 @@ class ReplicaLook {
   bool Stale() const;
   // The replica is gone, where to ask costs nothing: what is written next would be all of it.
   bool Vanished();
+  // Something was missing: whoever deletes it may be at it still, so the next look is due soon.
+  void Lost() { lost_ = true; }
   int64_t Begin() const { return core_->options.clock->MonotonicMs(); }
   // One that began then has found all that was missing.
   void Done(int64_t began_ms);
@@ -58,6 +60,7 @@ class ReplicaLook {
 
  private:
   Result<bool> Exists(const std::string& key);
+  Result<bool> IsWhole(uint64_t snapshot);
   Result<bool> HasSnapshot();
   void Proven();
   Result<bool> HasLogObject(uint64_t number);
@@ -66,6 +69,8 @@ class ReplicaLook {
 
   Core* const core_;
   std::optional<int64_t> looked_ms_;  // monotonic
+  bool lost_ = false;                 // in the look that is under way
+  int64_t pause_ms_ = 0;              // behind the last one
 };
 
 }  // namespace backstay

@@ -10,6 +10,7 @@
 
 #include "uploader/base/caught.h"
 #include "uploader/engine/jobs.h"
+#include "uploader/engine/snapshot_frames.h"
 #include "uploader/format/keys.h"
 #include "uploader/format/snapshot.h"
 #include "uploader/state/state_folder.h"
@@ -195,6 +196,14 @@ Status Jobs::StillOwn() {
   return {Code::kCancelled, fenced.message()};
 }
 
+// A bucket that is being emptied loses what is written to it meanwhile, too.
+Status Jobs::StillThere(const SnapshotManifest& manifest) {
+  Result<std::string> missing = MissingFrame(core_->options.client, manifest);
+  if (!missing.ok()) return missing.status();
+  if (missing->empty()) return Status::Ok();
+  return {Code::kCorrupt, *missing + " is gone from the bucket: somebody deletes what is written"};
+}
+
 Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   SnapshotManifest manifest;
   manifest.page_size = copy.page_size;
@@ -217,6 +226,7 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   Result<std::string> bytes = EncodeSnapshotManifest(manifest);
   if (!bytes.ok()) return bytes.status();
   BACKSTAY_TRY(Persist([&] { return StillOwn(); }));
+  BACKSTAY_TRY(Persist([&] { return StillThere(manifest); }));
   BACKSTAY_TRY(Persist([&] {
     return core_->options.client->Put(SnapshotManifestKey(copy.number), AsBytes(*bytes));
   }));
