@@ -3,6 +3,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import unittest
 
@@ -203,6 +204,32 @@ class ManyTest(LifecycleCase):
             for url in urls:
                 self.assert_replicated(app, url=url)
             app.close()
+
+
+@unittest.skipIf(os.geteuid() != 0, "one user is all there is")
+class UsersTest(LifecycleCase):
+    GROUP = 54321
+
+    def works_as(self, user):
+        """A life of the application; all that is committed is in the replica, which keeps nobody out, as a bucket does."""
+        subprocess.run(["chmod", "-R", "a+rwX", self.replica], check=True)
+        become = f"os.setgroups([]); os.setgid({self.GROUP}); os.setuid({user})" if user else ""
+        app = App(self, before=f"import os, sys; sys.argv[2] = {self.libraries_for_anybody()!r}\n"
+                               f"os.umask(0o002); {become}\n")
+        app.sql(ROWS.format(10))
+        self.assert_replicated(app)
+        app.close()
+        self.assertEqual(app.lines("WARN", "ERROR"), [])
+
+    def test_a_group_and_root_share_what_root_has_restored(self):
+        """An fsGroup: folders with its group and set-group-id. What one user leaves the next one can write."""
+        self.started(rows=10).close()
+        self.new_disk()
+        os.chown(self.disk, 0, self.GROUP)
+        os.chmod(self.disk, 0o2775)
+        self.tool("restore", self.db)
+        for user in (1001, 1002, 0, 1001):
+            self.works_as(user)
 
 
 class OutageTest(LifecycleCase):

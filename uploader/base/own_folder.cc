@@ -42,8 +42,11 @@ Status OwnFolder::Failed(const char* what, const std::string& name) const {
 bool OwnFolder::MayWrite(const Fd& file) const {
   struct stat info {};
   if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
-  // A file of root's own may have got there by a link or a rename.
-  return !IsRoot() || (info.st_nlink == 1 && info.st_uid == info_.st_uid);
+  if (!IsRoot()) return true;
+  // A file of root's own may have got there by a link or a rename. Where a group shares the folder,
+  // what all of it may write to anyway is another member's.
+  const bool shared = (info_.st_mode & info.st_mode & S_IWGRP) != 0 && info.st_gid == info_.st_gid;
+  return info.st_nlink == 1 && (shared || info.st_uid == info_.st_uid);
 }
 
 Result<Fd> OwnFolder::OpenFile(const std::string& name) const {
