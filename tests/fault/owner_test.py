@@ -14,7 +14,16 @@ class LossTest(StateCase):
     """Objects deleted under a writer, or between two: told, and made good."""
 
     def lose(self, what):
+        """At once, to an application that would make good one object before the next one is deleted."""
         self.tally.faults += 1
+        running = [app.process.pid for app in self.apps if app.process.poll() is None]
+        for pid in running:
+            os.kill(pid, signal.SIGSTOP)
+        self.delete(what)
+        for pid in running:
+            os.kill(pid, signal.SIGCONT)
+
+    def delete(self, what):
         if what == "log end":
             folder = os.path.join(self.replica, "log")
             os.remove(os.path.join(folder, max(os.listdir(folder))))
