@@ -8,6 +8,7 @@ small for them, in one repair. Another outage is as long in real time as BACKSTA
 """
 
 import datetime
+import json
 import os
 import sys
 import time
@@ -30,6 +31,17 @@ for i in range(COUNT):
         wal = max(wal, os.path.getsize(db + "-wal"))
         outbox = max(outbox, os.path.getsize(db + "-backstay/outbox"))
 result = wal, outbox
+"""
+LARGE_COMMITS = """
+import threading
+def write():
+    mine, i = connect(), 0
+    while going:
+        mine.execute("INSERT OR REPLACE INTO t(id, text) VALUES(?, randomblob(1000000))", (1000000 + i % 12,))
+        i += 1
+going = True
+writer = threading.Thread(target=write)
+writer.start()
 """
 
 
@@ -109,6 +121,33 @@ class OutageTest(BucketCase):
         self.assertEqual(len(repairs), 1, app.stderr())
         self.assertIsNotNone(self.restored_at(self.first))
         app.close()
+
+    def restorable(self):
+        """The newest transaction that can be restored now."""
+        done = self.tool("restore", "-dry-run", "-json", "-o", self.db + ".not", self.direct, **KEYS).stdout
+        return json.loads(done)["txid"]
+
+    def test_more_than_the_replica_takes(self):
+        """It comes from one restore point to the next all the same."""
+        limit = 4 << 20
+        app = self.started(limit)
+        self.proxy.latency = 0.5
+        app.do(LARGE_COMMITS)
+        try:
+            self.wait_for("a full outbox", lambda: any("takes less than" in l["msg"] for l in app.lines("WARN")))
+            for _ in range(2):
+                seen = self.restorable()
+                self.wait_for("a restore point while it is full", lambda: self.restorable() > seen)
+            self.assertLess(os.path.getsize(self.db), 16 << 20)
+            self.assertLess(self.replica_status(app)["outbox_bytes"], 3 * limit + (16 << 20))
+        finally:
+            app.do("going = False\nwriter.join()")
+        self.proxy.latency = 0
+        self.assert_synced(app)
+        self.assert_restored()
+        app.close()
+        full = [l for l in app.lines("WARN", "ERROR") if "outbox" in l["msg"]]
+        self.assertEqual(len(full), 1, app.stderr())  # s; what lasts is said again after 30
 
     def test_one_that_lasts_is_not_hammered(self):
         """The server first answers 500, then refuses connections; the application commits all the while."""

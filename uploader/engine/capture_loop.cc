@@ -291,6 +291,10 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
     return true;
   }
   if (core_->UnhealthyLocked()) return false;
+  if (!HasRoomLocked()) {
+    retry_at_ms_ = core_->options.clock->MonotonicMs() + kRoomMs;
+    return false;
+  }
   const RepairNeed need = core_->repair;
   repair_run_ = core_->collapses;
   LogHead before = core_->capture->encoder()->head();
@@ -309,6 +313,8 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
     return false;
   }
   core_->repair = RepairNeed::kNone;
+  slow_.Recovered("the outbox has room again",
+                  {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   core_->lag.WaitsFor(after.segment_number);
   // Daily business where processes write without a WAL.
   if (need == RepairNeed::kSome) return true;
@@ -321,14 +327,16 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
 
 // Lets shipping go on and answers finish_wal(); holds the repair back while the outbox is full.
 bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting) {
-  constexpr int64_t kFullWaitMs = 50;
   constexpr int64_t kWaitMs = 10;
   core_->ship_work.notify_all();
-  bool full = core_->outbox->pending_bytes() > core_->options.settings.outbox_limit / 2;
+  // One that is no larger than the outbox goes there whole: what is committed meanwhile comes on
+  // top.
+  const uint64_t left = uint64_t{core_->index->unknown()} * core_->identity.page_size;
+  const bool large =
+      core_->repair == RepairNeed::kAll || left > core_->options.settings.outbox_limit;
+  const bool full = large && !HasRoomLocked();
   lock->unlock();
-  int64_t until = core_->options.clock->MonotonicMs() + (full      ? kFullWaitMs
-                                                         : waiting ? kWaitMs
-                                                                   : 0);
+  int64_t until = core_->options.clock->MonotonicMs() + (full ? kRoomMs : waiting ? kWaitMs : 0);
   // The status tells how long something waits, also through a comparison of many pages.
   tick_();
   // Tickets seen by an earlier yield have been merged since.
@@ -344,15 +352,7 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   uint64_t segment = core_->capture->encoder()->head().segment_number;
   const bool outage = core_->UnhealthyLocked();
   if (!room_.Fits(outbox->waiting_bytes(), outage)) {
-    core_->Log(Level::kWarn, std::string("the outbox is full") +
-                                 (!outage ? ", since the replica takes less than is committed: its "
-                                            "segments are replaced by one repair"
-                                  : core_->last_error.ok()
-                                      ? " before the replica was asked: its segments are replaced "
-                                        "by one repair"
-                                      : ": its segments are replaced by one repair when the "
-                                        "replica is back"));
-    core_->CollapseLocked(core_->ship.shipped);
+    outage ? GiveUpLocked() : CrowdedLocked();
     whole = false;
   }
   if (whole && !guessed_ && core_->copy.seeks_end()) static_cast<void>(core_->EndCopyLocked());
@@ -362,16 +362,6 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   core_->guessed = guessed_;
   // With a repair due, the state at its end covers whatever the WAL held.
   whole ? core_->board.Done(ticket, segment, !guessed_) : core_->board.DoneFinish(ticket);
-}
-
-// What a later life finds grows old while the outbox rests.
-void CaptureLoop::SaveIfDueLocked() {
-  if (core_->repair != RepairNeed::kNone) return;
-  const int64_t now = core_->options.clock->MonotonicMs();
-  const bool again = core_->outbox->resting() && now >= save_at_ms_;
-  if (core_->outbox->file_bytes() <= core_->save_above && !again) return;
-  save_at_ms_ = now + kLocalRetryMs;
-  core_->SaveIndexLocked();
 }
 
 void CaptureLoop::Failed(const Status& status) {

@@ -29,6 +29,7 @@ class CaptureLoop {
       : core_(core),
         tick_(std::move(tick)),
         room_(core->options.settings.outbox_limit),
+        slow_(core->options.logger, core->options.clock, Level::kWarn),
         crowd_(core->options),
         wal_end_(core->options.settings.path) {}
 
@@ -98,11 +99,15 @@ class CaptureLoop {
   Result<FileFollower::Changes> TakeChanges();
   bool RepairLocked(std::unique_lock<std::mutex>* lock);
   bool YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting);
+  bool HasRoomLocked() const;
+  void GiveUpLocked();
+  void CrowdedLocked();
   void AfterLocked(uint64_t ticket, bool whole);
   void SaveIfDueLocked();
   void Failed(const Status& status);
 
   static constexpr int64_t kRetryMs = 5;    // the WAL, or the file, is just being changed
+  static constexpr int64_t kRoomMs = 50;    // until there is room in the outbox, perhaps
   static constexpr int64_t kPollMs = 1000;  // for commits that no hook reported
   static constexpr int64_t kLocalRetryMs = 1000;
   static constexpr int kMaxStaleTries = 50;
@@ -111,6 +116,7 @@ class CaptureLoop {
   Core* const core_;
   const std::function<void()> tick_;
   OutboxRoom room_;
+  LastingProblem slow_;  // the replica takes less than is committed
   Crowd crowd_;
   WalEnd wal_end_;
   uint64_t seen_ticket_ = 0;
