@@ -229,6 +229,8 @@ class TurnsTest(FaultCase):
                 self.assert_followed()
                 self.end(server)
                 self.assert_whole()
+                # What neighbours tell of is daily business.
+                self.assertLess(self.said().count("replica and database compared"), 15, self.said())
 
     def test_killed_after_the_last_commit_was_followed(self):
         workers = self.take_turns("wal", 3, 9)

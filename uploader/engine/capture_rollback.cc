@@ -56,7 +56,7 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
     // While the first copy is made the index still lacks what is not copied yet: what else is
     // unknown waits until it has all.
     const bool lacks = core_->ship.restorable || core_->copy.has_all();
-    if (lacks && core_->index->unknown() != 0) core_->NeedRepairLocked(RepairNeed::kUnknown);
+    if (lacks && core_->index->unknown() != 0) core_->NeedRepairLocked(RepairNeed::kSome);
   }
   // When all pages are to be compared the index has to stay what the replica has.
   if (core_->repair == RepairNeed::kAll) return;
