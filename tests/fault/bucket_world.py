@@ -32,13 +32,13 @@ def with_server():
         os.execv(script, [script, sys.executable, *sys.argv])
 
 
-def s3_url(prefix, endpoint):
-    return f"s3://{BUCKET}/{prefix}?endpoint={endpoint}&force-path-style=true"
+def s3_url(prefix, endpoint, bucket=BUCKET):
+    return f"s3://{bucket}/{prefix}?endpoint={endpoint}&force-path-style=true"
 
 
-def ask_server(method, key, query):
+def ask_server(method, key, query, bucket=BUCKET):
     """The server's own answer, past the proxy; `query` in alphabetical order."""
-    path = "/".join(filter(None, (ENDPOINT, BUCKET, urllib.parse.quote(key))))
+    path = "/".join(filter(None, (ENDPOINT, bucket, urllib.parse.quote(key))))
     keys = f"{urllib.parse.quote(KEYS['AWS_ACCESS_KEY_ID'])}:{KEYS['AWS_SECRET_ACCESS_KEY']}"
     return subprocess.run(
         ["curl", "-sS", "--fail", "--noproxy", "*", "--max-time", "60", "-X", method, "--user", keys,
@@ -53,11 +53,11 @@ def unfinished_uploads(prefix):
             for upload in re.findall("<Upload>.*?</Upload>", answer, re.DOTALL)]
 
 
-def empty(prefix):
+def empty(prefix, bucket=BUCKET):
     """Deletes every object below it."""
-    answer = ask_server("GET", "", f"list-type=2&prefix={urllib.parse.quote(prefix + '/', safe='')}")
+    answer = ask_server("GET", "", f"list-type=2&prefix={urllib.parse.quote(prefix + '/', safe='')}", bucket)
     for key in re.findall("<Key>([^<]*)</Key>", answer):
-        ask_server("DELETE", key, "")
+        ask_server("DELETE", key, "", bucket)
 
 
 def abort_upload(key, upload_id):
@@ -70,7 +70,7 @@ class BucketCase(FaultCase):
 
     def use(self, proxy, prefix, **settings):
         self.proxy, self.prefix = proxy, prefix
-        self.url = s3_url(prefix, proxy.url)
+        self.url = s3_url(prefix, proxy.url if proxy else ENDPOINT)
         self.direct = s3_url(prefix, ENDPOINT)
         self.env = environment(BACKSTAY_DB=self.db, BACKSTAY_REPLICA_URL=self.url,
                                BACKSTAY_MIN_INTERVAL="0ms", **settings)

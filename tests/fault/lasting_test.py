@@ -5,7 +5,7 @@ made meanwhile, the application goes on, and all is well again without help. (PU
 import time
 
 from fault_world import main
-from bucket_world import ENDPOINT, ROWS, BucketCase, FaultProxy, ask_server, empty, with_server
+from bucket_world import ENDPOINT, ROWS, BucketCase, FaultProxy, ask_server, empty, s3_url, with_server
 
 # 20 ms and a random time below a doubling limit between two tries (backoff.h).
 MOST_REQUESTS = 40
@@ -63,6 +63,28 @@ class LastingTest(BucketCase):
             self.assert_synced(app)
             self.assert_restored()
             app.close()
+
+    def test_bucket_that_is_deleted_and_made_anew(self):
+        """Under a writer that was acknowledged everything: told, and made good once there is a bucket again."""
+        bucket = f"anew-{self.seed}"
+        ask_server("PUT", "", "", bucket)
+        self.use(None, "app")
+        self.url = self.direct = self.env["BACKSTAY_REPLICA_URL"] = s3_url("app", ENDPOINT, bucket)
+        app = self.start()
+        app.sql(ROWS.format(20))
+        self.assert_synced(app)
+        empty("app", bucket)
+        ask_server("DELETE", "", "", bucket)
+        self.tally.faults += 1
+        app.sql(ROWS.format(5))
+        self.wait_for("a word", lambda: "NoSuchBucket" in "".join(line["msg"] for line in app.lines("ERROR")))
+        self.assertFalse(app.sync(1))
+        ask_server("PUT", "", "", bucket)
+        self.assert_synced(app)
+        self.assertIn("is gone from the bucket", app.stderr())
+        self.wait_for("the recovery line", lambda: "whole again" in app.stderr())
+        self.assert_restored()
+        app.close()
 
     def test_replica_that_is_gone_at_the_end(self):
         """Neither a sync nor an exit takes what was acknowledged for what is still there."""

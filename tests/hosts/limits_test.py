@@ -78,6 +78,29 @@ resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 assert "given back" in status and "ulimit -v" in status, status
 """
 
+# During an outage what waits for the replica reaches the limit for files.
+SMALL_FILES = """
+import os, resource, signal, sqlite3, sys
+db, replica = sys.argv[1:]
+c = sqlite3.connect(db, isolation_level=None)
+c.execute("PRAGMA journal_mode=wal")
+c.execute("PRAGMA wal_autocheckpoint=20")
+c.execute("CREATE TABLE t(i INTEGER PRIMARY KEY, x)")
+assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (500000, hard))
+os.rename(replica, replica + ".away")
+open(replica, "w").close()
+for _ in range(40):
+    c.execute("INSERT OR REPLACE INTO t VALUES(1, randomblob(30000))")
+    c.execute("PRAGMA backstay_sync(20)")
+os.remove(replica)
+os.rename(replica + ".away", replica)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
+"""
+
 # Threads commit, while descriptors run out and are there again, over and over.
 THREADS = """
 import os, resource, sqlite3, sys, threading, time
@@ -144,6 +167,11 @@ class Limits(HostCase):
     def test_a_limit_that_is_raised(self):
         self.run_host("/usr/bin/python3", "-c", RAISED, self.db)
         self.assert_replicated()
+
+    def test_a_limit_to_the_size_of_files_ends_nobody(self):
+        self.run_host("/usr/bin/python3", "-c", SMALL_FILES, self.db, self.replica)
+        self.assertIn("ulimit -f", self.stderr)
+        self.assert_restores()
 
     def test_it_is_given_back_while_others_commit(self):
         self.run_host("/usr/bin/python3", "-c", THREADS, self.db)
