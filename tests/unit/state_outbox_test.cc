@@ -156,6 +156,30 @@ TEST_CASE("compaction keeps what waits and drops the rest", "[outbox]") {
   CheckPending(outbox, {});
 }
 
+TEST_CASE("compaction moves much when there is more to gain", "[outbox]") {
+  TempFolder folder;
+  Outbox outbox(folder / "outbox");
+  REQUIRE(Open(&outbox).status.ok());
+  const auto bytes = [](uint64_t number) {
+    return std::string(2 << 20, static_cast<char>('a' + number));
+  };
+  for (uint64_t number : {1, 2, 3, 4, 5}) {
+    REQUIRE(outbox.AppendSegment(Encoded(number), bytes(number)).ok());
+  }
+  const uint64_t before = outbox.file_bytes();
+  outbox.Shipped(1);
+  REQUIRE(outbox.Compact().ok());
+  REQUIRE(outbox.file_bytes() == before);
+  outbox.Shipped(3);
+  REQUIRE(outbox.Compact().ok());
+  REQUIRE(outbox.file_bytes() < before / 2);
+  for (const Outbox::Pending& pending : outbox.pending()) {
+    REQUIRE((outbox.ReadSegment(pending).value() == bytes(pending.head.segment_number)));
+  }
+  Outbox again(folder / "outbox");
+  REQUIRE(Open(&again).segments == std::vector<uint64_t>{4, 5});
+}
+
 // A hole would make a later life take what came behind it for all there was.
 TEST_CASE("an outbox that could not be written goes on only once it is whole again", "[outbox]") {
   TempFolder folder;

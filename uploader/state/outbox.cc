@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 #include "uploader/base/hash.h"
 #include "uploader/base/own_folder.h"
@@ -209,33 +211,38 @@ void Outbox::DropPending() {
 }
 
 Status Outbox::Compact() {
-  // One that does not rest is true as it is.
-  constexpr uint64_t kMaxInMemory = 1 << 20;
-  if (!resting_ && !pending_.empty() && pending_bytes_ > kMaxInMemory) return Status::Ok();
+  // One that does not rest is true as it is: there must be more to gain than has to be moved.
+  constexpr uint64_t kLittle = 1 << 20;
+  const uint64_t gone = file_bytes() - std::min(file_bytes(), waiting_bytes());
+  if (!resting_ && pending_bytes_ > std::max(kLittle, gone)) return Status::Ok();
   Status rewritten = Rewrite();
   resting_ = !rewritten.ok();
   return rewritten;
 }
 
-// The redo of segments that still wait is in the index by now; a reader skips it by segment number.
 Status Outbox::Rewrite() {
+  if (!fd_.valid()) return {Code::kIo, path_ + ": not open"};
+  const int64_t end = std::exchange(end_, 0);
+  Status moved = MovePending();
+  if (!moved.ok()) return end_ = end, moved;
+  if (ftruncate(fd_.get(), end_) != 0) return Status::Errno("truncate " + path_, errno);
+  return Status::Ok();
+}
+
+// The redo of segments that still wait is in the index by now; a reader skips it by segment number.
+// One after the other, towards the beginning: no record gets longer, so that none is overwritten
+// before it is read.
+Status Outbox::MovePending() {
   for (Pending& pending : pending_) {
     Result<std::string> segment = ReadSegment(pending);
     if (!segment.ok()) return segment.status();
-    pending.memory = std::move(*segment);
-    pending.offset = -1;
-  }
-  if (!fd_.valid()) return {Code::kIo, path_ + ": not open"};
-  if (ftruncate(fd_.get(), 0) != 0) return Status::Errno("truncate " + path_, errno);
-  end_ = 0;
-  for (Pending& pending : pending_) {
     EncodedSegment again;
     again.head = pending.head;
     for (uint32_t pgno : pending.pages) again.hashes.emplace_back(pgno, 0);
     std::string payload = EncodeOutboxSegment(again);
     int64_t offset = end_ + static_cast<int64_t>(kRecordHead + payload.size());
-    BACKSTAY_TRY(Append(kSegmentRecord, payload + pending.memory));
-    pending.memory.clear();
+    BACKSTAY_TRY(Append(kSegmentRecord, payload + *segment));
+    pending.memory = {};
     pending.offset = offset;
   }
   return Status::Ok();

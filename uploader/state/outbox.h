@@ -90,8 +90,8 @@ class Outbox {
   bool resting() const { return resting_; }
   // The application has closed its descriptor.
   bool lost() const { return open_ && !fd_.valid(); }
-  // Rewrites the file with only the pending segments; the index file must hold everything else by
-  // now.
+  // Rewrites the file with only the pending segments, unless that is much for little; the index
+  // file must hold everything else by now.
   Status Compact();
   // Bytes in the file.
   uint64_t file_bytes() const { return static_cast<uint64_t>(end_); }
@@ -102,6 +102,7 @@ class Outbox {
   void Redo(Bytes payload, uint8_t type, int64_t payload_offset, const OutboxRedo& redo);
   void Push(const EncodedSegment& encoded, uint32_t size, int64_t offset, std::string memory);
   Status Rewrite();
+  Status MovePending();
 
   const std::string path_;
   uint32_t owner_ = 0;
