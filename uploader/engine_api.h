@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#define BACKSTAY_ENGINE_API_VERSION 9
+#define BACKSTAY_ENGINE_API_VERSION 10
 #define BACKSTAY_SYNC_COMMIT (-2)
 #define BACKSTAY_LOST (-2)
 #define BACKSTAY_ENGINE_SYMBOL "backstay_engine"
@@ -73,6 +73,9 @@ typedef struct BackstayHost {
   /* 1 while a transaction in a rollback-journal mode writes to the file that began without
   ** writing() of this handle: what the file holds is not committed. */
   int (*untold)(void *ctx);
+  /* The engine has let go of the database and holds nothing of it any more: it may be opened anew,
+  ** from within this call, too. */
+  void (*let_go)(void *ctx);
   /* The engine is done with the database: close the handle, free ctx. The last call. */
   void (*release)(void *ctx);
 } BackstayHost;
@@ -103,10 +106,13 @@ typedef struct BackstayEngine {
   ** descriptors ran out: then it may be asked again; host stays the caller's. */
   int (*open)(const BackstayOpen *options, BackstayDb **db, char *error, size_t n);
   /* 0: the engine has let go of the database, and what is called with `db` does nothing. It may be
-  ** opened anew; `db` is to be closed all the same, once no call with it is under way. */
-  int (*holds)(BackstayDb *db);
+  ** opened anew; `db` is to be closed all the same, once no call with it is under way. look: 1
+  *finds
+  ** out first whether the application has closed descriptors of the engine's. */
+  int (*holds)(BackstayDb *db, int look);
   /* Lets go of all databases, so that the application has what they take of descriptors and memory.
-  ** Blocks for the time a local write takes. 1 if there was something. */
+  ** Blocks for the time a local write takes, and until the engine's threads have ended, at most
+  ** 0.5 s: what waits for a file system that hangs follows later. 1 if there was something. */
   int (*give_back)(void);
   /* The host's last connection in this process is gone (called before its file is closed,
   ** after the WAL is deleted, if it is). The engine finishes on its own, then calls

@@ -194,7 +194,7 @@ std::string Database::Status() {
 }
 
 bool Database::Sync(int timeout_ms) noexcept {
-  CheckEngine();
+  (void)IsLetGo(/*look=*/true);
   RetryEngine();
   BackstayDb* to = db();
   return to != nullptr && engine_.load()->sync(to, timeout_ms) == 1;

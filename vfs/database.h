@@ -69,7 +69,10 @@ class Database {
   // Again, if memory or file descriptors ran out then. Otherwise says again why it refused.
   void RetryEngine() noexcept;
   // Finds out whether the engine has let go of the database: then it is asked anew, as above.
-  void CheckEngine() noexcept;
+  void CheckEngine() noexcept { (void)IsLetGo(/*look=*/false); }
+  // It has, of this handle, and has told so: asks it anew while a connection is there. On an
+  // engine's thread.
+  void LetGo(BackstayDb* held) noexcept;
   // It has, for the sake of the application, which is told so.
   void GaveBack() noexcept;
   // The last connection goes: hands the database back. Later calls do nothing.
@@ -139,6 +142,11 @@ class Database {
  private:
   friend class Process;
 
+  // It has let go. `look`: it finds out first whether the application has closed its descriptors.
+  bool IsLetGo(bool look) noexcept;
+  // With open_mutex_ held; so the next.
+  void OpenOnce() noexcept;
+  bool TakeAwayLocked(BackstayDb* held) noexcept;
   void OpenEngine();
   // There is no room for the engine, or none of it is to be taken for the moment; that is told.
   bool LacksRoom();

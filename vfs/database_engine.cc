@@ -49,6 +49,13 @@ int HostUntold(void* ctx) { return Context(ctx)->database->hides_write(Context(c
 
 int HostInUse(void* ctx) { return Context(ctx)->database->connections() > 0 ? 1 : 0; }
 
+void HostLetGo(void* ctx) {
+  HostContext* context = Context(ctx);
+  // A forked child opens it by itself.
+  if (context->process != Process::Current()) return;
+  context->database->LetGo(context->db);
+}
+
 void HostRelease(void* ctx) {
   std::unique_ptr<HostContext> context(Context(ctx));
   // In a forked child the handle and the counts are the parent's business.
@@ -67,6 +74,11 @@ void HostRelease(void* ctx) {
 void Database::EnsureEngine() noexcept {
   if (db() != nullptr) return;
   std::lock_guard lock(open_mutex_);
+  OpenOnce();
+}
+
+void Database::OpenOnce() noexcept {
+  if (db() != nullptr) return;
   if (tried_) return SayRefusal();
   tried_ = true;
   starved_ = false;
@@ -90,19 +102,31 @@ void Database::RetryEngine() noexcept {
   SayRefusal();
 }
 
-void Database::CheckEngine() noexcept {
+bool Database::IsLetGo(bool look) noexcept {
   BackstayDb* held = db();
-  if (held == nullptr || engine_.load()->holds(held) == 1) return;
+  if (held == nullptr || engine_.load()->holds(held, look ? 1 : 0) == 1) return false;
   std::lock_guard lock(open_mutex_);
-  if (db() != held) return;
+  return db() != held || TakeAwayLocked(held);
+}
+
+bool Database::TakeAwayLocked(BackstayDb* held) noexcept {
   try {
     let_go_.push_back(held);
   } catch (const std::exception&) {
-    return;  // until the next commit
+    return false;  // until the next commit
   }
   db_ = nullptr;
   tried_ = false;
   starved_ = true;
+  return true;
+}
+
+void Database::LetGo(BackstayDb* held) noexcept {
+  CheckEngine();
+  std::lock_guard lock(open_mutex_);
+  // Behind the last close nobody would close what is opened here.
+  if (connections() == 0 || let_go_.empty() || let_go_.back() != held) return;
+  OpenOnce();
 }
 
 void Database::GaveBack() noexcept {
@@ -162,8 +186,8 @@ void Database::OpenEngine() {
   open.replica_url = url != nullptr ? url->c_str() : nullptr;
   open.params = params.data();
   open.nparam = static_cast<int>(params.size() / 2);
-  open.host = {context.get(), HostRead,    HostSize,   HostWalPosition,
-               HostInUse,     HostWriting, HostUntold, HostRelease};
+  open.host = {context.get(), HostRead,   HostSize,  HostWalPosition, HostInUse,
+               HostWriting,   HostUntold, HostLetGo, HostRelease};
 
   char error[kErrorBytes] = "";
   BackstayDb* opened = nullptr;
@@ -204,6 +228,10 @@ void Database::SayRefusal() noexcept {
 
 Closing Database::CloseEngine() noexcept {
   std::lock_guard lock(open_mutex_);
+  // What was committed last is shipped by a new one.
+  BackstayDb* held = db();
+  const bool lost = held != nullptr && engine_.load()->holds(held, 1) != 1;
+  if (lost && TakeAwayLocked(held)) OpenOnce();
   for (BackstayDb* past : let_go_) {
     engine_.load()->close(past);
     engine_.load()->closed(past);

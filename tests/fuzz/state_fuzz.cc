@@ -97,6 +97,7 @@ class FalseHost {
             [](void*) { return 1; },
             [](void*) -> uint64_t { return 0; },
             [](void*) { return 0; },
+            [](void*) {},
             [](void*) {}};
   }
 

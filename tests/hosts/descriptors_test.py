@@ -15,8 +15,11 @@ def rows(c, first, last):
             c.execute("INSERT INTO t VALUES(?, zeroblob(2000))", (i,))
 
 def names():
-    return {int(n): os.readlink("/proc/self/fd/" + n) for n in os.listdir("/proc/self/fd")
-            if os.path.lexists("/proc/self/fd/" + n)}
+    found = {}
+    for n in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # closed by whoever had opened it for a moment
+            found[int(n)] = os.readlink("/proc/self/fd/" + n)
+    return found
 
 db, mode, keep = sys.argv[1], sys.argv[2], sys.argv[3] == "keep"
 others = sqlite3.connect(os.path.dirname(db) + "/other.db", isolation_level=None)
@@ -53,9 +56,7 @@ before = names()
 if not keep:
     c = sqlite3.connect(db)
 rows(c, 10, 30)
-for _ in range(2):
-    synced = c.execute("PRAGMA backstay_sync(20000)").fetchone()
-assert synced == ("1",), c.execute("PRAGMA backstay_status").fetchone()
+assert c.execute("PRAGMA backstay_sync(20000)").fetchone() == ("1",), c.execute("PRAGMA backstay_status").fetchone()
 c.close()
 now = names()
 for fd, what in taken.items():
@@ -74,7 +75,53 @@ assert others.execute("SELECT count(*) FROM o").fetchone() == (100,)
 """
 
 
+# The connection stays, all else is closed. What comes then is little, or nothing.
+AFTER = """
+import json, os, sqlite3, sys, time
+db, mode, then = sys.argv[1:]
+c = sqlite3.connect(db, isolation_level=None)
+c.execute("PRAGMA journal_mode=" + mode)
+c.execute("CREATE TABLE t(x)")
+assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
+for n in os.listdir("/proc/self/fd"):
+    try:
+        name = os.readlink("/proc/self/fd/" + n)
+        if int(n) > 2 and (not name.startswith(db) or "-backstay/" in name):
+            os.close(int(n))
+    except OSError:
+        pass
+if then == "commit":
+    c.execute("INSERT INTO t VALUES(1)")
+    c.close()
+elif then == "exit":
+    c.execute("INSERT INTO t VALUES(1)")
+else:
+    end = time.monotonic() + 20
+    while "replicating" not in c.execute("PRAGMA backstay_status").fetchone()[0] or time.monotonic() < end - 17:
+        assert time.monotonic() < end, c.execute("PRAGMA backstay_status").fetchone()
+        time.sleep(0.1)
+"""
+
+
 class Descriptors(HostCase):
+    def goes_on(self, mode, then):
+        self.run_host("/usr/bin/python3", "-c", AFTER, self.db, mode, then)
+        self.assertEqual(self.stderr.count("closed descriptors"), 1, self.stderr)
+        self.assertNotIn("before everything was shipped", self.stderr)
+        self.assertNotIn('"ERROR"', self.stderr)
+        self.assert_restores()
+
+    def test_what_is_committed_last(self):
+        for mode in ("delete", "wal"):
+            for then in ("commit", "exit"):
+                with self.subTest(mode=mode, then=then):
+                    self.doCleanups()
+                    self.setUp()
+                    self.goes_on(mode, then)
+
+    def test_it_goes_on_by_itself(self):
+        self.goes_on("delete", "wait")
+
     def uses(self, mode, keep=""):
         self.run_host("/usr/bin/python3", "-c", HOST, self.db, mode, keep)
         self.assertEqual(self.stderr.count("closed descriptors"), 1, self.stderr)

@@ -88,6 +88,7 @@ class Application {
             [](void*) { return 1; },
             [](void*) -> uint64_t { return 0; },
             [](void*) { return 0; },
+            [](void*) {},
             [](void* self) { ++static_cast<Application*>(self)->released; }};
   }
 

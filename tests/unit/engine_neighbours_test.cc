@@ -185,7 +185,7 @@ TEST_CASE("who waits when its turn comes to ship goes on with its own board", "[
   World world;
   Waiter waiter(&world.waits);
   world.ships.Asked();
-  world.ships.neighbours.Stop();
+  world.ships.neighbours.Stop(/*holds=*/true);
   world.waits.neighbours.Lead();
   world.waits.board.Shipped(3, true);
   while (!waiter.over()) world.waits.PassSoon(3);
@@ -215,7 +215,7 @@ TEST_CASE("what a neighbour waited for in vain is found shipped later", "[neighb
   REQUIRE(world.waits.neighbours.AllShipped());
   // Likewise when this process itself ships by then: not before a pass of its own.
   REQUIRE_FALSE(world.waits.neighbours.Sync(0));
-  world.ships.neighbours.Stop();
+  world.ships.neighbours.Stop(/*holds=*/true);
   world.waits.board.Shipped(1, true);
   world.waits.neighbours.Lead();
   REQUIRE_FALSE(world.waits.neighbours.AllShipped());
@@ -289,7 +289,7 @@ TEST_CASE("without a page waits are in vain, and the log says why once", "[neigh
 TEST_CASE("who waits takes the place of the one that left at once", "[neighbours]") {
   World world;
   std::atomic<bool> finished{false};
-  world.ships.neighbours.Stop();
+  world.ships.neighbours.Stop(/*holds=*/true);
   REQUIRE(world.waits.neighbours.Orphaned());
   std::thread application([&] { finished = world.waits.neighbours.Finish(kLong); });
   world.waits.Asked();  // to try the lock
@@ -305,7 +305,7 @@ TEST_CASE("who waits takes the place of the one that left at once", "[neighbours
 TEST_CASE("the heir of one that has left is waited for until its page is there", "[neighbours]") {
   World world;
   std::atomic<bool> finished{false};
-  world.ships.neighbours.Stop();
+  world.ships.neighbours.Stop(/*holds=*/true);
   world.waits.neighbours.Follow();  // another process has the lock, and no page yet
   std::thread application([&] { finished = world.waits.neighbours.Finish(kLong); });
   world.waits.Asked();  // to try the lock

@@ -94,7 +94,7 @@ bool Thread::Start(const char* name, std::function<void()> body) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return false;
   Status started = Caught([&]() -> Status {
-    const Status none(Code::kUnavailable, "no thread");
+    Status none(Code::kUnavailable, "no thread");
     auto run = std::make_unique<Run>(std::move(body), stack_bytes + LeastStack(&attributes));
     if (!run->stack.ok()) return none;
     pthread_attr_setstack(&attributes, run->stack.lowest(), run->stack.bytes());

@@ -81,7 +81,11 @@ int Open(const BackstayOpen* options, BackstayDb** db, char* error, size_t n) no
   });
 }
 
-int Holds(BackstayDb* db) noexcept { return FromHandle(db)->holds() ? 1 : 0; }
+int Holds(BackstayDb* db, int look) noexcept {
+  Database* database = FromHandle(db);
+  if (look != 0) Guard(0, [&] { return database->EndIfLost(), 0; });
+  return database->holds() ? 1 : 0;
+}
 
 int GiveBack() noexcept {
   Engine* engine = Slot().load();

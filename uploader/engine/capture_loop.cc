@@ -37,7 +37,7 @@ void CaptureLoop::Run() {
   }
   if (LacksSettledStamp()) (void)SettledStampOf(core_->options.settings.path);
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return;
+  if (!core_->ReadyLocked() || !HoldsLock()) return;
   if (core_->repair != RepairNeed::kNone) core_->SaveIndexLocked();
   SettleStampLocked();
 }
@@ -121,11 +121,11 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
 // had. The next open starts from the state folder, as behind a crash.
 void CaptureLoop::EndIfLostLocked() {
   const bool outbox = core_->outbox != nullptr && core_->outbox->lost();
-  if (!lock_ || (lock_->Holds() && !outbox && !core_->options.host->Lost())) return;
+  if (!lock_ || (HoldsLock() && !outbox && !core_->options.host->Lost())) return;
   core_->LetGoLocked({Code::kIo,
                       "the application has closed descriptors that Backstay had opened "
-                      "(closerange?), so that they are left alone; it goes on with the next "
-                      "commit or open"},
+                      "(closerange?), so that they are left alone; it goes on by "
+                      "itself, of a closed database with the next open"},
                      Level::kWarn);
 }
 

@@ -38,6 +38,9 @@ class CaptureLoop {
   void Run();
   // Lets go of the database if a descriptor that counts is not ours any more. Any thread.
   void EndIfLostLocked();
+  // This process is the one that ships, and nobody has taken the lock's descriptor away: what is in
+  // the state folder is its own. With the core's mutex held, or behind Run().
+  bool HoldsLock() const { return lock_ && lock_->Holds(); }
   // Behind Run(), for good.
   void Unlock() { lock_.reset(); }
 

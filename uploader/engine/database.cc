@@ -115,29 +115,6 @@ void Database::Linger(int64_t deadline_ms) {
   }
 }
 
-void Database::Retire() {
-  closed_ = true;
-  retired_ = true;
-  for (auto& pipeline : pipelines_) pipeline->Retire();
-}
-
-bool Database::holds() const {
-  return std::all_of(pipelines_.begin(), pipelines_.end(),
-                     [](auto& pipeline) { return pipeline->holds(); });
-}
-
-void Database::EndIfLost() {
-  for (auto& pipeline : pipelines_) pipeline->EndIfLost();
-}
-
-void Database::LetGo(const Status& why) {
-  for (auto& pipeline : pipelines_) {
-    pipeline->LetGo(why, closed_ ? Level::kWarn : Level::kDebug);
-  }
-  Stop();
-  for (auto& pipeline : pipelines_) pipeline->Release();
-}
-
 void Database::Poke() {
   for (auto& pipeline : pipelines_) pipeline->board()->Poke();
 }
@@ -304,21 +281,6 @@ std::string Database::Outlook() {
     if (!outlook.empty()) return outlook;
   }
   return "the rest follows at the next start on this disk";
-}
-
-void Database::RequestStop() {
-  for (auto& pipeline : pipelines_) pipeline->RequestStop();
-}
-
-void Database::Stop() {
-  {
-    std::lock_guard<std::mutex> lock(start_mutex_);
-    stopping_ = true;
-  }
-  RequestStop();
-  for (auto& pipeline : pipelines_) pipeline->Stop();
-  (void)Caught([this] { return WriteStatusFile(), Status::Ok(); });
-  host_.Release();
 }
 
 // What others say of a database that they ship is not overwritten.

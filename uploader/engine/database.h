@@ -58,9 +58,15 @@ class Database {
   // False: it has let go of the database while that was in use. What is called does nothing.
   bool holds() const;
   void EndIfLost();
-  // Ends replication, and what it takes of descriptors and memory. Of one that is in use the caller
-  // tells. Twice is as good as once.
+  // Ends replication, without waiting. Of one that is in use the caller tells. Twice is as good as
+  // once.
   void LetGo(const Status& why);
+  // Behind it, or behind RequestStop(): Stop() takes no time.
+  bool ThreadsOver() const;
+  // Behind LetGo(), when they are: gives back what it takes of descriptors and memory, and lets the
+  // host open it anew.
+  void Release();
+  bool released() { return host_.released(); }
   // Another file was opened at the path: ends soon, and leaves the status file to that one.
   void Retire();
   // The capture threads look at once.
@@ -104,6 +110,7 @@ class Database {
         threads_(options_.logger, options_.clock, Level::kError) {}
 
   Status AddPipelines();
+  void End();
   void AwaitThreads(int64_t deadline_ms);
   // The host is the engine's from here on, whatever fails.
   void Begin(const BackstayHost& host);

@@ -17,10 +17,6 @@
 namespace backstay {
 namespace {
 
-// Databases that this process has closed and goes on following: others may write to them.
-constexpr size_t kFollowed = 16;
-constexpr auto kReapInterval = std::chrono::milliseconds(250);
-
 uint64_t RandomBits() {
   uint64_t bits = 0;
   // Never seen to fail; if it does, the clock is still different in every process.
@@ -103,14 +99,12 @@ Result<DatabaseSettings> Engine::SettingsOf(const BackstayOpen& options) {
 Result<Database*> Engine::Open(const BackstayOpen& options) {
   Result<DatabaseSettings> settings = SettingsOf(options);
   if (!settings.ok()) return settings.status();
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
+  MakeWay(settings->path, &lock);
   if (drained_) return Status(Code::kCancelled, "the process is exiting");
   const FileId file{options.device, options.inode};
   std::unique_ptr<Database>& place = databases_[settings->path];
-  if (place != nullptr) place->EndIfLost();
-  if (place != nullptr && !place->holds()) {
-    SetAsideLocked(&place);
-  } else if (place != nullptr && place->file() == file) {
+  if (place != nullptr && place->file() == file) {
     place->Reopen(options.host);
     return place.get();
   }
@@ -126,6 +120,7 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   Result<std::unique_ptr<Database>> opened = Database::Open(std::move(database), options.host);
   if (!opened.ok()) return opened.status();
   place = std::move(*opened);
+  StartReaperLocked();
   TakeTermSignalLocked();
   return place.get();
 }
@@ -137,30 +132,6 @@ void Engine::RetireLocked(std::unique_ptr<Database>* database) {
   retired_.push_back(std::move(*database));
   StartReaperLocked();
   reap_.notify_all();
-}
-
-// It stays for those that may still call it, until it is closed.
-void Engine::SetAsideLocked(std::unique_ptr<Database>* database) {
-  retired_.reserve(retired_.size() + 1);
-  (*database)->LetGo({Code::kCancelled, "opened anew"});
-  retired_.push_back(std::move(*database));
-  StartReaperLocked();
-}
-
-bool Engine::GiveBack() {
-  const Status why(Code::kUnavailable,
-                   "the application ran out of file descriptors or memory, so that Backstay has "
-                   "given back its own; this database is replicated again once it is opened, or "
-                   "written to, and there is room");
-  std::lock_guard<std::mutex> lock(mutex_);
-  bool any = false;
-  if (drained_) return false;
-  for (auto& [path, database] : databases_) {
-    if (database == nullptr || !database->holds()) continue;
-    database->LetGo(why);
-    any = true;
-  }
-  return any;
 }
 
 void Engine::Close(Database* database) {
@@ -191,70 +162,6 @@ void Engine::TakeTermSignalLocked() {
   if (!taken) logger_.Log(Level::kInfo, "drain-on-sigterm: the program handles SIGTERM itself");
 }
 
-void Engine::StartReaperLocked() {
-  if (reaper_.joinable() || drained_) return;
-  (void)reaper_.Start("backstay-reap", [this] { Reap(); });
-}
-
-void Engine::Reap() {
-  for (;;) {
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      if (!drained_) reap_.wait_for(lock, kReapInterval);
-      if (drained_) return;
-    }
-    (void)Caught([this] { return ReapOnce(), Status::Ok(); });
-  }
-}
-
-// Those that were closed before have been followed for long enough.
-int64_t Engine::FollowedSinceLocked() const {
-  std::vector<int64_t> closed;
-  for (const auto& [path, database] : databases_) {
-    if (database != nullptr && database->closed()) closed.push_back(database->closed_at_ms());
-  }
-  if (closed.size() <= kFollowed) return INT64_MIN;
-  auto oldest = closed.begin() + kFollowed - 1;
-  std::nth_element(closed.begin(), oldest, closed.end(), std::greater<>());
-  return *oldest;
-}
-
-void Engine::ReapOnce() {
-  std::vector<std::unique_ptr<Database>> done;
-  std::vector<std::unique_ptr<Database>> retired;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (drained_) return;
-    for (std::unique_ptr<Database>& database : retired_) {
-      if (database->Quiet()) retired.push_back(std::move(database));
-    }
-    std::erase(retired_, nullptr);
-    const int64_t since = FollowedSinceLocked();
-    const auto is_over = [since](Database* database) {
-      return database->Over() || (database->closed_at_ms() < since && database->Quiet());
-    };
-    for (auto it = databases_.begin(); it != databases_.end();) {
-      if (it->second != nullptr) it->second->StartThreads();
-      if (it->second != nullptr && !is_over(it->second.get())) {
-        ++it;
-        continue;
-      }
-      done.push_back(std::move(it->second));
-      it = databases_.erase(it);
-    }
-  }
-  while (!retired.empty()) EndRetired(&retired);
-}
-
-// What took its place has waited for the state folder.
-void Engine::EndRetired(std::vector<std::unique_ptr<Database>>* retired) {
-  const std::string path = retired->back()->path();
-  retired->pop_back();
-  std::lock_guard<std::mutex> lock(mutex_);
-  auto successor = databases_.find(path);
-  if (successor != databases_.end() && successor->second != nullptr) successor->second->Poke();
-}
-
 void Engine::Log(Level level, const char* path, const char* message) {
   if (path == nullptr) return logger_.Log(level, message);
   logger_.Log(level, message, {{"db", path}});
@@ -264,8 +171,9 @@ void Engine::Drain() {
   // Who comes second waits for the first: only then everything is shipped.
   std::lock_guard<std::mutex> draining(drain_mutex_);
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::unique_lock<std::mutex> lock(mutex_);
     if (drained_) return;
+    EndLost(&lock);
     drained_ = true;
   }
   reap_.notify_all();
@@ -284,7 +192,10 @@ void Engine::Drain() {
   DrainRetired(&wait);
   each([&](Database* database) { DrainOne(database, &wait); });
   each([](Database* database) { database->RequestStop(); });
-  each([](Database* database) { database->Stop(); });
+  each([](Database* database) {
+    if (database->holds() || database->ThreadsOver()) database->Stop();
+  });
+  DropEnding();
 }
 
 std::vector<uint64_t> Engine::OpenWrites() {
@@ -301,7 +212,8 @@ void Engine::DrainRetired(LastWait* wait) {
   for (std::unique_ptr<Database>& database : retired_) {
     (void)Caught([&] { return database->Leave(), Status::Ok(); });
     (void)Caught([&] { return (void)database->Drain(wait), Status::Ok(); });
-    (void)Caught([&] { return database->Stop(), Status::Ok(); });
+    const bool ends = database->holds() || database->ThreadsOver();
+    if (ends) (void)Caught([&] { return database->Stop(), Status::Ok(); });
     // Whoever closes it may be about to leave. One that was let go is closed by its application
     // yet.
     if (database->closing() || !database->holds()) static_cast<void>(database.release());

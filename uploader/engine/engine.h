@@ -1,8 +1,8 @@
 // Engine: the databases that this process replicates.
 //
 // One per process, made at the first open() of the C boundary (api.cc) and never destroyed: its
-// threads may outlive static destructors. Any thread. Closed databases that have nothing left to do
-// are ended by a reaper thread.
+// threads may outlive static destructors. Any thread. Databases that have nothing left to do, or
+// were let go, are ended by a reaper thread: what hangs there keeps no application waiting.
 
 #ifndef BACKSTAY_UPLOADER_ENGINE_ENGINE_H_
 #define BACKSTAY_UPLOADER_ENGINE_ENGINE_H_
@@ -43,13 +43,23 @@ class Engine {
 
  private:
   Result<DatabaseSettings> SettingsOf(const BackstayOpen& options);
+  // Ends what has lost this database; waits until it has released it, at most 0.5 s.
+  void MakeWay(const std::string& path, std::unique_lock<std::mutex>* lock);
+  // What the application has taken descriptors of is opened anew by its host, within 0.5 s.
+  void EndLost(std::unique_lock<std::mutex>* lock);
+  bool AllReleasedLocked() const;
   void StartReaperLocked();
   void TakeTermSignalLocked();
   void Reap();
+  bool EndsNothingLocked() const;
   void ReapOnce();
   void RetireLocked(std::unique_ptr<Database>* database);
   void SetAsideLocked(std::unique_ptr<Database>* database);
-  void EndRetired(std::vector<std::unique_ptr<Database>>* retired);
+  void CollectLocked(std::vector<Database*>* let_go);
+  void ReleaseLetGo(std::vector<Database*>* let_go);
+  void EndAll();
+  void EndOne(std::unique_ptr<Database>* database);
+  void DropEnding();
   std::vector<uint64_t> OpenWrites();
   void DrainRetired(LastWait* wait);
   void DrainOne(Database* database, LastWait* wait);
@@ -63,12 +73,17 @@ class Engine {
   std::mutex mutex_;
   std::condition_variable reap_;
   std::map<std::string, std::unique_ptr<Database>> databases_;  // by path; guarded by mutex_
-  // Whose place at its path another file has taken; guarded by mutex_.
+  // Whose place at its path another file has taken, or an object that was opened anew; guarded by
+  // mutex_.
   std::vector<std::unique_ptr<Database>> retired_;
-  Thread reaper_;             // guarded by mutex_
-  bool drained_ = false;      // guarded by mutex_
-  bool term_signal_ = false;  // looked at; guarded by mutex_
-  std::mutex drain_mutex_;    // held while the process drains
+  // Taken out of both, and asked to end: the reaper's, and behind it Drain()'s.
+  std::vector<std::unique_ptr<Database>> ending_;
+  bool reaping_ = false;           // guarded by mutex_
+  std::condition_variable freed_;  // the reaper is through
+  Thread reaper_;                  // guarded by mutex_
+  bool drained_ = false;           // guarded by mutex_
+  bool term_signal_ = false;       // looked at; guarded by mutex_
+  std::mutex drain_mutex_;         // held while the process drains
 };
 
 }  // namespace backstay

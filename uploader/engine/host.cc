@@ -1,5 +1,7 @@
 #include "uploader/engine/host.h"
 
+#include <utility>
+
 namespace backstay {
 
 WalTarget ToTarget(const BackstayWalPosition& p) {
@@ -53,6 +55,22 @@ void Host::Replace(const BackstayHost& host) {
   if (present_) host_.release(host_.ctx);
   host_ = host;
   present_ = true;
+}
+
+void Host::LetGo() {
+  BackstayHost host{};
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!std::exchange(present_, false)) return;
+    host = host_;
+  }
+  host.let_go(host.ctx);
+  host.release(host.ctx);
+}
+
+bool Host::released() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return !present_;
 }
 
 void Host::Release() {

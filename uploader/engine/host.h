@@ -40,6 +40,9 @@ class Host {
   // The database was opened (again, before it was released).
   void Replace(const BackstayHost& host);
   void Release();
+  // The engine has nothing of it any more: the host may open it anew, and is released.
+  void LetGo();
+  bool released();
 
  private:
   std::mutex mutex_;

@@ -32,6 +32,7 @@ class Jobs {
   // That job is a snapshot or a pack: the caller looks at the replica first.
   bool BuildDue();
   bool running() const { return running_.load(); }
+  bool over() const { return thread_.over(); }
   // Waits for a running job; its network calls must have been cancelled.
   void Stop();
 

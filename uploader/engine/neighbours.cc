@@ -357,13 +357,13 @@ void Neighbours::RequestStop() {
   if (page != nullptr) page->Ring();
 }
 
-void Neighbours::Stop() {
+void Neighbours::Stop(bool holds) {
   RequestStop();
   listener_.Join();
   options_.board->Serve(nullptr);
-  // The lock is still held: nobody else has put one there.
   PagePtr page = Page();
-  if (page == nullptr || role_ != Role::kLeads) return;
+  // While the lock is held nobody else has put one there.
+  if (!holds || page == nullptr || role_ != Role::kLeads) return;
   // Without memory the name stays, and the next holder takes it.
   (void)Caught([&] { return page->Leave(options_.folder), Status::Ok(); });
 }

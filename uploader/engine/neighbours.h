@@ -37,7 +37,7 @@ class Neighbours {
     std::function<void(Level level, const std::string& message)> log;
   };
   explicit Neighbours(Options options) : options_(std::move(options)) {}
-  ~Neighbours() { Stop(); }
+  ~Neighbours() { Stop(/*holds=*/false); }
 
   // Application threads. A commit in WAL mode, noted on the board first.
   void Committed(const WalTarget& target);
@@ -80,7 +80,9 @@ class Neighbours {
 
   // Waits end, without waiting for them.
   void RequestStop();
-  void Stop();
+  // `holds`: this process has the folder's lock still, so that the page in it is its own.
+  void Stop(bool holds);
+  bool over() const { return listener_.over(); }
   // Behind Stop(): no page is held any more.
   void LetGo() { Become(Role::kAlone, nullptr); }
 

@@ -250,7 +250,12 @@ void Pipeline::Stop() {
   ship_thread_.Join();
   jobs_.Stop();
   capture_thread_.Join();
-  core_.neighbours.Stop();
+  core_.neighbours.Stop(loop_.HoldsLock());
+}
+
+// In this order: what one thread starts is looked at when that one has ended.
+bool Pipeline::ThreadsOver() const {
+  return ship_thread_.over() && jobs_.over() && capture_thread_.over() && core_.neighbours.over();
 }
 
 void Pipeline::EndIfLost() {
@@ -298,6 +303,9 @@ std::string Pipeline::State() {
 
 bool Pipeline::Leads() {
   std::lock_guard<std::mutex> lock(core_.mutex);
+  // The lock was lost, and somebody else has it.
+  const bool lost = core_.let_go && !loop_.HoldsLock();
+  if (lost && FolderLock::IsHeld(core_.options.folder)) return false;
   return core_.neighbours.leads() || (!core_.passive && !core_.local_error.ok());
 }
 

@@ -72,6 +72,8 @@ class Pipeline {
   void Release();
   // Asks the threads to end, without waiting.
   void RequestStop();
+  // Behind it: all have ended but for Stop(), which takes no time then.
+  bool ThreadsOver() const;
   void Stop();
   // This process is the one that ships, or nobody can be: what it says of itself is news.
   bool Leads();
