@@ -67,7 +67,9 @@ Status Jobs::Pack() {
   std::vector<std::string> singles;
   uint64_t segment_bytes = 0;
   uint64_t number = first;
-  for (; number < end && pack.bytes() < kMaxBytes; ++number) {
+  // Large ones come in a row, in the catch-up behind an outage: it has memory for one.
+  size_t last_size = 0;
+  for (; number < end && pack.bytes() + last_size <= kMaxBytes; ++number) {
     std::string object;
     Status got = Persist([&]() -> Status {
       Result<std::string> got = core_->options.client->Get(LogKey(number));
@@ -77,6 +79,7 @@ Status Jobs::Pack() {
     if (got.code() == Code::kNotFound && number == first) return LearnPacks(first);
     BACKSTAY_TRY(got);
     BACKSTAY_TRY(pack.Add(AsBytes(object), number));
+    last_size = object.size();
     size_t used = 0;
     Result<LogHeader> header = ParseLogHeader(AsBytes(object), &used);
     if (!header.ok()) return header.status();

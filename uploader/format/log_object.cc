@@ -1,6 +1,8 @@
 #include "uploader/format/log_object.h"
 
 #include <algorithm>
+#include <functional>
+#include <optional>
 
 #include "uploader/base/hash.h"
 #include "uploader/format/checks.h"
@@ -22,16 +24,20 @@ Status CheckFollows(const Segment& before, const Segment& segment) {
   return Status::Ok();
 }
 
-Status ParseSegments(Bytes data, std::vector<Segment>* segments) {
-  while (!data.empty()) {
+// Hands out one behind the other; returns how many there are.
+Result<uint64_t> ParseSegments(Bytes data, const std::function<void(const Segment&)>& take) {
+  std::optional<Segment> last;
+  uint64_t count = 0;
+  for (; !data.empty(); ++count) {
     size_t consumed = 0;
     Result<Segment> segment = Segment::Parse(data, &consumed);
     if (!segment.ok()) return segment.status().Wrap(kWhat);
-    if (!segments->empty()) BACKSTAY_TRY(CheckFollows(segments->back(), *segment));
-    segments->push_back(std::move(*segment));
+    if (last) BACKSTAY_TRY(CheckFollows(*last, *segment));
+    take(*segment);
+    last = std::move(*segment);
     data = data.subspan(consumed);
   }
-  return Status::Ok();
+  return count;
 }
 
 Result<Takeover> ParseTakeover(Bytes object, size_t offset, LogKind kind) {
@@ -109,7 +115,8 @@ Result<LogHeader> ParseLogHeader(Bytes data, size_t* consumed) {
   return header;
 }
 
-Result<LogObject> ParseLogObject(Bytes data, uint64_t number) {
+Result<LogObject> WalkLogObject(Bytes data, uint64_t number,
+                                const std::function<void(const Segment&)>& take) {
   size_t consumed = 0;
   Result<LogHeader> header = ParseLogHeader(data, &consumed);
   if (!header.ok()) return header.status();
@@ -120,13 +127,22 @@ Result<LogObject> ParseLogObject(Bytes data, uint64_t number) {
   LogObject object;
   object.header = *header;
   if (header->kind == LogKind::kSegments) {
-    BACKSTAY_TRY(ParseSegments(data.subspan(consumed), &object.segments));
-    if (object.segments.size() == header->segments) return object;
+    Result<uint64_t> count = ParseSegments(data.subspan(consumed), take);
+    if (!count.ok()) return count.status();
+    if (*count == header->segments) return object;
     return Corrupt(kWhat, "has other segments than its header says");
   }
   Result<Takeover> takeover = ParseTakeover(data, consumed, header->kind);
   if (!takeover.ok()) return takeover.status();
   object.takeover = *takeover;
+  return object;
+}
+
+Result<LogObject> ParseLogObject(Bytes data, uint64_t number) {
+  std::vector<Segment> segments;
+  Result<LogObject> object =
+      WalkLogObject(data, number, [&](const Segment& one) { segments.push_back(one); });
+  if (object.ok()) object->segments = std::move(segments);
   return object;
 }
 

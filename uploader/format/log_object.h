@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,10 @@ struct LogObject {
 // `number` is the one in the key: another one in the object is kCorrupt. `data` must outlive the
 // result.
 Result<LogObject> ParseLogObject(Bytes data, uint64_t number);
+// The same, but `segments` stays empty: each is handed out in turn. Thousands of small ones take
+// several times the memory of the object.
+Result<LogObject> WalkLogObject(Bytes data, uint64_t number,
+                                const std::function<void(const Segment&)>& take);
 // Only the header.
 Result<LogHeader> ParseLogHeader(Bytes data, size_t* consumed);
 

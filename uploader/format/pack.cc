@@ -103,13 +103,13 @@ Status PackWriter::Add(Bytes object, uint64_t number) {
     return {Code::kInvalid, "pack: object " + std::to_string(number) + " does not follow " +
                                 std::to_string(index_.back().header.number)};
   }
-  Result<LogObject> parsed = ParseLogObject(object, number);
-  if (!parsed.ok()) return parsed.status().Wrap(kWhat);
   PackedObject packed;
+  Result<LogObject> parsed = WalkLogObject(
+      object, number, [&](const Segment& one) { packed.segments.push_back(InfoOf(one)); });
+  if (!parsed.ok()) return parsed.status().Wrap(kWhat);
   packed.header = parsed->header;
   packed.offset = out_.size();
   packed.length = object.size();
-  for (const Segment& segment : parsed->segments) packed.segments.push_back(InfoOf(segment));
   index_.push_back(std::move(packed));
   out_.Raw(object);
   return Status::Ok();

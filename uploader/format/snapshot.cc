@@ -119,13 +119,18 @@ Result<std::string> EncodeSnapshotFrame(uint32_t page_size, uint32_t first_page,
     hashes->push_back(HashOf(page_size, pgno, images.subspan(i * page_size, page_size)));
     out.U64(hashes->back());
   }
-  std::string compressed(ZSTD_compressBound(images.size()), '\0');
-  size_t size =
-      ZSTD_compress(compressed.data(), compressed.size(), images.data(), images.size(), level);
+  // Into its place: a second buffer of this size is much inside a small host.
+  std::string object = out.Take();
+  const size_t head = object.size();
+  const size_t bound = ZSTD_compressBound(images.size());
+  object.resize(head + bound + sizeof(uint64_t));
+  size_t size = ZSTD_compress(object.data() + head, bound, images.data(), images.size(), level);
   if (ZSTD_isError(size)) return Status(Code::kIo, ZSTD_getErrorName(size)).Wrap(kFrame);
-  out.Raw(std::string_view(compressed).substr(0, size));
-  out.U64(Hash(out.bytes()));
-  return out.Take();
+  object.resize(head + size);
+  ByteWriter end;
+  end.U64(Hash(AsBytes(object)));
+  object += end.str();
+  return object;
 }
 
 Result<SnapshotFrame> DecodeSnapshotFrame(Bytes data) {
