@@ -20,7 +20,7 @@ add_dependencies(backstay_recording vfs_static_host vfs_static_plugin shifted_cl
 
 # A sanitized library needs its runtime before it in a program that is not sanitized: the preloaded one is
 # called by the runtime before that is ready.
-set(tests vfs_capture vfs_adoption vfs_process vfs_rollback)
+set(tests vfs_capture vfs_adoption vfs_selection vfs_process vfs_rollback)
 if(NOT BACKSTAY_SANITIZE)
   list(APPEND tests vfs_preload vfs_told)
 endif()
