@@ -33,8 +33,8 @@ class Failing {
  public:
   explicit Failing(uint32_t n) {
     prctl(PR_GET_NAME, name_);
-    prctl(PR_SET_NAME, "parallel");
-    fail_on = "parallel";
+    prctl(PR_SET_NAME, "backstay-test");
+    fail_on = "backstay-";  // those that read as well
     fail_at = n;
   }
   ~Failing() {

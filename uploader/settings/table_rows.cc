@@ -200,7 +200,7 @@ std::vector<Setting> WorkRows() {
     {db, "sync-timeout", time, {"BACKSTAY_SYNC_TIMEOUT"}, "backstay_sync_timeout", "5s",
      "longest wait of a commit with durability `sync`", DatabaseDuration<&D::sync_timeout_ms, 1, kHour>, 0},
     {db, "min-interval", time, {"BACKSTAY_MIN_INTERVAL"}, "backstay_min_interval", "250ms",
-     "least time between the starts of two uploads", DatabaseDuration<&D::min_interval_ms, 0, kDay>, 0},
+     "least time between the starts of two uploads, unless 4 MiB wait, or a quarter of `outbox-limit`", DatabaseDuration<&D::min_interval_ms, 0, kDay>, 0},
     {db, "sync-wal", yes_no, {"BACKSTAY_SYNC_WAL"}, "backstay_sync_wal", "true",
      "flush the WAL to disk before its content is uploaded", DatabaseSyncWal, 0},
     {db, "outbox-limit", bytes, {"BACKSTAY_OUTBOX_LIMIT"}, "backstay_outbox_limit", "64MiB",
