@@ -180,6 +180,48 @@ TEST_CASE("compaction moves much when there is more to gain", "[outbox]") {
   REQUIRE(Open(&again).segments == std::vector<uint64_t>{4, 5});
 }
 
+TEST_CASE("a compaction that fails halfway loses nothing", "[outbox]") {
+  TempFolder folder;
+  Outbox outbox(folder / "outbox");
+  REQUIRE(Open(&outbox).status.ok());
+  const auto bytes = [](uint64_t number) {
+    return std::string(2 << 20, static_cast<char>('a' + number));
+  };
+  const auto whole = [&](const Outbox& of, const std::vector<uint64_t>& numbers) {
+    REQUIRE(of.pending().size() == numbers.size());
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      REQUIRE(of.pending()[i].head.segment_number == numbers[i]);
+      const Result<std::string> read = of.ReadSegment(of.pending()[i]);
+      REQUIRE(read.status().ToString() == Status::Ok().ToString());
+      REQUIRE((*read == bytes(numbers[i])));
+    }
+  };
+  for (uint64_t number : {1, 2, 3, 4, 5, 6}) {
+    REQUIRE(outbox.AppendSegment(Encoded(number), bytes(number)).ok());
+  }
+  outbox.Shipped(3);
+  struct rlimit before {};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  // Within the second record; at its beginning, too, where what was there is a whole record.
+  const uint64_t record = outbox.file_bytes() / 6;
+  for (uint64_t most : {record + (1 << 20), record}) {
+    rlimit limit = before;
+    limit.rlim_cur = most;
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    const Status refused = outbox.Compact();
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    REQUIRE_FALSE(refused.ok());
+    REQUIRE(outbox.resting());
+    whole(outbox, {4, 5, 6});
+  }
+  REQUIRE(outbox.Compact().ok());
+  REQUIRE_FALSE(outbox.resting());
+  whole(outbox, {4, 5, 6});
+  Outbox later(folder / "outbox");
+  REQUIRE(Open(&later).segments == std::vector<uint64_t>{4, 5, 6});
+  whole(later, {4, 5, 6});
+}
+
 // A hole would make a later life take what came behind it for all there was.
 TEST_CASE("an outbox that could not be written goes on only once it is whole again", "[outbox]") {
   TempFolder folder;

@@ -129,22 +129,26 @@ void Outbox::Push(const EncodedSegment& encoded, uint32_t size, int64_t offset,
   pending_.push_back(std::move(pending));
 }
 
-Status Outbox::Append(uint8_t type, std::string_view payload) {
-  if (!fd_.valid()) return Rest(), Status(Code::kIo, path_ + ": not open");
+Status Outbox::WriteRecord(uint8_t type, std::string_view payload) {
   ByteWriter record;
   record.U32(static_cast<uint32_t>(payload.size()));
   record.U8(type);
   record.Raw(payload);
   record.U32(RecordHash(record.bytes().subspan(4)));
   Status written = WriteAt(fd_, record.bytes(), end_);
-  if (!written.ok()) {
-    // A half-written record must not be followed by a whole one.
-    [[maybe_unused]] int ignored = ftruncate(fd_.get(), end_);
-    Rest();
-    return written.Wrap(path_);
-  }
+  if (!written.ok()) return written.Wrap(path_);
   end_ += static_cast<int64_t>(record.size());
   return Status::Ok();
+}
+
+Status Outbox::Append(uint8_t type, std::string_view payload) {
+  if (!fd_.valid()) return Rest(), Status(Code::kIo, path_ + ": not open");
+  Status written = WriteRecord(type, payload);
+  if (written.ok()) return written;
+  // A half-written record must not be followed by a whole one.
+  [[maybe_unused]] int ignored = ftruncate(fd_.get(), end_);
+  Rest();
+  return written;
 }
 
 Status Outbox::AppendSegment(const EncodedSegment& encoded, const std::string& segment) {
@@ -224,9 +228,21 @@ Status Outbox::Rewrite() {
   if (!fd_.valid()) return {Code::kIo, path_ + ": not open"};
   const int64_t end = std::exchange(end_, 0);
   Status moved = MovePending();
-  if (!moved.ok()) return end_ = end, moved;
+  if (!moved.ok()) {
+    // What was not moved lies behind it and is still needed, so that the file keeps its length.
+    if (end_ > 0) EndRecords();
+    end_ = end;
+    return moved;
+  }
   if (ftruncate(fd_.get(), end_) != 0) return Status::Errno("truncate " + path_, errno);
   return Status::Ok();
+}
+
+// A reader takes nothing from here on for a record. It is written over the head of one at most: the
+// bytes of what waits lie behind their own.
+void Outbox::EndRecords() {
+  const uint8_t none[kRecordHead] = {0xff, 0xff, 0xff, 0xff, 0xff};
+  [[maybe_unused]] Status ignored = WriteAt(fd_, none, end_);
 }
 
 // The redo of segments that still wait is in the index by now; a reader skips it by segment number.
@@ -241,7 +257,13 @@ Status Outbox::MovePending() {
     for (uint32_t pgno : pending.pages) again.hashes.emplace_back(pgno, 0);
     std::string payload = EncodeOutboxSegment(again);
     int64_t offset = end_ + static_cast<int64_t>(kRecordHead + payload.size());
-    BACKSTAY_TRY(Append(kSegmentRecord, payload + *segment));
+    Status written = WriteRecord(kSegmentRecord, payload + *segment);
+    if (!written.ok()) {
+      // Half of it may have been written over where it was.
+      pending.memory = std::move(*segment);
+      pending.offset = -1;
+      return written;
+    }
     pending.memory = {};
     pending.offset = offset;
   }

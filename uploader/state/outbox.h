@@ -98,11 +98,13 @@ class Outbox {
 
  private:
   uint32_t RecordHash(Bytes type_and_payload) const;
+  Status WriteRecord(uint8_t type, std::string_view payload);
   Status Append(uint8_t type, std::string_view payload);
   void Redo(Bytes payload, uint8_t type, int64_t payload_offset, const OutboxRedo& redo);
   void Push(const EncodedSegment& encoded, uint32_t size, int64_t offset, std::string memory);
   Status Rewrite();
   Status MovePending();
+  void EndRecords();
 
   const std::string path_;
   uint32_t owner_ = 0;
