@@ -72,7 +72,7 @@ class Bench {
     };
     file.begun = [] { return uint64_t{0}; };
     file.settled = [&](uint64_t) -> Result<bool> { return turn >= during.size(); };
-    file.yield = [](bool) { return true; };
+    file.yield = [yields = 0](bool) mutable { return ++yields < 10000; };
     file.keep = [](int) {};
     file.let = [] {};
     REQUIRE(capture->RepairFile(all, file).ToString() == "OK");
@@ -116,6 +116,11 @@ TEST_CASE("a repair of the file covers what the replica lacks", "[capture_file]"
     bench.Repair(true, {});
     bench.index.Resize(40);
     bench.Repair(true, {});
+  }
+  SECTION("much of it behind the end of the file") {
+    bench.Repair(true, {});
+    bench.index.Resize(20 + (33 << 20) / kPage);
+    bench.Repair(false, {});
   }
   bench.CheckIndex();
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -169,8 +170,8 @@ class Capture {
   Status CompareFile(bool all, const FileFollower& file, FileFollower::Changes* changes);
   Status SettleFile(const FileFollower& file, int quiet_turns, FileFollower::Changes* changes);
   Status MergeChanges(const FileFollower& file, FileFollower::Changes* changes);
-  std::vector<uint32_t> UnknownPages(size_t most) const;
-  Result<bool> ReadRest(const FileFollower& file, FileFollower::Changes* changes);
+  std::optional<std::vector<uint32_t>> UnknownPages(uint32_t pages) const;
+  Result<bool> ReadRest(int tries, const FileFollower& file, FileFollower::Changes* changes);
   Status EncodeRest(const FileFollower& file, const std::vector<uint32_t>& pgnos,
                     const std::vector<uint8_t>& images);
   struct Steps;

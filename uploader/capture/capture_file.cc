@@ -2,6 +2,7 @@
 // transaction changed is what was handed over at its end.
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -12,6 +13,18 @@ namespace backstay {
 namespace {
 
 constexpr uint64_t kMostRest = 32 << 20;  // bytes of pages that are read at once
+
+// Keeps the next transaction from beginning, however the reading ends.
+class Kept {
+ public:
+  Kept(const FileFollower& file, int tries) : file_(file) { file_.keep(tries); }
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+  ~Kept() { file_.let(); }
+
+ private:
+  const FileFollower& file_;
+};
 
 }  // namespace
 
@@ -110,12 +123,10 @@ Status Capture::RepairFile(bool all, const FileFollower& file) {
   BACKSTAY_TRY(SettleFile(file, /*quiet_turns=*/100, &changes));
   CoverPages(changes.pages);
   for (int tries = 0;; ++tries) {
-    if (all || options_.index->unknown() * uint64_t{options_.page_size} > kMostRest) {
+    if (all || !UnknownPages(changes.pages)) {
       BACKSTAY_TRY(CompareFile(std::exchange(all, false), file, &changes));
     }
-    file.keep(tries);
-    Result<bool> done = ReadRest(file, &changes);
-    file.let();
+    Result<bool> done = ReadRest(tries, file, &changes);
     if (!done.ok()) return done.status();
     if (*done) break;
     if (!file.yield(/*waiting=*/true)) return {Code::kCancelled, "repair was interrupted", true};
@@ -146,13 +157,16 @@ Status Capture::CompareFile(bool all, const FileFollower& file, FileFollower::Ch
   return FlushRepair(&found);
 }
 
-// At most `most` and one more.
-std::vector<uint32_t> Capture::UnknownPages(size_t most) const {
+// Of a database of so many pages: what the index has behind them goes with its end. Nothing: they
+// are more than are read at once.
+std::optional<std::vector<uint32_t>> Capture::UnknownPages(uint32_t pages) const {
   std::vector<uint32_t> pgnos;
   if (options_.index->unknown() == 0) return pgnos;
-  for (uint32_t pgno = 1; pgno <= options_.index->pages() && pgnos.size() <= most; ++pgno) {
+  for (uint32_t pgno = 1; pgno <= pages; ++pgno) {
     const bool counts = pgno != LockBytePage(options_.page_size);
-    if (counts && options_.index->Get(pgno) == 0) pgnos.push_back(pgno);
+    if (!counts || options_.index->Get(pgno) != 0) continue;
+    if (pgnos.size() == kMostRest / options_.page_size) return std::nullopt;
+    pgnos.push_back(pgno);
   }
   return pgnos;
 }
@@ -160,17 +174,19 @@ std::vector<uint32_t> Capture::UnknownPages(size_t most) const {
 // Reads all that is unknown before anything of it is encoded, which takes longer by far: between
 // two transactions it is a state of the database. False: one of them came in between, or it is too
 // much.
-Result<bool> Capture::ReadRest(const FileFollower& file, FileFollower::Changes* changes) {
+Result<bool> Capture::ReadRest(int tries, const FileFollower& file,
+                               FileFollower::Changes* changes) {
+  const Kept kept(file, tries);
   BACKSTAY_TRY(SettleFile(file, /*quiet_turns=*/100, changes));
   const uint64_t begun = file.begun();
   Result<bool> settled = file.settled(begun);
   if (!settled.ok() || !*settled) return settled;
   const size_t n = options_.page_size;
-  const std::vector<uint32_t> pgnos = UnknownPages(kMostRest / n);
-  if (pgnos.size() > kMostRest / n) return false;
-  std::vector<uint8_t> images(pgnos.size() * n);
-  for (size_t i = 0; i < pgnos.size(); ++i) {
-    BACKSTAY_TRY(source_.Current(pgnos[i], PageBuffer(images).subspan(i * n, n)));
+  const std::optional<std::vector<uint32_t>> pgnos = UnknownPages(changes->pages);
+  if (!pgnos) return false;
+  std::vector<uint8_t> images(pgnos->size() * n);
+  for (size_t i = 0; i < pgnos->size(); ++i) {
+    BACKSTAY_TRY(source_.Current((*pgnos)[i], PageBuffer(images).subspan(i * n, n)));
   }
   if (file.begun() != begun) return false;
   settled = file.settled(begun);
@@ -180,7 +196,7 @@ Result<bool> Capture::ReadRest(const FileFollower& file, FileFollower::Changes* 
   BACKSTAY_TRY(MergeChanges(file, changes));
   if (merged_ != 0) return false;
   file.let();
-  BACKSTAY_TRY(EncodeRest(file, pgnos, images));
+  BACKSTAY_TRY(EncodeRest(file, *pgnos, images));
   return true;
 }
 
