@@ -194,7 +194,7 @@ std::string Database::Status() {
 }
 
 bool Database::Sync(int timeout_ms) noexcept {
-  (void)IsLetGo(/*look=*/true);
+  EnsureHeld();
   RetryEngine();
   BackstayDb* to = db();
   return to != nullptr && engine_.load()->sync(to, timeout_ms) == 1;

@@ -8,6 +8,7 @@
 #define BACKSTAY_VFS_DATABASE_H_
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -70,8 +71,10 @@ class Database {
   void RetryEngine() noexcept;
   // Finds out whether the engine has let go of the database: then it is asked anew, as above.
   void CheckEngine() noexcept { (void)IsLetGo(/*look=*/false); }
-  // It has, of this handle, and has told so: asks it anew while a connection is there. On an
-  // engine's thread.
+  // The same, and looks first whether the application has closed the engine's descriptors.
+  void EnsureHeld() noexcept;
+  // It has, of this handle, and has told so: asks it anew while a connection is there, once in 10 s
+  // and where SQLite may be called on an engine's thread, which this is; else the next commit does.
   void LetGo(BackstayDb* held) noexcept;
   // It has, for the sake of the application, which is told so.
   void GaveBack() noexcept;
@@ -147,6 +150,7 @@ class Database {
   // With open_mutex_ held; so the next.
   void OpenOnce() noexcept;
   bool TakeAwayLocked(BackstayDb* held) noexcept;
+  void LostAgain() noexcept;
   void OpenEngine();
   // There is no room for the engine, or none of it is to be taken for the moment; that is told.
   bool LacksRoom();
@@ -170,6 +174,8 @@ class Database {
   std::atomic<BackstayDb*> db_ = nullptr;  // set after engine_
   std::mutex open_mutex_;
   bool tried_ = false;  // guarded by open_mutex_
+  // When it was last asked anew without a commit; guarded by open_mutex_.
+  std::optional<std::chrono::steady_clock::time_point> asked_;
   // What the engine has let go of, and other threads may be using; guarded by open_mutex_.
   std::vector<BackstayDb*> let_go_;
   std::string error_;  // guarded by open_mutex_

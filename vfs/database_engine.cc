@@ -1,6 +1,7 @@
 // Database, the part that has the engine and loses it again: what it is asked, and what is said
 // where it does not replicate.
 
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <new>
@@ -15,6 +16,8 @@ namespace backstay {
 namespace {
 
 constexpr size_t kErrorBytes = 1024;
+// Something in the process may close the descriptors again and again.
+constexpr auto kAskInterval = std::chrono::seconds(10);
 
 // What BackstayHost's ctx points to. Freed by release().
 struct HostContext {
@@ -121,12 +124,33 @@ bool Database::TakeAwayLocked(BackstayDb* held) noexcept {
   return true;
 }
 
+void Database::EnsureHeld() noexcept {
+  if (IsLetGo(/*look=*/true)) EnsureEngine();
+}
+
 void Database::LetGo(BackstayDb* held) noexcept {
   CheckEngine();
   std::lock_guard lock(open_mutex_);
   // Behind the last close nobody would close what is opened here.
-  if (connections() == 0 || let_go_.empty() || let_go_.back() != held) return;
+  if (connections() == 0 || let_go_.empty() || let_go_.back() != held || db() != nullptr) return;
+  if (!copy()->threadsafe) return;
+  const auto now = std::chrono::steady_clock::now();
+  const bool again = asked_ && now - *asked_ < kAskInterval;
+  // What was given back has another reason, and is told by itself.
+  if (again && !process_->shortage().Lasts()) return LostAgain();
+  asked_ = now;
   OpenOnce();
+}
+
+void Database::LostAgain() noexcept {
+  try {
+    Refused(BACKSTAY_WARN,
+            error_ =
+                "the application closes Backstay's descriptors again and again; this database "
+                "is replicated again with its next commit");
+  } catch (const std::exception&) {
+    // The next commit asks anyway.
+  }
 }
 
 void Database::GaveBack() noexcept {
@@ -228,10 +252,6 @@ void Database::SayRefusal() noexcept {
 
 Closing Database::CloseEngine() noexcept {
   std::lock_guard lock(open_mutex_);
-  // What was committed last is shipped by a new one.
-  BackstayDb* held = db();
-  const bool lost = held != nullptr && engine_.load()->holds(held, 1) != 1;
-  if (lost && TakeAwayLocked(held)) OpenOnce();
   for (BackstayDb* past : let_go_) {
     engine_.load()->close(past);
     engine_.load()->closed(past);

@@ -60,9 +60,13 @@ HostFile::~HostFile() {
 bool HostFile::Holds() const noexcept {
   struct stat info;
   if (fd_ < 0) return true;
+  // The next handle of the same file may have got the number: what is lost stays lost.
+  if (lost_) return false;
   // A file system (NFS, FUSE) may be unable to tell for a moment: that takes nothing away.
-  if (fstat(fd_, &info) != 0) return errno != EBADF;
-  return info.st_dev == id_.st_dev && info.st_ino == id_.st_ino;
+  const int error = fstat(fd_, &info) == 0 ? 0 : errno;
+  if (error != 0 && error != EBADF) return true;
+  lost_ = error != 0 || info.st_dev != id_.st_dev || info.st_ino != id_.st_ino;
+  return !lost_;
 }
 
 int64_t HostFile::Read(void* buffer, int64_t n, int64_t offset) noexcept {

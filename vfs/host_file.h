@@ -16,6 +16,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -49,7 +50,7 @@ class HostFile {
   int64_t Read(void* buffer, int64_t n, int64_t offset) noexcept;
   // Bytes, -1, or BACKSTAY_LOST.
   int64_t Size() noexcept;
-  // False: the descriptor is not ours any more, and everything fails.
+  // False, for good: the descriptor is not ours any more, and everything fails.
   bool Holds() const noexcept;
   // Whose VFS closes it.
   const SqliteCopy* copy() const noexcept { return inner_.copy; }
@@ -68,6 +69,7 @@ class HostFile {
   std::mutex mutex_;                  // serialises calls to file_
   int fd_ = -1;                       // of file_; -1: not known
   struct stat id_ {};                 // what it was when it was opened
+  mutable std::atomic<bool> lost_ = false;  // Holds() was false once
 };
 
 }  // namespace backstay

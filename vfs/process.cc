@@ -92,6 +92,8 @@ Database* Process::Attach(DatabaseOptions options) {
 }
 
 Closing Process::Detach(Database* database) noexcept {
+  // What was committed last is shipped, too. Without the mutex: opening takes time.
+  if (database->connections_ == 1) database->EnsureHeld();
   Closing closing;
   {
     // Under the mutex, so that the engine sees this close before the open of a connection that

@@ -1,8 +1,10 @@
 #include "uploader/engine/capture_loop.h"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "uploader/state/state_folder.h"
@@ -13,6 +15,7 @@ namespace {
 constexpr int64_t kMaxHoldMs = 1000;  // a commit is encoded after this at the latest
 constexpr uint32_t kMaxHoldFrames = 256;
 constexpr int kMaxClosedTries = 10;
+constexpr int kLookTries = 20;  // 1 ms each
 
 }  // namespace
 
@@ -119,6 +122,15 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
 
 // Without them nothing is certain: another process may ship by now, and what waits is not to be
 // had. The next open starts from the state folder, as behind a crash.
+void CaptureLoop::EndIfLost() {
+  std::unique_lock<std::mutex> lock(core_->mutex, std::defer_lock);
+  for (int i = 0; !lock.try_lock(); i++) {
+    if (i == kLookTries) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EndIfLostLocked();
+}
+
 void CaptureLoop::EndIfLostLocked() {
   const bool outbox = core_->outbox != nullptr && core_->outbox->lost();
   if (!lock_ || (HoldsLock() && !outbox && !core_->options.host->Lost())) return;

@@ -36,8 +36,9 @@ class CaptureLoop {
   // The stamp of the database file when the host opened it. Any thread.
   void HostOpened(const FileStamp& stamp);
   void Run();
-  // Lets go of the database if a descriptor that counts is not ours any more. Any thread.
-  void EndIfLostLocked();
+  // Lets go of the database if a descriptor that counts is not ours any more. For an application's
+  // thread, which waits 20 ms at most: a thread of ours that has the mutex for longer works.
+  void EndIfLost();
   // This process is the one that ships, and nobody has taken the lock's descriptor away: what is in
   // the state folder is its own. With the core's mutex held, or behind Run().
   bool HoldsLock() const { return lock_ && lock_->Holds(); }
@@ -45,6 +46,7 @@ class CaptureLoop {
   void Unlock() { lock_.reset(); }
 
  private:
+  void EndIfLostLocked();
   bool AwaitTarget();
   bool TakeLock();
   void SayOther(int64_t* since_ms);

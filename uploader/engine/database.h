@@ -63,9 +63,9 @@ class Database {
   void LetGo(const Status& why);
   // Behind it, or behind RequestStop(): Stop() takes no time.
   bool ThreadsOver() const;
-  // Behind LetGo(), when they are: gives back what it takes of descriptors and memory, and lets the
-  // host open it anew.
-  void Release();
+  // Behind LetGo(), when they are: gives back what it takes of descriptors and memory, calls
+  // `released`, and lets the host open it anew.
+  void Release(const std::function<void()>& released);
   bool released() { return host_.released(); }
   // Another file was opened at the path: ends soon, and leaves the status file to that one.
   void Retire();

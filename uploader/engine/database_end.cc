@@ -1,6 +1,7 @@
 // Database, the part that ends: for good, or until its host opens it anew.
 
 #include <algorithm>
+#include <functional>
 #include <mutex>
 
 #include "uploader/base/caught.h"
@@ -39,10 +40,10 @@ bool Database::ThreadsOver() const {
                      [](auto& pipeline) { return pipeline->ThreadsOver(); });
 }
 
-void Database::Release() {
+void Database::Release(const std::function<void()>& released) {
   End();
   for (auto& pipeline : pipelines_) pipeline->Release();
-  host_.LetGo();
+  host_.LetGo(released);
 }
 
 void Database::RequestStop() {

@@ -56,7 +56,7 @@ void Engine::MakeWay(const std::string& path, std::unique_lock<std::mutex>* lock
       return database->path() != path || database->holds() || database->released();
     });
   };
-  if (is_free()) return;
+  if (is_free() || !reaper_.joinable()) return;
   reap_.notify_all();
   freed_.wait_for(*lock, kPatience, is_free);
 }
@@ -75,6 +75,7 @@ bool Engine::GiveBack() {
     any = true;
   }
   if (!any) return false;
+  if (!reaper_.joinable()) return true;
   reap_.notify_all();
   freed_.wait_for(lock, kPatience, [this] { return !reaping_ && AllReleasedLocked(); });
   return true;
@@ -176,12 +177,16 @@ void Engine::CollectLocked(std::vector<Database*>* let_go) {
 }
 
 void Engine::ReleaseLetGo(std::vector<Database*>* let_go) {
+  const auto released = [this] {
+    std::lock_guard<std::mutex> lock(mutex_);
+    freed_.notify_all();
+  };
   // All at once.
   for (Database* database : *let_go) database->LetGo({Code::kCancelled, "let go"});
-  (void)Await([let_go] {
-    std::erase_if(*let_go, [](Database* database) {
+  (void)Await([&] {
+    std::erase_if(*let_go, [&](Database* database) {
       if (!database->ThreadsOver()) return false;
-      (void)Caught([database] { return database->Release(), Status::Ok(); });
+      (void)Caught([&] { return database->Release(released), Status::Ok(); });
       return true;
     });
     return let_go->empty();

@@ -57,13 +57,14 @@ void Host::Replace(const BackstayHost& host) {
   present_ = true;
 }
 
-void Host::LetGo() {
+void Host::LetGo(const std::function<void()>& released) {
   BackstayHost host{};
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!std::exchange(present_, false)) return;
     host = host_;
   }
+  released();
   host.let_go(host.ctx);
   host.release(host.ctx);
 }

@@ -8,6 +8,7 @@
 #define BACKSTAY_UPLOADER_ENGINE_HOST_H_
 
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -40,8 +41,9 @@ class Host {
   // The database was opened (again, before it was released).
   void Replace(const BackstayHost& host);
   void Release();
-  // The engine has nothing of it any more: the host may open it anew, and is released.
-  void LetGo();
+  // The engine has nothing of it any more: the host may open it anew, and is released. `released`
+  // is called before: the host may be opening it already, and wait for that.
+  void LetGo(const std::function<void()>& released);
   bool released();
 
  private:

@@ -157,7 +157,9 @@ bool Pipeline::Seen(int64_t since_ms, int64_t timeout_ms) {
   if (seen()) return true;
   core_.looks.Want(core_.options.clock->MonotonicMs());
   core_.ship_work.notify_all();
-  const auto wait = std::chrono::milliseconds(std::max<int64_t>(timeout_ms, 0));
+  // Without time for a look the last one counts.
+  if (timeout_ms <= 0) return core_.looks.SeenSince(0);
+  const auto wait = std::chrono::milliseconds(timeout_ms);
   (void)core_.ship_work.wait_for(lock, wait, seen);
   return false;
 }
@@ -256,11 +258,6 @@ void Pipeline::Stop() {
 // In this order: what one thread starts is looked at when that one has ended.
 bool Pipeline::ThreadsOver() const {
   return ship_thread_.over() && jobs_.over() && capture_thread_.over() && core_.neighbours.over();
-}
-
-void Pipeline::EndIfLost() {
-  std::lock_guard<std::mutex> lock(core_.mutex);
-  loop_.EndIfLostLocked();
 }
 
 void Pipeline::LetGo(const Status& why, Level level) {

@@ -66,7 +66,7 @@ class Pipeline {
   // False: it has ended while the database was in use.
   bool holds() const { return !core_.let_go; }
   // Ends it if the application has closed its descriptors.
-  void EndIfLost();
+  void EndIfLost() { loop_.EndIfLost(); }
   void LetGo(const Status& why, Level level);
   // Behind Stop(), for good: what it takes of descriptors and memory.
   void Release();
