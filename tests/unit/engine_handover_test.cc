@@ -142,6 +142,22 @@ TEST_CASE("a transaction waits while the last ones are read, but not for ever", 
     next.join();
     REQUIRE_FALSE(begun);
   }
+  SECTION("which its own journal does not hinder") {
+    bench.journal = true;
+    std::thread next([&] { bench.Run(Changed({2})); });
+    bool settled = false;
+    while (!settled && bench.handover.begun() == 0) {
+      settled = bench.handover.SettledSince(0) == Settled::kYes && bench.handover.begun() == 0;
+    }
+    bench.handover.Keep(false);
+    next.join();
+    REQUIRE(settled);
+  }
+  SECTION("where it finds what happened before it") {
+    ++bench.file.change;
+    bench.Run(Changed({2}));
+    REQUIRE(bench.handover.Take().foreign);
+  }
   SECTION("at most a part of the time") {
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < 100; ++i) bench.Run(Changed({2}));

@@ -83,23 +83,28 @@ void Handover::Keep(bool still) {
   if (!still) room_.notify_all();
 }
 
-// The application has the database locked: no longer than all its waits together are a small part
-// of the time.
+// The application has the database locked, and has not written to it yet: what is read meanwhile is
+// what it looked at. No longer than all its waits together are a small part of the time.
 void Handover::StandStillLocked(std::unique_lock<std::mutex>* lock) {
   constexpr int kShare = 50;
   const auto start = std::chrono::steady_clock::now();
   if (!still_ || !kept() || start < waits_from_) return;
+  stands_ = true;
   room_.wait_for(*lock, std::chrono::milliseconds(kMaxWaitMs), [&] { return !still_ || !kept(); });
+  stands_ = false;
   const auto end = std::chrono::steady_clock::now();
   waits_from_ = end + kShare * (end - start);
 }
 
 void Handover::Begin(const FileLook& look) {
   std::unique_lock<std::mutex> lock(mutex_);
-  StandStillLocked(&lock);
+  if (!known_ || known_->Same(look)) {
+    StandStillLocked(&lock);
+  } else {
+    DifferLocked(look);
+  }
   ++begun_;
   ++epoch_;
-  if (known_ && !known_->Same(look)) DifferLocked(look);
 }
 
 void Handover::End(TransactionPtr transaction, const FileLook& look) {
@@ -215,7 +220,8 @@ Handover::Settled Handover::SettledSince(uint64_t begun) {
     if (foreign_) return Settled::kForeign;
     if (ended_ < begun) return Settled::kNotYet;
     // One that is open now began after the reading, and has looked at the file before.
-    if (!known_ || begun_ > ended_) return Settled::kYes;
+    // The journal of one that stands still is there already, and says nothing of the file.
+    if (!known_ || begun_ > ended_ || stands_) return Settled::kYes;
     epoch = epoch_;
   }
   if (options_.write_active()) return Settled::kNotYet;

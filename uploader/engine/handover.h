@@ -132,6 +132,7 @@ class Handover {
   Use use_ = Use::kKept;
   std::optional<Unexplained> unexplained_;
   bool still_ = false;                                // Keep()
+  bool stands_ = false;                               // Begin() waits for its end
   std::chrono::steady_clock::time_point waits_from_;  // Begin() does not wait before that
   bool gave_up_ = false;  // waiting was in vain; not again before the queue was taken
   uint64_t begun_ = 0;
