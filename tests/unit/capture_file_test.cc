@@ -1,10 +1,13 @@
 // Capture without a WAL, on a file in memory: after a repair the index is what the file is,
 // whatever was handed over meanwhile.
 
+#include <sqlite3.h>
+
 #include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -12,6 +15,9 @@
 #include "tests/support/temp_folder.h"
 #include "uploader/base/hash.h"
 #include "uploader/capture/capture.h"
+#include "uploader/capture/file_look.h"
+#include "uploader/engine/handover.h"
+#include "uploader/state/state_folder.h"
 
 namespace backstay {
 namespace {
@@ -135,6 +141,43 @@ TEST_CASE("transactions are encoded in order, and only where they changed someth
   REQUIRE(bench.capture->EncodeTransactions({first, second, second}).ok());
   bench.CheckIndex();
   REQUIRE(bench.capture->encoder()->head().txid == before + 2);
+}
+
+// SQLite writes its head before the first page of the database.
+TEST_CASE("the journal of a writer that waits does not hinder what it waits for",
+          "[capture_file]") {
+  TempFolder folder;
+  const std::string path = folder / "db";
+  sqlite3* db = nullptr;
+  REQUIRE(sqlite3_open(path.c_str(), &db) == SQLITE_OK);
+  const auto sql = [&](const std::string& text) {
+    REQUIRE(sqlite3_exec(db, text.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  };
+  const std::string mode = GENERATE("delete", "truncate", "persist");
+  sql("PRAGMA synchronous=off; PRAGMA journal_mode=" + mode + "; CREATE TABLE t(x)");
+  const auto look = [&] {
+    const std::string bytes = ReadFile(path, 1 << 20).value();
+    FileLook seen = ParseLook(AsBytes(bytes).first(100), static_cast<int64_t>(bytes.size()));
+    seen.stamp = StampOf(path);
+    return seen;
+  };
+  Handover handover({look, [&] { return JournalActive(path); }, nullptr});
+  static_cast<void>(handover.Opened(look()));
+  sql("BEGIN; INSERT INTO t VALUES (1)");
+  REQUIRE(JournalActive(path));
+  REQUIRE(handover.SettledSince(0) == Handover::Settled::kNotYet);
+  handover.Keep(true);
+  std::thread writer([&] { handover.Begin(look()); });
+  bool settled = false;
+  while (!settled && handover.begun() == 0) {
+    settled = handover.SettledSince(0) == Handover::Settled::kYes && handover.begun() == 0;
+  }
+  handover.Keep(false);
+  writer.join();
+  REQUIRE(settled);
+  sql("COMMIT");
+  handover.EndUnknown(look());
+  REQUIRE(sqlite3_close(db) == SQLITE_OK);
 }
 
 }  // namespace backstay
