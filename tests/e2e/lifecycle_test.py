@@ -172,6 +172,7 @@ class ManyTest(LifecycleCase):
             app.do(f"d.execute({ROWS.format(30)!r})")
         self.assert_replicated(app, url=url.replace("{name}", "app.db"))
         self.assertTrue(app.do("result = d.execute('SELECT backstay_sync(60000)').fetchone()[0]"))
+        self.assertTrue(app.do("result = d.execute('SELECT backstay_sync(0)').fetchone()[0]"))
         self.assert_restores(other, url.replace("{name}", "other.db"))
         app.do("d.close()")
         app.close()

@@ -85,24 +85,47 @@ c.execute("PRAGMA journal_mode=" + mode)
 own = [n for n in os.listdir("/proc/self/fd") if os.path.realpath("/proc/self/fd/" + n) == db]
 c.execute("CREATE TABLE t(x)")
 assert c.execute("PRAGMA backstay_sync(60000)").fetchone() == ("1",)
-for n in os.listdir("/proc/self/fd"):
-    try:
-        name = os.readlink("/proc/self/fd/" + n)
-        handle = then == "bare" and name == db and n not in own
-        if int(n) > 2 and (handle or not name.startswith(db) or "-backstay/" in name):
-            os.close(int(n))
-    except OSError:
-        pass
+
+def rob():
+    for n in os.listdir("/proc/self/fd"):
+        try:
+            name = os.readlink("/proc/self/fd/" + n)
+            handle = then == "bare" and name == db and n not in own
+            if int(n) > 2 and (handle or not name.startswith(db) or "-backstay/" in name):
+                os.close(int(n))
+        except OSError:
+            pass
+
+def await_status(text, at_least=0):
+    start = time.monotonic()
+    while text not in c.execute("PRAGMA backstay_status").fetchone()[0] or time.monotonic() < start + at_least:
+        assert time.monotonic() < start + 20, c.execute("PRAGMA backstay_status").fetchone()
+        time.sleep(0.1)
+
+rob()
 if then == "commit":
     c.execute("INSERT INTO t VALUES(1)")
     c.close()
 elif then == "exit":
     c.execute("INSERT INTO t VALUES(1)")
-else:
+elif then == "again":
+    # By itself once in 10 s, whenever the application has something to do.
     end = time.monotonic() + 20
-    while "replicating" not in c.execute("PRAGMA backstay_status").fetchone()[0] or time.monotonic() < end - 17:
+    while "again and again" not in c.execute("PRAGMA backstay_status").fetchone()[0]:
         assert time.monotonic() < end, c.execute("PRAGMA backstay_status").fetchone()
-        time.sleep(0.1)
+        time.sleep(0.5)
+        rob()
+    c.execute("INSERT INTO t VALUES(1)")
+    assert c.execute("PRAGMA backstay_sync(20000)").fetchone() == ("1",)
+    waits = []
+    for i in range(4):
+        rob()
+        start = time.monotonic()
+        assert c.execute("PRAGMA backstay_sync(20000)").fetchone() == ("1",)
+        waits.append(time.monotonic() - start)
+    assert min(waits) < 0.3, waits
+else:
+    await_status('"replicating"', at_least=3)
 """
 
 
@@ -128,6 +151,11 @@ class Descriptors(HostCase):
                 self.doCleanups()
                 self.setUp()
                 self.goes_on("delete", then)
+
+    def test_again_and_again(self):
+        self.run_host("/usr/bin/python3", "-c", AFTER, self.db, "delete", "again")
+        self.assertEqual(self.stderr.count("again and again"), 1, self.stderr)
+        self.assert_restores()
 
     def uses(self, mode, keep=""):
         self.run_host("/usr/bin/python3", "-c", HOST, self.db, mode, keep)

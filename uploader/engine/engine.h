@@ -43,7 +43,7 @@ class Engine {
 
  private:
   Result<DatabaseSettings> SettingsOf(const BackstayOpen& options);
-  // Ends what has lost this database; waits until it has released it, at most 0.5 s.
+  // Ends what has lost this database; waits until it has released it, at most 0.1 s.
   void MakeWay(const std::string& path, std::unique_lock<std::mutex>* lock);
   // What the application has taken descriptors of is opened anew by its host, within 0.5 s.
   void EndLost(std::unique_lock<std::mutex>* lock);

@@ -24,6 +24,8 @@ constexpr auto kIdleInterval = milliseconds(1000);
 constexpr auto kEndTime = milliseconds(400);
 // What an application waits for them, with what it takes to give back the rest.
 constexpr auto kPatience = milliseconds(500);
+// And where it opens a database anew, whose threads wait for the state folder by themselves.
+constexpr auto kWayTime = milliseconds(100);
 
 // Looks often at first. False: it has not come true in that time.
 bool Await(const std::function<bool()>& done) {
@@ -58,7 +60,7 @@ void Engine::MakeWay(const std::string& path, std::unique_lock<std::mutex>* lock
   };
   if (is_free() || !reaper_.joinable()) return;
   reap_.notify_all();
-  freed_.wait_for(*lock, kPatience, is_free);
+  freed_.wait_for(*lock, kWayTime, is_free);
 }
 
 bool Engine::GiveBack() {
