@@ -20,6 +20,8 @@ constexpr int64_t kUsualMs = 3000;
 // and it waits so long for the answer.
 constexpr int64_t kSyncLookMs = 5000;
 constexpr int64_t kExitLookMs = 1000;
+// In which a thread of ours answers whether something waits, whatever time a sync has been given.
+constexpr int64_t kAnswerMs = 20;
 constexpr auto kRestartPause = std::chrono::milliseconds(250);
 
 CoreOptions WithClient(CoreOptions options, ReplicaClient* client) {
@@ -140,7 +142,7 @@ bool Pipeline::Sync(int64_t timeout_ms, bool commit) {
   const int64_t deadline = start + timeout_ms;
   const int64_t since = start - LookAge(kSyncLookMs);
   for (int64_t left = timeout_ms;;) {
-    if (!core_.neighbours.Sync(left)) return false;
+    if (!core_.neighbours.Sync(std::max(left, kAnswerMs))) return false;
     left = deadline - core_.options.clock->MonotonicMs();
     if (commit || Seen(since, left)) return true;
     left = deadline - core_.options.clock->MonotonicMs();
