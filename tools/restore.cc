@@ -210,7 +210,7 @@ void RestoreCommand::WriteState(const ReplicaReader& reader, const std::string& 
     state.txid = left->txid;
   }
   Status written = WriteRestoredState(output_, state);
-  if (written.ok())
+  if (written.ok() && state.at_end)
     written = NotePlace(StateFolderOf(output_, state.replica, number_), state.replica, place);
   if (!written.ok()) {
     PrintError("warning: " + written.message() +

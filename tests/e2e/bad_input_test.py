@@ -239,7 +239,7 @@ class ForeignReplicaTest(BadInputCase):
         self.make_replica(self.replica)
         with open(os.path.join(self.replica, "backstay.json"), "w", encoding="utf-8") as file:
             file.write('{"format": 1, "id"')
-        self.assert_untouched("backstay.json")
+        self.assert_untouched("backstay.json: not a JSON object", state="retrying")
 
     def test_identity_of_a_newer_version(self):
         self.make_replica(self.replica)

@@ -34,8 +34,9 @@ class RestoreTest(RestoreCase):
         other = os.path.join(self.data, "other.db")
         self.run_tool("restore", "-o", other, "--timestamp=" + result["time"], self.url, url=False)
         self.assert_restored(1, other)
-        self.run_tool("restore", "-o", other + "2", "-txid", "1", self.url, "-integrity-check",
-                      "full", url=False)
+        done = self.run_tool("restore", "-o", other + "2", "-txid", "1", self.url, "-integrity-check",
+                             "full", url=False)
+        self.assertNotIn("warning", done.stderr)
         self.assert_restored(0, other + "2")
 
     def test_packed(self):

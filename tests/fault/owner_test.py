@@ -99,6 +99,25 @@ class LossTest(StateCase):
                 self.assert_heals()
 
 
+    def test_its_manifest_alone_is_no_snapshot_that_never_finished(self):
+        app = App(self)
+        self.work(app)
+        self.assertTrue(app.sync())
+        app.close()
+        folder = os.path.join(self.replica, "snapshot")
+        os.remove(os.path.join(folder, max(os.listdir(folder)), "manifest"))
+        out = os.path.join(self.folder, "out.db")
+        self.tool("restore", "-if-replica-exists", "-o", out, self.url, code=4)
+        for name in os.listdir(self.folder):
+            if name.startswith(os.path.basename(self.db)):
+                path = os.path.join(self.folder, name)
+                shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+        app = App(self)
+        app.sql("CREATE TABLE other(v)")
+        self.wait_for("a refusal", lambda: app.lines("ERROR"))
+        self.assertFalse([p for p in self.objects_of_replica() if p.endswith("manifest")])
+
+
 class FirstTest(StateCase):
     """The first snapshot never finished: what began it is gone, or still at work."""
 

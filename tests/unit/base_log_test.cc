@@ -223,18 +223,32 @@ TEST_CASE("a state that lasts is said at once, after 5 minutes, then every hour,
   CHECK(remind("stopped otherwise", 1) == 1);
 }
 
-TEST_CASE("a problem that comes and goes is not logged more often than one that stays") {
+TEST_CASE(
+    "a problem that comes and goes is told twice in the time in which one that stays is once") {
   Captured log(Level::kDebug, false);
   LastingProblem problem(&log.logger, &log.clock, Level::kError);
-  for (int i = 0; i < 61; ++i) {
+  for (int i = 0; i < 60; ++i) {
     problem.Failed("down", {});
     CHECK(problem.failing());
     problem.Recovered("works again", {});
     CHECK_FALSE(problem.failing());
     log.clock.now_ms += 1000;
   }
-  REQUIRE(log.lines.size() == 6);
-  CHECK(log.lines[2].find("down (29 more since the last line)") != std::string::npos);
+  REQUIRE(log.lines.size() == 8);
+  CHECK(log.lines[2].find("down") != std::string::npos);
+  CHECK(log.lines[4].find("down (28 more since the last line)") != std::string::npos);
+}
+
+TEST_CASE("a problem that stays is told once in 30 s, however often it had come before") {
+  Captured log(Level::kDebug, false);
+  LastingProblem problem(&log.logger, &log.clock, Level::kError);
+  problem.Failed("down", {});
+  problem.Recovered("works again", {});
+  for (int i = 0; i < 60; ++i) {
+    problem.Failed("down", {});
+    log.clock.now_ms += 1000;
+  }
+  REQUIRE(log.lines.size() == 4);
 }
 
 }  // namespace backstay

@@ -138,6 +138,13 @@ TEST_CASE("a snapshot that was never finished differs from one that was deleted"
     for (const ObjectInfo& object : *objects) REQUIRE(folder.client->Delete({object.key}).ok());
     REQUIRE_FALSE(unfinished());
   }
+  SECTION("only its manifest was deleted") {
+    builder.UnfinishedSnapshot();
+    builder.Commit(1);
+    builder.Ship();
+    REQUIRE(folder.client->Put(kRestorableKey, AsBytes("1\n")).ok());
+    REQUIRE_FALSE(unfinished());
+  }
 }
 
 }  // namespace backstay

@@ -8,6 +8,7 @@ namespace backstay {
 namespace {
 
 constexpr int64_t kRepeatMs = 30000;
+constexpr int kMostBeginnings = 2;  // that are told in this time
 
 const char* LevelName(Level level) {
   switch (level) {
@@ -79,11 +80,19 @@ void Logger::Remind(Level level, const std::string& message,
 
 void Logger::Over(std::initializer_list<LogField> fields) { reminders_.Forget(NameOf(fields)); }
 
+bool LastingProblem::DueLocked(int64_t now) {
+  if (now - first_at_ms_ >= kRepeatMs) beginnings_ = 0;
+  const bool lasts = logged_at_ms_ && now - *logged_at_ms_ < kRepeatMs;
+  if (lasts && (told_ || beginnings_ == kMostBeginnings)) return false;
+  if (beginnings_++ == 0) first_at_ms_ = now;
+  return true;
+}
+
 void LastingProblem::Failed(std::string_view message, std::initializer_list<LogField> fields) {
   std::lock_guard<std::mutex> lock(mutex_);
   int64_t now = clock_->MonotonicMs();
   failing_ = true;
-  if (logged_at_ms_ && now - *logged_at_ms_ < kRepeatMs) {
+  if (!DueLocked(now)) {
     ++repeated_;
     return;
   }

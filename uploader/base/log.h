@@ -57,8 +57,8 @@ class Logger {
 };
 
 // A problem that lasts: logged when it begins, then at most every 30 s with the number of
-// repetitions, and once, at INFO, when it is over. One that comes and goes gives no more lines than
-// one that stays: what comes back within 30 s is only counted. Thread-safe.
+// repetitions, and once, at INFO, when it is over. One that comes back is logged at once, too; from
+// the third time in 30 s on it is only counted. Thread-safe.
 class LastingProblem {
  public:
   LastingProblem(Logger* logger, Clock* clock, Level level)
@@ -74,7 +74,11 @@ class LastingProblem {
   Clock* const clock_;
   const Level level_;
   std::mutex mutex_;
+  bool DueLocked(int64_t now);
+
   std::optional<int64_t> logged_at_ms_;  // guarded by mutex_
+  int64_t first_at_ms_ = 0;              // guarded by mutex_; of those that are counted below
+  int beginnings_ = 0;                   // guarded by mutex_
   uint64_t repeated_ = 0;                // guarded by mutex_
   bool told_ = false;                    // guarded by mutex_; the last line was a failure
   bool failing_ = false;                 // guarded by mutex_

@@ -13,7 +13,7 @@ namespace backstay {
 // Ok: the replica is there and ours. kNotFound: there is none.
 Status LogWriter::FindReplica() {
   Result<Identity> found = look_.FindIdentity();
-  if (found.status().code() == Code::kCorrupt || found.status().code() == Code::kNewer) {
+  if (found.status().code() == Code::kNewer) {
     return found.status().Wrap(core_->options.replica + "/" + kIdentityKey);
   }
   if (!found.ok()) return found.status();

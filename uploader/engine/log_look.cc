@@ -26,10 +26,6 @@ Status LogWriter::Glance() {
 Status LogWriter::Look() {
   const int64_t began = look_.Begin();
   Result<Identity> found = look_.FindIdentity();
-  if (found.status().code() == Code::kCorrupt) {
-    // It was good when this process connected: something on the way answers in its place.
-    return {Code::kUnavailable, std::string(kIdentityKey) + ": " + found.status().message(), true};
-  }
   const bool missing = found.status().code() == Code::kNotFound;
   if (!found.ok() && !missing) return found.status();
   if (found.ok()) BACKSTAY_TRY(CheckIdentity(*found));

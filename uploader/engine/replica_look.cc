@@ -59,7 +59,13 @@ Result<Identity> ReplicaLook::FindIdentity() {
   Result<std::string> got = core_->options.client->Get(kIdentityKey);
   if (got.status().code() == Code::kNotFound) got = core_->options.client->Get(kIdentityKey);
   if (!got.ok()) return got.status();
-  return ParseIdentity(*got);
+  Result<Identity> found = ParseIdentity(*got);
+  if (found.status().code() != Code::kCorrupt) return found;
+  return Status(Code::kUnavailable,
+                core_->options.replica + "/" + found.status().message() +
+                    ": something on the way may answer in its place (a proxy, a login page); if "
+                    "the object itself is damaged, delete it, and it is written anew",
+                true);
 }
 
 Result<bool> ReplicaLook::Exists(const std::string& key) {

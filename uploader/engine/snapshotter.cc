@@ -230,6 +230,8 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   BACKSTAY_TRY(Persist([&] {
     return core_->options.client->Put(SnapshotManifestKey(copy.number), AsBytes(*bytes));
   }));
+  // Never before it: without it, what is there could be taken for one that was never finished.
+  BACKSTAY_TRY(Persist([&] { return core_->options.client->Put(kRestorableKey, AsBytes("1\n")); }));
   std::lock_guard<std::mutex> lock(core_->mutex);
   ShipState& ship = core_->ship;
   // What the log behind it needs was lost meanwhile, or the database got another page size.

@@ -19,6 +19,7 @@ namespace backstay {
 
 inline constexpr const char* kIdentityKey = "backstay.json";
 inline constexpr const char* kWriterKey = "log/writer";
+inline constexpr const char* kRestorableKey = "restorable";
 inline constexpr uint64_t kMaxAnnouncementBytes = 64;
 
 std::string LogKey(uint64_t number);                 // log/<16 hex>

@@ -11,6 +11,7 @@ namespace backstay {
 namespace {
 
 bool IsOurs(std::string_view key) {
+  if (key == kRestorableKey) return true;
   for (std::string_view folder : {"log/", "pack/", "snapshot/"}) {
     if (key.substr(0, folder.size()) == folder) return true;
   }
@@ -51,6 +52,10 @@ Result<WithoutIdentity> LookWithoutIdentity(const ReplicaReader& reader) {
 
 Result<bool> FirstSnapshotUnfinished(const ReplicaReader& reader, const Catalogue& catalogue) {
   if (!catalogue.NothingToRestoreYet()) return false;
+  // One was finished, whatever became of it.
+  Result<bool> restorable = IsThere(reader, kRestorableKey);
+  if (!restorable.ok()) return restorable.status();
+  if (*restorable) return false;
   // A writer ships transactions only while it copies a snapshot or when it has one.
   if (!catalogue.unfinished_snapshots.empty()) return true;
   if (!catalogue.packs.empty()) return false;

@@ -43,6 +43,8 @@ bool CurlHandle::Holds() const {
 }
 
 void CurlHandle::Connected() {
+  // Those of other addresses, which have lost.
+  ForgetClosed();
   for (Socket& socket : sockets_) socket.connected = true;
 }
 
