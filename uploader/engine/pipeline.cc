@@ -119,7 +119,7 @@ bool Pipeline::Drain(LastWait* wait) {
   while (const int64_t ms = wait->Next()) {
     if (core_.neighbours.Sync(ms, /*impatient=*/true)) {
       const bool waited = core_.options.clock->MonotonicMs() - start >= kExitLookMs;
-      if (waited || NothingSent() || Seen(start - LookAge(kExitLookMs), ms)) return true;
+      if (waited || NothingSent() || Seen(LookSince(start, kExitLookMs), ms)) return true;
       continue;
     }
     std::lock_guard<std::mutex> lock(core_.mutex);
@@ -129,7 +129,10 @@ bool Pipeline::Drain(LastWait* wait) {
   return core_.AllShippedLocked();
 }
 
-int64_t Pipeline::LookAge(int64_t ms) const { return client_->LooksAreFree() ? 0 : ms; }
+// A look that began in the millisecond of the question may have been before it.
+int64_t Pipeline::LookSince(int64_t start_ms, int64_t ms) const {
+  return client_->LooksAreFree() ? start_ms + 1 : start_ms - ms;
+}
 
 bool Pipeline::NothingSent() {
   std::lock_guard<std::mutex> lock(core_.mutex);
@@ -140,7 +143,7 @@ bool Pipeline::NothingSent() {
 bool Pipeline::Sync(int64_t timeout_ms, bool commit) {
   const int64_t start = core_.options.clock->MonotonicMs();
   const int64_t deadline = start + timeout_ms;
-  const int64_t since = start - LookAge(kSyncLookMs);
+  const int64_t since = LookSince(start, kSyncLookMs);
   for (int64_t left = timeout_ms;;) {
     if (!core_.neighbours.Sync(std::max(left, kAnswerMs))) return false;
     left = deadline - core_.options.clock->MonotonicMs();
@@ -157,7 +160,7 @@ bool Pipeline::Seen(int64_t since_ms, int64_t timeout_ms) {
            core_.looks.SeenSince(since_ms);
   };
   if (seen()) return true;
-  core_.looks.Want(core_.options.clock->MonotonicMs());
+  core_.looks.Want(std::max(core_.options.clock->MonotonicMs(), since_ms));
   core_.ship_work.notify_all();
   // Without time for a look the last one counts.
   if (timeout_ms <= 0) return core_.looks.SeenSince(0);

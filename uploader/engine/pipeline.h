@@ -87,7 +87,7 @@ class Pipeline {
   void ReportFailure(const char* name, const Status& failure);
   bool VainLocked(const LastWait& wait);
   bool NothingSent();
-  int64_t LookAge(int64_t ms) const;
+  int64_t LookSince(int64_t start_ms, int64_t ms) const;
   // The replica was seen to be there since then (monotonic), or this process has nothing to look
   // at. False: it was not; then a look was asked for, and waited for so long.
   bool Seen(int64_t since_ms, int64_t timeout_ms);
