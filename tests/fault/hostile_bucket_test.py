@@ -26,7 +26,7 @@ from bucket_world import (ENDPOINT, FAULTS, KEYS, ROWS, SCHEMA, App, BucketCase,
 # lasting fault that is a dozen at the very most, each with a GET to settle it.
 MOST_REQUESTS = 40
 MOST_MEMORY_KIB = 32 << 10
-WRITES = ("put-identity", "put-log", "put-frame", "put-manifest", "put-pack", "delete")
+WRITES = ("put-identity", "put-log", "put-frame", "put-manifest", "put-restorable", "put-pack", "delete")
 # No client of ours sends these: what there is it learns from GET and the list.
 NEVER = ("head", "other")
 # Faults that a client does not see as failures at all, and those that it sees as such for as long
@@ -78,7 +78,7 @@ class Life(BucketCase):
             self.assertTrue(status["replicas"][0]["error"])
             self.assertFalse(self.app.sync(1))
         self.proxy.clear(self.prefix)
-        self.arm("put-frame", "put-manifest", "put-pack", "get", "delete")
+        self.arm("put-frame", "put-manifest", "put-restorable", "put-pack", "get", "delete")
         self.assert_synced(self.app)
         self.assertLess(self.memory_kib(self.app) - memory, MOST_MEMORY_KIB)
         self.assertLess(self.proxy.count(self.prefix) - before, MOST_REQUESTS + 4 * commits)

@@ -4,8 +4,8 @@ It runs on a thread of the test's process. The client signs for the proxy's addr
 header goes on unchanged, so the server behind checks the signature as usual. Requests are told
 apart by kind:
 
-  put-log put-takeover put-writer put-identity put-frame put-manifest put-pack get head list delete
-  initiate part complete abort (of a multipart upload)                             other
+  put-log put-takeover put-writer put-identity put-frame put-manifest put-restorable put-pack
+  get head list delete    initiate part complete abort (of a multipart upload)    other
 
     with FaultProxy("http://127.0.0.1:9000") as proxy:       # proxy.url is the endpoint
         proxy.add("500", kinds=("put-log",), times=3, prefix="app")
@@ -107,6 +107,8 @@ def kind_of(request, bucket_and_key, query):
         return "put-pack", key
     if method == "PUT" and key.endswith("backstay.json"):
         return "put-identity", key
+    if method == "PUT" and key.endswith("/restorable"):
+        return "put-restorable", key
     return "other", key
 
 
