@@ -108,13 +108,12 @@ class LossTest(StateCase):
         os.remove(os.path.join(folder, max(os.listdir(folder)), "manifest"))
         out = os.path.join(self.folder, "out.db")
         self.tool("restore", "-if-replica-exists", "-o", out, self.url, code=4)
-        for name in os.listdir(self.folder):
-            if name.startswith(os.path.basename(self.db)):
-                path = os.path.join(self.folder, name)
-                shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+        shutil.rmtree(os.path.dirname(self.db))
+        os.mkdir(os.path.dirname(self.db))
         app = App(self)
         app.sql("CREATE TABLE other(v)")
         self.wait_for("a refusal", lambda: app.lines("ERROR"))
+        self.assertIn("belongs to another database", app.lines("ERROR")[0]["msg"])
         self.assertFalse([p for p in self.objects_of_replica() if p.endswith("manifest")])
 
 
