@@ -8,8 +8,9 @@ declare -A groups=(
   [build]="g++ cmake ninja-build pkg-config libsqlite3-dev libcurl4-openssl-dev libssl-dev
     libzstd-dev libxxhash-dev libpugixml-dev nlohmann-json3-dev libexpected-dev libcli11-dev catch2
     sqlite3 python3 ca-certificates"
-  [test]="ccache curl openssl procps file binutils e2fsprogs
-    php-cli php-fpm php-sqlite3 libjemalloc-dev libmimalloc-dev libgoogle-perftools-dev"
+  [test]="ccache curl openssl procps file binutils e2fsprogs man-db
+    patchelf busybox-static python3-yaml tzdata
+    fish php-cli php-fpm php-sqlite3 libjemalloc-dev libmimalloc-dev libgoogle-perftools-dev"
   [s3]="ceph-mon ceph-osd radosgw curl"
   [check]="clang libclang-rt-dev clang-format clang-tidy"
   [arm64]="g++-aarch64-linux-gnu qemu-user-static"

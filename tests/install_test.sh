@@ -8,13 +8,16 @@ trap 'rm -rf "$scratch"' EXIT
 prefix=$scratch/prefix
 cmake --install "$build" --prefix "$prefix" >"$scratch/install.log"
 
-for file in bin/backstay lib/backstay/{backstay,libbackstay_engine,libbackstay_preload}.so; do
-  [[ -f $prefix/$file ]] || {
+pages=(share/man/man1/backstay.1 share/man/man5/backstay.json.5 share/bash-completion/completions/backstay
+  share/zsh/site-functions/_backstay share/fish/vendor_completions.d/backstay.fish)
+for file in bin/backstay lib/backstay/{backstay,libbackstay_engine,libbackstay_preload}.so "${pages[@]}"; do
+  [[ -s $prefix/$file ]] || {
     echo "not installed: $file" >&2
     exit 1
   }
 done
-odd=$(cd "$prefix" && find . -type f | grep -vE '^\./(bin/backstay|lib/backstay/(lib)?backstay[a-z_]*\.so)$' || true)
+odd=$(cd "$prefix" && find . -type f | grep -vE '^\./(bin/backstay|lib/backstay/(lib)?backstay[a-z_]*\.so)$' |
+  grep -vxF "$(printf './%s\n' "${pages[@]}")" || true)
 [[ -z $odd ]] || {
   echo "installed, but nobody asked for it: $odd" >&2
   exit 1

@@ -28,13 +28,11 @@ system_includes() {
   sources "$1" | xargs -r grep -HoE '^ *# *include +<[^>]+>' |
     sed -E 's|:? *# *include +<([^>]+)>|\t\1|; s|:\t|\t|'
 }
-# The text without comments, as "file:line".
-code() {
-  local file
-  for file in $(sources "$@"); do
-    g++ -fpreprocessed -dD -E -P -x c++ "$file" 2>/dev/null | sed "s|^|$file: |"
-  done
-}
+# The text without comments, as "file:line", made once for all rules.
+text=$(for file in $(sources vfs uploader tools); do
+  g++ -fpreprocessed -dD -E -P -x c++ "$file" 2>/dev/null | sed "s|^|$file: |"
+done)
+code() { printf '%s\n' "$text" | grep -E "^($(tr ' ' '|' <<<"$*"))/"; }
 
 # The same with empty string literals.
 statements() { code "$@" | sed -E 's/"([^"\\]|\\.)*"/""/g'; }

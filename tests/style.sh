@@ -19,17 +19,20 @@ case "${1:-}" in
     build=$(realpath "${2:?usage: tests/style.sh $1 BUILD_DIR}")
     checks=
     [[ $1 == analyze ]] && checks='clang-analyzer-*,-clang-analyzer-optin.*'
-    # A file that did not change since it was found clean is not looked at again.
-    seen=$build/$1
+    # A file that did not change since it was found clean, in whatever build, is not looked at again; as with ccache.
+    seen=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/backstay/$1
+    version=$(clang-tidy-14 --version)
     mkdir -p "$seen"
-    export build seen checks
+    export build seen checks version
     tidy() {
       local stamp
-      stamp=$seen/$({ cat .clang-tidy && g++ -std=c++20 -I. -MM "$1" | tr -d '\\' | tr ' ' '\n' |
+      stamp=$seen/$({ echo "$version" && cat .clang-tidy && grep -F " $PWD/$1" "$build/compile_commands.json" |
+        sed "s|$PWD||g; s|$build||g" && g++ -std=c++20 -I. -MM "$1" | tr -d '\\' | tr ' ' '\n' |
         grep '[.]' | grep -v ':$' | xargs cat; } | sha256sum | cut -c1-40)
-      [[ -f $stamp ]] && return
+      [[ -f $stamp ]] && touch "$stamp" && return
       clang-tidy-14 --quiet --checks="$checks" -p "$build" "$1" 2>/dev/null && : >"$stamp"
     }
+    find "$seen" -type f -mtime +30 -delete
     export -f tidy
     find vfs uploader tools -type f -name '*.cc' | sort |
       xargs -P "$(nproc)" -n 1 bash -c 'tidy "$0" || exit 1' || exit 1

@@ -9,6 +9,14 @@
 namespace backstay {
 namespace {
 
+std::vector<CommandHelp>* described_into = nullptr;
+
+// As the manual writes it: one dash.
+std::string NameOf(const CLI::Option& option) {
+  const std::vector<std::string>& names = option.get_lnames();
+  return "-" + (names.empty() ? option.get_snames().front() : names.front());
+}
+
 // Options may be written `-name` or `--name`: two dashes for all of more than one letter, up to a
 // lone `--`.
 std::vector<std::string> NormaliseOptions(const std::vector<std::string>& arguments) {
@@ -24,6 +32,10 @@ std::vector<std::string> NormaliseOptions(const std::vector<std::string>& argume
   return out;
 }
 
+std::string NotEmpty(const std::string& text) {
+  return text.empty() ? "is empty: give a value, or leave it out (is a variable not set?)" : "";
+}
+
 }  // namespace
 
 Arguments::Arguments(const char* name, const char* what)
@@ -36,6 +48,14 @@ void Arguments::Flag(const char* name, bool* value, const char* help) {
 }
 
 void Arguments::Text(const char* name, std::string* value, const char* help) {
+  app_->add_option(name, *value, help)->check(NotEmpty);
+}
+
+void Arguments::Text(const char* name, std::optional<std::string>* value, const char* help) {
+  app_->add_option(name, *value, help)->check(NotEmpty);
+}
+
+void Arguments::TextOrEmpty(const char* name, std::optional<std::string>* value, const char* help) {
   app_->add_option(name, *value, help);
 }
 
@@ -55,17 +75,55 @@ void Arguments::Number(const char* name, size_t* value, size_t least, size_t mos
 
 void Arguments::Choice(const char* name, std::string* value,
                        const std::vector<std::string>& allowed, const char* help) {
+  choices_[name] = allowed;
   app_->add_option(name, *value, help)
       ->transform(CLI::IsMember(allowed, CLI::ignore_case).description(""));
 }
 
 void Arguments::Operand(const char* name, std::string* value, bool required, const char* type,
                         const char* help) {
-  app_->add_option(name, *value, help)->required(required)->type_name(type);
+  app_->add_option(name, *value, help)->required(required)->type_name(type)->check(NotEmpty);
   if (required) missing_ = std::string(type) + " is missing: give a " + help;
 }
 
+void Arguments::DescribeInto(std::vector<CommandHelp>* book) { described_into = book; }
+
+CommandHelp Arguments::Description() const {
+  CommandHelp help{app_->get_name(), app_->get_description(), {}, {}};
+  for (const CLI::Option* option : app_->get_options()) {
+    ArgumentHelp argument;
+    argument.help = option->get_description();
+    if (option->get_positional()) {
+      argument.name = option->get_type_name();
+      argument.required = option->get_required();
+      help.operands.push_back(std::move(argument));
+      continue;
+    }
+    argument.name = NameOf(*option);
+    argument.takes_value = option->get_items_expected_max() > 0;
+    const auto found = choices_.find("-" + argument.name);
+    if (found != choices_.end()) argument.choices = found->second;
+    help.options.push_back(std::move(argument));
+  }
+  return help;
+}
+
+// An option that is not known is more than an operand that is missing.
+std::string Arguments::TextOf(const CLI::Error& error) const {
+  const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  const std::vector<std::string> others = app_->remaining();
+  if (others.empty()) return missing ? missing_ : error.what();
+  const std::string text =
+      CLI::ExtrasError(app_->get_name(), {others.rbegin(), others.rend()}).what();
+  return unexpected_.empty() || others.front().starts_with("-") ? text : text + "; " + unexpected_;
+}
+
 bool Arguments::Parse(const std::vector<std::string>& arguments, int* exit_code) {
+  if (described_into != nullptr) {
+    described_into->push_back(Description());
+    *exit_code = kExitDone;
+    return false;
+  }
   std::vector<std::string> normalised = NormaliseOptions(arguments);
   try {
     // CLI11 takes them last one first.
@@ -75,10 +133,14 @@ bool Arguments::Parse(const std::vector<std::string>& arguments, int* exit_code)
     std::cout << app_->help();
     *exit_code = kExitDone;
   } catch (const CLI::Error& error) {
-    const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
-    std::string text = missing ? missing_ : error.what();
-    // Named as the manual writes them.
+    std::string text = TextOf(error);
+    // Named as the manual writes them, or as they were typed.
     if (text.substr(0, 2) == "--") text.erase(0, 1);
+    for (size_t i = 0; i < arguments.size(); ++i) {
+      const size_t at =
+          normalised[i] == arguments[i] ? std::string::npos : text.find(normalised[i]);
+      if (at != std::string::npos) text.replace(at, normalised[i].size(), arguments[i]);
+    }
     PrintError(app_->get_name() + ": " + text + "; see `backstay " + app_->get_name() + " -help`");
     *exit_code = kExitUsage;
   }

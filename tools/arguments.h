@@ -8,14 +8,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "tools/command_help.h"
+
 namespace CLI {
 class App;
-}
+class Error;
+}  // namespace CLI
 
 namespace backstay {
 
@@ -27,7 +31,10 @@ class Arguments {
 
   // Names are written with two dashes; users may write one.
   void Flag(const char* name, bool* value, const char* help);
+  // Never an empty text: a job whose variable is not set must not lose what it asks for.
   void Text(const char* name, std::string* value, const char* help);
+  void Text(const char* name, std::optional<std::string>* value, const char* help);
+  void TextOrEmpty(const char* name, std::optional<std::string>* value, const char* help);
   // The number of one: a whole number from 1 on.
   void Transaction(const char* name, std::optional<uint64_t>* value, const char* help);
   void Number(const char* name, size_t* value, size_t least, size_t most, const char* help);
@@ -38,12 +45,23 @@ class Arguments {
   void Operand(const char* name, std::string* value, bool required, const char* type,
                const char* help);
 
+  // What helps where there is an operand that is not expected.
+  void WithoutOperand(const char* remedy) { unexpected_ = remedy; }
+
+  // From here on Parse() of any command writes into `book` what there is, and no command runs.
+  static void DescribeInto(std::vector<CommandHelp>* book);
+
   // True: go on. False: *exit_code says how it ended (help was asked for, or the usage is wrong).
   bool Parse(const std::vector<std::string>& arguments, int* exit_code);
 
  private:
+  CommandHelp Description() const;
+  std::string TextOf(const CLI::Error& error) const;
+
   std::unique_ptr<CLI::App> app_;
-  std::string missing_;  // what to say when the operand is
+  std::map<std::string, std::vector<std::string>> choices_;  // by the option's name
+  std::string missing_;                                      // what to say when the operand is
+  std::string unexpected_;                                   // or when there is one too many
 };
 
 }  // namespace backstay

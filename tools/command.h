@@ -7,9 +7,12 @@
 #define BACKSTAY_TOOLS_COMMAND_H_
 
 #include <cstdint>
+#include <cstdio>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "uploader/base/log.h"
 #include "uploader/base/status.h"
 
 namespace backstay {
@@ -32,22 +35,42 @@ struct Command {
 
 int RunPrune(const std::vector<std::string>& arguments);
 int RunRun(const std::vector<std::string>& arguments);
+int RunSync(const std::vector<std::string>& arguments);
+int RunReplicate(const std::vector<std::string>& arguments);
 int RunRestore(const std::vector<std::string>& arguments);
+int RunConfig(const std::vector<std::string>& arguments);
 int RunAdopt(const std::vector<std::string>& arguments);
 int RunList(const std::vector<std::string>& arguments);
 int RunStatus(const std::vector<std::string>& arguments);
+int RunVerify(const std::vector<std::string>& arguments);
 int RunVersion(const std::vector<std::string>& arguments);
 
-// "backstay: message" on stderr.
+// The commands, one a line.
+void PrintUsage(FILE* out, std::span<const Command> commands);
+// `backstay help`.
+int PrintHelp(const std::vector<std::string>& arguments, std::span<const Command> commands);
+
+// "backstay: message" on stderr, "backstay: warning: message"; with BACKSTAY_LOG_FORMAT=json a line
+// of the log, of that level: in a container the same alerts take it that take what an application's
+// Backstay says. Any thread.
+void PrintLine(Level level, const std::string& message);
 void PrintError(const std::string& message);
+// What a warning told of is over.
+void PrintRecovered(const std::string& message);
+// What needs a look, and stops nothing.
+void PrintWarning(const std::string& message);
+// Why the command fails, where that is no fault and is said at another level.
+void NoteError(const std::string& message);
+// The message of the last PrintError() or NoteError().
+std::string LastError();
 // Of an error that came from a replica or from settings.
 int ExitCodeOf(const Status& status);
+// Of several replicas, for the command's exit status: damaged before missing before failed before
+// wrong usage.
+int WorseOf(int exit_code, int other);
 
 // "4.0 KiB", "17 bytes"
 std::string FormatBytes(uint64_t bytes);
-// RFC 3339 with seconds, an optional fraction and an offset or Z; ms since 1970. kInvalid
-// otherwise.
-Result<int64_t> ParseRfc3339(const std::string& text);
 
 }  // namespace backstay
 

@@ -1,14 +1,10 @@
 #include "tools/database_lock.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cctype>
 #include <cerrno>
-#include <cstring>
-#include <memory>
+
+#include "tools/file_holder.h"
 
 namespace backstay {
 namespace {
@@ -19,8 +15,6 @@ constexpr off_t kDatabaseLockBytes = 512;
 // The eight WAL locks and the one that every connection to the -shm shares.
 constexpr off_t kShmLocks = 120;
 constexpr off_t kShmLockBytes = 9;
-
-using Folder = std::unique_ptr<DIR, int (*)(DIR*)>;
 
 Status Open(const std::string& path, const std::string& who) {
   return {Code::kExists,
@@ -47,31 +41,6 @@ Result<Fd> OpenExisting(const std::string& path) {
   return fd;
 }
 
-bool HoldsFile(const std::string& fd_folder, const struct stat& file) {
-  Folder folder(opendir(fd_folder.c_str()), &closedir);
-  if (folder == nullptr) return false;
-  while (const dirent* entry = readdir(folder.get())) {
-    struct stat info {};
-    if (fstatat(dirfd(folder.get()), entry->d_name, &info, 0) != 0) continue;
-    if (info.st_dev == file.st_dev && info.st_ino == file.st_ino) return true;
-  }
-  return false;
-}
-
-Status CheckProcesses(const std::string& path, const struct stat& file) {
-  Folder processes(opendir("/proc"), &closedir);
-  if (processes == nullptr) return Status::Ok();
-  const std::string self = std::to_string(getpid());
-  while (const dirent* entry = readdir(processes.get())) {
-    if (isdigit(static_cast<unsigned char>(entry->d_name[0])) == 0 || self == entry->d_name)
-      continue;
-    if (HoldsFile(std::string("/proc/") + entry->d_name + "/fd", file)) {
-      return Open(path, std::string(" in process ") + entry->d_name);
-    }
-  }
-  return Status::Ok();
-}
-
 }  // namespace
 
 Result<DatabaseLock> DatabaseLock::Take(const std::string& path) {
@@ -82,9 +51,8 @@ Result<DatabaseLock> DatabaseLock::Take(const std::string& path) {
   Result<Fd> shm = OpenExisting(path + "-shm");
   if (!shm.ok()) return shm.status();
   if (shm->valid()) BACKSTAY_TRY(TakeBytes(*shm, path, kShmLocks, kShmLockBytes));
-  struct stat info {};
-  if (fstat(database->get(), &info) != 0) return Status::Errno("stat " + path, errno);
-  BACKSTAY_TRY(CheckProcesses(path, info));
+  const std::string process = ProcessThatHolds(*database);
+  if (!process.empty()) return Open(path, " in process " + process);
   return DatabaseLock(std::move(*database), std::move(*shm));
 }
 

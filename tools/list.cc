@@ -1,194 +1,194 @@
-// backstay list: which states a replica can give back, without reading the bodies of packs.
+// backstay list: which states replicas can give back, and what lies there.
 
 #include <algorithm>
-#include <cinttypes>
 #include <cstdio>
-#include <nlohmann/json.hpp>
-#include <numeric>
 #include <utility>
 
 #include "tools/arguments.h"
 #include "tools/command.h"
+#include "tools/databases.h"
+#include "tools/inventory.h"
+#include "tools/json_output.h"
+#include "tools/list_report.h"
+#include "tools/moment.h"
 #include "tools/source.h"
+#include "tools/way_out.h"
 #include "uploader/base/clock.h"
-#include "uploader/replica/restore_plan.h"
 
 namespace backstay {
 namespace {
 
-using Json = nlohmann::ordered_json;
+constexpr size_t kLooks = 2;  // at a time: what is silent is waited for once
 
-constexpr size_t kParallelism = 8;
+struct Options {
+  std::string from;  // DB, glob or URL; empty: all databases of the settings
+  SourceOptions source;
+  bool json = false;
+  bool points = false;
+  size_t limit = 20;
+  std::optional<std::string> since;
+  std::optional<std::string> until;
 
-// Restore points without a break between them: from one snapshot to the end of its log.
-struct Range {
-  SnapshotManifest from;
-  RestorePoint last;
-  bool whole = false;  // `last` is valid
-  uint64_t end = 0;    // log number
-  uint64_t objects = 0;
-  uint64_t bytes = 0;
-  std::string damage;
+  void Bind(Arguments* app);
+  Result<PointsWanted> Points() const;
 };
 
-struct Inventory {
-  std::string replica;
-  Catalogue catalogue;
-  std::vector<Range> ranges;
+void Options::Bind(Arguments* app) {
+  source.Bind(app);
+  app->Flag("--points", &points, "the restore points: transactions and when they were committed");
+  app->Text("--since", &since,
+            "restore points from this time on, written as for restore -timestamp");
+  app->Text("--until", &until, "restore points up to this time");
+  app->Number("--limit", &limit, 1, 1000000, "restore points at most, the newest (default 20)");
+  app->Flag("--json", &json, "as JSON");
+  app->Operand("from", &from, false, "DB|URL",
+               "database path or glob, replica URL, or URL of a place with replicas in it; without "
+               "it all databases of the settings");
+}
 
-  bool damaged() const {
-    return !catalogue.damaged_snapshots.empty() ||
-           std::any_of(ranges.begin(), ranges.end(),
-                       [](const Range& range) { return !range.damage.empty(); });
+Result<PointsWanted> Options::Points() const {
+  PointsWanted wanted;
+  if (!points && !since && !until) return wanted;
+  wanted.most = limit;
+  const int64_t now_ms = RealClock()->WallMs();
+  for (const auto& [text, name, ms] : {std::tuple(&since, "-since", &wanted.since_ms),
+                                       std::tuple(&until, "-until", &wanted.until_ms)}) {
+    if (!*text) continue;
+    Result<int64_t> moment = ParseMoment(**text, now_ms, LocalZone());
+    if (!moment.ok()) return moment.status().Wrap(name);
+    *ms = *moment;
   }
+  return wanted;
+}
+
+// Nothing leads on from damage behind which the replica has gone on already.
+void TellPast(const std::string& replica) {
+  PrintLine(Level::kInfo,
+            "list: " + replica +
+                ": what is damaged lies before the newest snapshot, and the newest state can be "
+                "restored; the damage goes with what retention deletes, or with `backstay prune "
+                "-retention TIME`, and until then states of that time may be missing");
+}
+
+class Lister {
+ public:
+  explicit Lister(const PointsWanted& points) : points_(points) {}
+
+  void Add(const Source& source);
+  // Nothing to be listed.
+  void Add(const std::string& database, const std::string& replica, const Status& failed);
+  int Print(bool json) const;
+  const std::vector<Listed>& all() const { return all_; }
+
+ private:
+  const PointsWanted points_;
+  std::vector<Listed> all_;
+  int worst_ = kExitDone;
 };
 
-uint64_t SnapshotBytes(const SnapshotManifest& manifest) {
-  return std::accumulate(manifest.frame_bytes.begin(), manifest.frame_bytes.end(), uint64_t{0});
-}
-
-Result<Range> MakeRange(const ReplicaReader& reader, const Catalogue& catalogue,
-                        const SnapshotManifest& snapshot) {
-  Result<LogPlan> whole = PlanLog(reader, catalogue, StartOf(snapshot), {kParallelism, 0});
-  if (!whole.ok()) return whole.status();
-  const LogPlan log = OfOneBase(std::move(*whole));
-  Result<std::optional<RestorePoint>> last = FindPoint(reader, snapshot, log, {});
-  if (!last.ok()) return last.status();
-  Range range;
-  range.from = snapshot;
-  range.whole = last->has_value();
-  if (range.whole) range.last = **last;
-  range.end = log.next_number;
-  range.objects = log.entries.size();
-  for (const LogEntry& entry : log.entries) range.bytes += entry.bytes();
-  if (log.damage) range.damage = log.damage->what;
-  if (!range.whole && range.damage.empty())
-    range.damage = "the log ends before the snapshot is whole";
-  return range;
-}
-
-Result<Inventory> TakeInventory(const ReplicaReader& reader, Catalogue catalogue) {
-  Inventory inventory{reader.Describe(), std::move(catalogue), {}};
-  for (const SnapshotManifest& snapshot : inventory.catalogue.snapshots) {
-    const bool covered =
-        !inventory.ranges.empty() && snapshot.next_log_number <= inventory.ranges.back().end;
-    if (covered && inventory.ranges.back().whole) continue;
-    Result<Range> range = MakeRange(reader, inventory.catalogue, snapshot);
-    if (!range.ok()) return range.status();
-    inventory.ranges.push_back(std::move(*range));
-  }
-  return inventory;
-}
-
-Result<Inventory> Load(ReplicaClient* client, const RetryOptions& retry) {
-  const ReplicaReader reader(client, retry);
-  return LookAtReplica(reader, kParallelism, [&](Catalogue&& catalogue) {
-    return TakeInventory(reader, std::move(catalogue));
-  });
-}
-
-Json ToJson(const Inventory& inventory) {
-  Json snapshots = Json::array();
-  for (const SnapshotManifest& each : inventory.catalogue.snapshots) {
-    snapshots.push_back({{"number", each.next_log_number},
-                         {"txid", each.consistent_txid},
-                         {"time", FormatRfc3339(each.consistent_time_ms)},
-                         {"page-size", each.page_size},
-                         {"pages", each.pages},
-                         {"objects", each.frame_bytes.size()},
-                         {"bytes", SnapshotBytes(each)}});
-  }
-  Json damaged = Json::array();
-  for (const DamagedSnapshot& each : inventory.catalogue.damaged_snapshots) {
-    damaged.push_back({{"number", each.number}, {"damage", each.status.message()}});
-  }
-  Json ranges = Json::array();
-  for (const Range& each : inventory.ranges) {
-    Json range{{"snapshot", each.from.next_log_number}};
-    if (each.whole) {
-      range["first-txid"] = each.from.consistent_txid;
-      range["first-time"] = FormatRfc3339(each.from.consistent_time_ms);
-      range["last-txid"] = each.last.txid;
-      range["last-time"] = FormatRfc3339(each.last.time_ms);
-    }
-    range["log-objects"] = each.objects;
-    range["log-bytes"] = each.bytes;
-    range["damage"] = each.damage.empty() ? Json() : Json(each.damage);
-    ranges.push_back(range);
-  }
-  return {{"replica", inventory.replica},
-          {"database-id", FormatDatabaseId(inventory.catalogue.identity.id)},
-          {"ranges", ranges},
-          {"snapshots", snapshots},
-          {"damaged-snapshots", damaged},
-          {"unfinished-snapshots", inventory.catalogue.unfinished_snapshots.size()}};
-}
-
-void Print(const Inventory& inventory) {
-  printf("%s\n", inventory.replica.c_str());
-  for (const Range& each : inventory.ranges) {
-    if (each.whole) {
-      printf("  transactions %" PRIu64 " to %" PRIu64 ", %s to %s; log %s in %" PRIu64 " objects\n",
-             each.from.consistent_txid, each.last.txid,
-             FormatRfc3339(each.from.consistent_time_ms).c_str(),
-             FormatRfc3339(each.last.time_ms).c_str(), FormatBytes(each.bytes).c_str(),
-             each.objects);
-    }
-    if (!each.damage.empty()) printf("  DAMAGED: %s\n", each.damage.c_str());
-  }
-  for (const SnapshotManifest& each : inventory.catalogue.snapshots) {
-    printf("  snapshot at transaction %" PRIu64 ", %s, %" PRIu32 " pages of %" PRIu32
-           " bytes, %s in %zu objects\n",
-           each.consistent_txid, FormatRfc3339(each.consistent_time_ms).c_str(), each.pages,
-           each.page_size, FormatBytes(SnapshotBytes(each)).c_str(), each.frame_bytes.size());
-  }
-  for (const DamagedSnapshot& each : inventory.catalogue.damaged_snapshots) {
-    printf("  DAMAGED: %s\n", each.status.message().c_str());
-  }
-}
-
-// The worst of its replicas: an unreadable one before a damaged one before a missing one.
-int ListAll(const Source& source, bool json) {
-  int worst = kExitDone;
-  auto rank = [](int code) { return code == kExitFailed ? 5 : code == kExitNothing ? 1 : code; };
-  Json all = Json::array();
+void Lister::Add(const Source& source) {
   for (const std::unique_ptr<ReplicaClient>& client : source.replicas) {
-    Result<Inventory> inventory = Load(client.get(), source.retry);
-    int code = ExitCodeOf(inventory.status());
-    if (!inventory.ok()) {
-      PrintError("list: " + inventory.status().message());
-    } else {
-      if (inventory->ranges.empty())
-        PrintError("list: " + inventory->replica + ": no restore point");
-      if (inventory->ranges.empty()) code = kExitNothing;
-      if (inventory->damaged()) code = kExitDamaged;
-      if (json) all.push_back(ToJson(*inventory));
-      if (!json) Print(*inventory);
+    const std::string name = client->Describe();
+    const ReplicaReader reader(client.get(), source.retry);
+    Listed listed{source.database, name, TakeInventory(reader, points_)};
+    int code = ExitCodeOf(listed.inventory.status());
+    if (!listed.inventory.ok()) {
+      PrintError("list: " + listed.inventory.status().message());
+    } else if (listed.inventory->damaged()) {
+      code = kExitDamaged;
+    } else if (listed.inventory->newest() == nullptr) {
+      PrintError("list: " + name + ": no restore point");
+      code = kExitNothing;
     }
-    if (rank(code) > rank(worst)) worst = code;
+    if (code == kExitDamaged && listed.inventory.ok() && listed.inventory->sound_at_end()) {
+      TellPast(name);
+    } else if (code == kExitDamaged) {
+      TellRemedy("list", reader);
+    }
+    worst_ = WorseOf(worst_, code);
+    all_.push_back(std::move(listed));
   }
-  if (json) printf("%s\n", Json{{"replicas", all}}.dump(2).c_str());
-  return worst;
+}
+
+void Lister::Add(const std::string& database, const std::string& replica, const Status& failed) {
+  PrintError("list: " + failed.message());
+  worst_ = WorseOf(worst_, ExitCodeOf(failed));
+  all_.push_back({database, replica, failed});
+}
+
+int Lister::Print(bool json) const {
+  if (json) {
+    Json replicas = Json::array();
+    for (const Listed& each : all_) replicas.push_back(ToJson(each));
+    PrintJson({{"replicas", replicas}});
+  } else if (all_.size() == 1 || points_.most > 0) {
+    for (const Listed& each : all_) {
+      if (!each.inventory.ok()) continue;
+      const std::string text = points_.most > 0 ? DescribePoints(each, LocalZone())
+                                                : DescribeInventory(each, LocalZone());
+      printf("%s", text.c_str());
+    }
+  } else {
+    printf("%s", DescribeInventories(all_).c_str());
+  }
+  return worst_;
+}
+
+int Fail(const Status& status) {
+  PrintError("list: " + status.message());
+  return ExitCodeOf(status);
+}
+
+// A place that is no replica may hold some. One that was waited for in vain is not asked again.
+Status AddUrl(const Options& options, Lister* lister) {
+  Result<Source> source = OpenSource(options.from, options.source, "");
+  if (!source.ok()) return source.status();
+  ReplicaClient* const client = source->replicas.front().get();
+  const ReplicaReader reader(client, source->retry);
+  const Status seen = LoadCatalogue(reader, kLooks).status();
+  if (seen.code() == Code::kUnavailable) {
+    lister->Add("", client->Describe(), seen);
+    return Status::Ok();
+  }
+  if (seen.code() == Code::kNotFound || seen.code() == Code::kForeign) {
+    Result<Source> under = OpenSourcesUnder(options.from, options.source);
+    if (!under.ok()) return under.status();
+    if (!under->replicas.empty()) source = std::move(under);
+  }
+  lister->Add(*source);
+  return Status::Ok();
+}
+
+int List(const Options& options, const PointsWanted& points) {
+  Lister lister(points);
+  if (IsUrl(options.from)) {
+    Status added = AddUrl(options, &lister);
+    return added.ok() ? lister.Print(options.json) : Fail(added);
+  }
+  Result<std::vector<std::string>> databases = DatabasesOf(options.from, options.source.config);
+  if (!databases.ok()) return Fail(databases.status());
+  for (const std::string& database : *databases) {
+    Result<Source> source = OpenSource(database, options.source, "");
+    if (!source.ok() && databases->size() == 1) return Fail(source.status());
+    if (source.ok()) {
+      lister.Add(*source);
+    } else {
+      lister.Add(database, "", source.status());
+    }
+  }
+  return lister.Print(options.json);
 }
 
 }  // namespace
 
 int RunList(const std::vector<std::string>& arguments) {
-  std::string from;
-  SourceOptions options;
-  bool json = false;
-  Arguments app("list", "Lists what can be restored.");
+  Options options;
+  Arguments app("list", "Lists what can be restored, and what lies in replicas.");
   options.Bind(&app);
-  app.Flag("--json", &json, "as JSON");
-  app.Operand("from", &from, true, "DB|URL", "database path, or replica URL");
   int exit_code = kExitDone;
   if (!app.Parse(arguments, &exit_code)) return exit_code;
-  Result<Source> source = OpenSource(from, options, "");
-  if (!source.ok()) {
-    PrintError("list: " + source.status().message());
-    return ExitCodeOf(source.status());
-  }
-  return ListAll(*source, json);
+  Result<PointsWanted> points = options.Points();
+  return points.ok() ? List(options, *points) : Fail(points.status());
 }
 
 }  // namespace backstay

@@ -3,19 +3,18 @@
 
 #include <cinttypes>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "tools/arguments.h"
 #include "tools/command.h"
+#include "tools/json_output.h"
 #include "tools/source.h"
+#include "tools/way_out.h"
 #include "uploader/base/clock.h"
 #include "uploader/replica/retention.h"
 #include "uploader/settings/settings.h"
 
 namespace backstay {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr size_t kParallelism = 8;
 
@@ -28,12 +27,11 @@ struct Options {
 };
 
 Json ToJson(const ReplicaReader& reader, const RetentionPlan& plan, bool dry_run) {
-  Json json{{"replica", reader.Describe()},
-            {"objects", plan.objects},
-            {"bytes", plan.bytes},
-            {"deleted", !dry_run}};
-  json["oldest-txid"] = plan.base ? Json(plan.base->consistent_txid) : Json();
-  json["oldest-time"] = plan.base ? Json(FormatRfc3339(plan.base->consistent_time_ms)) : Json();
+  Json json{{"replica", reader.Describe()}, {"error", Json()},
+            {"dry_run", dry_run},           {"deleted", !dry_run && plan.objects > 0},
+            {"objects", plan.objects},      {"bytes", plan.bytes}};
+  json["first_txid"] = plan.base ? Json(plan.base->consistent_txid) : Json();
+  json["first_time"] = plan.base ? JsonTime(plan.base->consistent_time_ms) : Json();
   return json;
 }
 
@@ -121,10 +119,15 @@ int RunPrune(const std::vector<std::string>& arguments) {
   Json all = Json::array();
   for (const std::unique_ptr<ReplicaClient>& client : source->replicas) {
     Status pruned = PruneOne(client.get(), source->retry, *retention_ms, options, &all);
-    if (!pruned.ok()) return Fail(pruned);
+    if (pruned.ok()) continue;
+    exit_code = WorseOf(exit_code, Fail(pruned));
+    if (pruned.code() == Code::kCorrupt) {
+      TellRemedy("prune", ReplicaReader(client.get(), source->retry));
+    }
+    all.push_back({{"replica", client->Describe()}, {"error", pruned.message()}});
   }
-  if (options.json) printf("%s\n", Json{{"replicas", all}}.dump(2).c_str());
-  return kExitDone;
+  if (options.json) PrintJson({{"replicas", all}});
+  return exit_code;
 }
 
 }  // namespace backstay

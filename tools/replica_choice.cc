@@ -8,8 +8,8 @@ namespace backstay {
 namespace {
 
 std::string StateOf(const Candidate& candidate) {
-  return candidate.client->Describe() + " ends with transaction " + std::to_string(candidate.txid) +
-         " of " + FormatRfc3339(candidate.time_ms);
+  return candidate.client->Describe() + " ends with transaction " +
+         std::to_string(candidate.plan.txid) + " of " + FormatRfc3339(candidate.plan.time_ms);
 }
 
 // "3.250 s"
@@ -21,12 +21,13 @@ std::string Seconds(int64_t ms) {
 }  // namespace
 
 void NewestFirst(std::vector<Candidate>* candidates) {
-  std::stable_sort(candidates->begin(), candidates->end(),
-                   [](const Candidate& a, const Candidate& b) { return a.time_ms > b.time_ms; });
+  std::stable_sort(
+      candidates->begin(), candidates->end(),
+      [](const Candidate& a, const Candidate& b) { return a.plan.time_ms > b.plan.time_ms; });
 }
 
 std::string Compare(const Candidate& chosen, const Candidate& other) {
-  const int64_t behind_ms = chosen.time_ms - other.time_ms;
+  const int64_t behind_ms = chosen.plan.time_ms - other.plan.time_ms;
   return StateOf(other) + (behind_ms > 0
                                ? ", " + Seconds(behind_ms) + " before " + chosen.client->Describe()
                                : ", as new as " + chosen.client->Describe());

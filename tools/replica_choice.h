@@ -6,10 +6,10 @@
 #define BACKSTAY_TOOLS_REPLICA_CHOICE_H_
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "uploader/replica/restore_plan.h"
 #include "uploader/storage/replica_client.h"
 
 namespace backstay {
@@ -18,8 +18,8 @@ namespace backstay {
 struct Candidate {
   ReplicaClient* client = nullptr;
   size_t number = 0;  // its place among the replicas of the database, from 0
-  uint64_t txid = 0;  // each replica counts its own
-  int64_t time_ms = 0;
+  // Of which txid counts in this replica alone.
+  RestorePlan plan;
 };
 
 // By the time of the last transaction, which alone means the same in all; else in their order.

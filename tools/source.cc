@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "tools/command.h"
+#include "tools/replica_finder.h"
 #include "uploader/settings/settings.h"
 #include "uploader/storage/client_factory.h"
 
@@ -22,6 +23,7 @@ Result<DatabaseSettings> SettingsOf(const std::string& database, const std::stri
   sources.config_file = config;
   Result<Settings> settings = LoadSettings(sources);
   if (!settings.ok()) return settings.status();
+  for (const std::string& warning : settings->warnings) PrintWarning(warning);
   Result<DatabaseSettings> selected = SettingsFor(*settings, sources, database, "", {});
   const bool nothing = !selected.ok() && selected.status().code() == Code::kNotFound;
   if (nothing || (selected.ok() && selected->replicas.empty())) {
@@ -40,6 +42,28 @@ Result<DatabaseSettings> SettingsAt(const std::string& url, const std::string& n
   DatabaseSettings settings;
   settings.replicas.push_back(*replica);
   return settings;
+}
+
+Result<Source> Open(const DatabaseSettings& settings, const SourceOptions& options) {
+  Source source;
+  Result<int64_t> patience_ms = ParseDurationMs(options.patience);
+  if (patience_ms.ok() && *patience_ms == 0) {
+    patience_ms = Status(Code::kInvalid, options.patience + ": give a time to wait, like 60s");
+  }
+  if (!patience_ms.ok()) return patience_ms.status().Wrap("-patience");
+  source.retention_ms = settings.retention_ms;
+  source.retry.patience_ms = *patience_ms / (settings.replicas.size() > 1 ? 2 : 1);
+  source.retry.remedy =
+      "; see whether the address is right and the server well, or let it have more time with "
+      "-patience";
+  for (const ReplicaSettings& replica : settings.replicas) {
+    Result<std::unique_ptr<ReplicaClient>> client =
+        MakeReplicaClient(replica, {.silence = {.begins = PrintWarning, .ends = PrintRecovered},
+                                    .patience_ms = source.retry.patience_ms});
+    if (!client.ok()) return client.status();
+    source.replicas.push_back(std::move(*client));
+  }
+  return source;
 }
 
 }  // namespace
@@ -72,29 +96,36 @@ void SourceOptions::Bind(Arguments* app) {
 
 Result<Source> OpenSource(const std::string& argument, const SourceOptions& options,
                           const std::string& name) {
-  Source source;
-  Result<int64_t> patience_ms = ParseDurationMs(options.patience);
-  if (patience_ms.ok() && *patience_ms == 0) {
-    patience_ms = Status(Code::kInvalid, options.patience + ": give a time to wait, like 60s");
+  if (IsUrl(argument) && !options.config.empty()) {
+    return Status(Code::kInvalid,
+                  "-config: no file counts for a replica that is named by its URL; leave -config "
+                  "out (keys come from the environment), or give the database in place of the URL");
   }
-  if (!patience_ms.ok()) return patience_ms.status().Wrap("-patience");
-  if (!IsUrl(argument)) source.database = DatabasePath(argument);
+  const std::string database = IsUrl(argument) ? "" : DatabasePath(argument);
   Result<DatabaseSettings> settings =
-      IsUrl(argument) ? SettingsAt(argument, name) : SettingsOf(source.database, options.config);
+      IsUrl(argument) ? SettingsAt(argument, name) : SettingsOf(database, options.config);
   if (!settings.ok()) return settings.status();
-  source.retention_ms = settings->retention_ms;
-  source.retry.patience_ms = *patience_ms / (settings->replicas.size() > 1 ? 2 : 1);
-  source.retry.remedy =
-      "; see whether the address is right and the server well, or let it have more time with "
-      "-patience";
-  for (const ReplicaSettings& replica : settings->replicas) {
-    Result<std::unique_ptr<ReplicaClient>> client =
-        MakeReplicaClient(replica, {.silence = {.begins = PrintError, .ends = PrintError},
-                                    .patience_ms = source.retry.patience_ms});
-    if (!client.ok()) return client.status();
-    source.replicas.push_back(std::move(*client));
-  }
+  Result<Source> source = Open(*settings, options);
+  if (source.ok()) source->database = database;
   return source;
+}
+
+Result<Source> OpenSourcesUnder(const std::string& url, const SourceOptions& options) {
+  Result<DatabaseSettings> settings = SettingsAt(url, "");
+  if (!settings.ok()) return settings.status();
+  Result<Source> above = Open(*settings, options);
+  if (!above.ok()) return above.status();
+  Result<std::vector<std::string>> folders =
+      FindReplicas(ReplicaReader(above->replicas.front().get(), above->retry));
+  if (!folders.ok()) return folders.status();
+  const ReplicaSettings place = settings->replicas.front();
+  settings->replicas.clear();
+  for (const std::string& folder : *folders) {
+    settings->replicas.push_back(place);
+    std::string& path = settings->replicas.back().path;
+    path += (path.empty() || path.ends_with("/") ? "" : "/") + folder;
+  }
+  return Open(*settings, options);
 }
 
 }  // namespace backstay

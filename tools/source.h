@@ -40,6 +40,8 @@ std::string DatabasePath(const std::string& path);
 // `name` stands for {name} in a URL that has no database.
 Result<Source> OpenSource(const std::string& argument, const SourceOptions& options,
                           const std::string& name);
+// Every replica in the folders under this URL, which is none itself; those are looked for.
+Result<Source> OpenSourcesUnder(const std::string& url, const SourceOptions& options);
 
 }  // namespace backstay
 

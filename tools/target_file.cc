@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "tools/database_lock.h"
+#include "tools/follow_file.h"
 
 namespace backstay {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 constexpr off_t kLeastPage = 512;  // of SQLite
 constexpr const char* kTemporary = ".backstay-restore";
 // Files beside the target that belong to its old content; kept aside until the rename is done.
-constexpr const char* kBeside[] = {"-wal", "-journal", "-backstay"};
+constexpr const char* kBeside[] = {"-wal", "-journal", "-backstay", "-follow"};
 
 // Of a local file: never to be taken for "no replica".
 Status Local(const std::string& context, int errnum) {
@@ -75,7 +76,7 @@ TargetFile::TargetFile(std::string target, const Options& options)
     : target_(std::move(target)), temporary_(target_ + kTemporary), options_(options) {}
 
 TargetFile::~TargetFile() {
-  if (fd_.valid()) unlink(temporary_.c_str());
+  if (fd_.valid() && !keep_) unlink(temporary_.c_str());
 }
 
 Result<std::unique_ptr<TargetFile>> TargetFile::Create(const std::string& target,
@@ -103,7 +104,9 @@ Status TargetFile::CheckTarget() {
     return {Code::kExists, target_ + ": exists; -force replaces it, -o restores to another file"};
   }
   old_ = info;
-  return DatabaseLock::Take(target_).status();
+  // One that follows a replica, perhaps in another container, has it open between its commits.
+  const Status followed = FollowFile::Open(target_).status();
+  return followed.code() == Code::kExists ? followed : DatabaseLock::Take(target_).status();
 }
 
 Status TargetFile::OpenTemporary() {
@@ -123,7 +126,9 @@ Status TargetFile::OpenTemporary() {
   }
   fd_ = std::move(fd);
   FinishInterrupted(existed);
-  if (ftruncate(fd_.get(), 0) != 0) return Local("empty " + temporary_, errno);
+  holds_pages_ = mine.st_size >= kLeastPage;
+  keep_ = holds_pages_;
+  if (!holds_pages_ && ftruncate(fd_.get(), 0) != 0) return Local("empty " + temporary_, errno);
   return Status::Ok();
 }
 
@@ -194,7 +199,7 @@ Status TargetFile::Rename() {
   return Local("rename " + temporary_, errno);
 }
 
-Status TargetFile::Install() {
+Status TargetFile::Install(const std::function<Status()>& beside) {
   if (fsync(fd_.get()) != 0) return Local("fsync " + temporary_, errno);
   Result<DatabaseLock> lock = DatabaseLock::Take(target_);
   if (!lock.ok()) return lock.status();
@@ -205,6 +210,7 @@ Status TargetFile::Install() {
   }
   // A database beside the WAL of another is a broken one: what belongs to the old goes first.
   Status moved = MoveAside();
+  if (moved.ok() && beside) moved = beside();
   if (moved.ok()) moved = Rename();
   if (!moved.ok()) {
     MoveBack();

@@ -6,10 +6,10 @@
 #include <zstd.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "tools/arguments.h"
 #include "tools/command.h"
+#include "tools/json_output.h"
 #include "uploader/format/log_object.h"
 
 namespace backstay {
@@ -20,7 +20,7 @@ int RunVersion(const std::vector<std::string>& arguments) {
   app.Flag("--json", &json, "as JSON");
   int exit_code = kExitDone;
   if (!app.Parse(arguments, &exit_code)) return exit_code;
-  const nlohmann::ordered_json versions{
+  const Json versions{
       {"version", BACKSTAY_VERSION},
       {"format", kFormatVersion},
       {"sqlite", sqlite3_libversion()},
@@ -29,7 +29,7 @@ int RunVersion(const std::vector<std::string>& arguments) {
       {"zstd", ZSTD_versionString()},
   };
   if (json) {
-    printf("%s\n", versions.dump().c_str());
+    PrintJson(versions);
     return kExitDone;
   }
   printf("backstay %s\n", BACKSTAY_VERSION);

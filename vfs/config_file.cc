@@ -1,5 +1,7 @@
 #include "vfs/config_file.h"
 
+#include <strings.h>
+
 #include <cctype>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -10,15 +12,29 @@
 namespace backstay {
 namespace {
 
+// One of "dbs": a path, or a folder and which files there.
+struct Entry {
+  std::string path, dir, pattern;
+  std::string recursive;  // as written; empty: false
+};
+
 class Reader : public nlohmann::json_sax<nlohmann::json> {
  public:
   bool null() override { return true; }
-  bool boolean(bool) override { return Scalar(); }
+  bool boolean(bool value) override {
+    if (InDatabase() && key_ == "recursive") databases.back().recursive = value ? "true" : "";
+    return Scalar();
+  }
   bool number_integer(number_integer_t) override { return Scalar(); }
   bool number_unsigned(number_unsigned_t) override { return Scalar(); }
   bool number_float(number_float_t, const string_t&) override { return Scalar(); }
   bool string(string_t& value) override {
-    if (depth_ == kDatabase && part_ == "dbs" && key_ == "path") paths.push_back(value);
+    if (InDatabase()) {
+      if (key_ == "path") databases.back().path = value;
+      if (key_ == "dir") databases.back().dir = value;
+      if (key_ == "pattern") databases.back().pattern = value;
+      if (key_ == "recursive") databases.back().recursive = value;
+    }
     if (depth_ == kLogging && part_ == "logging") {
       if (key_ == "level") log.level = value;
       if (key_ == "type") log.type = value;
@@ -31,7 +47,7 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     if (depth_ == 0) is_object = true;
     misshapen |= depth_ == 1 && part_ == "dbs";
     ++depth_;
-    databases += depth_ == kDatabase && part_ == "dbs";
+    if (InDatabase()) databases.emplace_back();
     return true;
   }
   bool key(string_t& value) override {
@@ -53,14 +69,14 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   bool is_object = false;
   bool misshapen = false;  // "dbs" is no array of objects, or "logging" no object
   bool others = false;     // there are other keys
-  size_t databases = 0;
-  std::vector<std::string> paths;
+  std::vector<Entry> databases;
   OwnLogOptions log;
 
  private:
   static constexpr int kDatabase = 3;  // an object in the array in the outermost object
   static constexpr int kLogging = 2;   // in an object in the outermost object
 
+  bool InDatabase() const { return depth_ == kDatabase && part_ == "dbs"; }
   bool Scalar() {
     misshapen |= depth_ == 1 && (part_ == "dbs" || part_ == "logging");
     misshapen |= depth_ == 2 && part_ == "dbs";
@@ -123,6 +139,41 @@ bool ExpandInPlace(std::string* text) {
   return true;
 }
 
+bool IsTrue(const std::string& word) {
+  for (const char* yes : {"true", "yes", "on", "1"}) {
+    if (strcasecmp(word.c_str(), yes) == 0) return true;
+  }
+  return false;
+}
+
+// The same name as a pattern.
+std::string Literally(const std::string& path) {
+  std::string out;
+  for (char c : path) {
+    if (c == '*' || c == '?' || c == '[' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+// As the engine's FinishFolder() makes it. Empty: the engine says what is wrong.
+std::string PathOf(Entry* entry) {
+  for (std::string* text : {&entry->path, &entry->dir, &entry->pattern, &entry->recursive}) {
+    if (!ExpandInPlace(text)) return {};
+  }
+  if (entry->dir.empty() != entry->pattern.empty()) return {};
+  if (entry->dir.empty()) return entry->path;
+  if (!entry->path.empty() || entry->dir[0] != '/') return {};
+  while (entry->dir.ends_with('/')) entry->dir.pop_back();
+  return Literally(entry->dir) + (IsTrue(entry->recursive) ? "/**/" : "/") + entry->pattern;
+}
+
+// Litestream's words for what there is here.
+void Translate(OwnLogOptions* log) {
+  if (strcasecmp(log->level.c_str(), "trace") == 0) log->level = "debug";
+  if (strcasecmp(log->type.c_str(), "pretty") == 0) log->type = "text";
+}
+
 }  // namespace
 
 bool ConfigFile::Read(const std::string& name) {
@@ -133,16 +184,19 @@ bool ConfigFile::Read(const std::string& name) {
   } catch (const std::ios_base::failure&) {
     return false;  // a folder, say
   }
-  for (std::string& path : json.paths) {
-    if (!ExpandInPlace(&path)) return false;
+  std::vector<std::string> found;
+  for (Entry& database : json.databases) {
+    found.push_back(PathOf(&database));
+    if (found.back().empty()) return false;
   }
   for (std::string* text : {&json.log.level, &json.log.type, &json.log.file}) {
     if (!ExpandInPlace(text)) return false;
   }
-  paths = std::move(json.paths);
+  Translate(&json.log);
+  paths = std::move(found);
   log = std::move(json.log);
   others = json.others;
-  return json.is_object && !json.misshapen && paths.size() == json.databases;
+  return json.is_object && !json.misshapen;
 }
 
 }  // namespace backstay

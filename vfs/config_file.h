@@ -15,7 +15,8 @@
 namespace backstay {
 
 struct ConfigFile {
-  std::vector<std::string> paths;  // dbs[].path, variables expanded
+  // dbs[].path, or what dir and pattern stand for; variables expanded
+  std::vector<std::string> paths;
   OwnLogOptions log;
   bool others = false;  // there are keys besides "dbs" and "logging"
 

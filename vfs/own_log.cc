@@ -40,21 +40,30 @@ OwnLog::OwnLog(OwnLogOptions options)
       file_(!options_.file.empty() && options_.file[0] == '/' ? options_.file : "") {}
 
 void OwnLog::Write(int level, std::string_view path, std::string_view message) {
+  WriteOf(level, path, message, {});
+}
+
+void OwnLog::WriteOf(int level, std::string_view path, std::string_view message,
+                     std::string_view event) {
   if (level < lowest_) return;
   std::string line;
   if (options_.type == "text") {
     line.append(Now()).append(" ").append(kNames[level]).append(" backstay: ").append(message);
     if (!path.empty()) line.append(" db=\"").append(path).append("\"");
+    if (!event.empty()) line.append(" event=\"").append(event).append("\"");
   } else {
     line = JsonLine({{"time", Now()},
                      {"level", kNames[level]},
                      {"logger", "backstay"},
                      {"msg", message},
-                     {"db", path}});
+                     {"db", path},
+                     {"event", event}});
   }
   line += '\n';
   const LogFile::News news = file_.Write(line);
-  if (!news.text.empty()) Write(news.bad ? BACKSTAY_ERROR : BACKSTAY_INFO, {}, news.text);
+  if (news.text.empty()) return;
+  news.bad ? WriteOf(BACKSTAY_ERROR, {}, news.text, {})
+           : WriteOf(BACKSTAY_INFO, {}, news.text, "recovered");
 }
 
 }  // namespace backstay

@@ -27,6 +27,9 @@ class OwnLog {
   void Write(int level, std::string_view path, std::string_view message);
 
  private:
+  // `event`: as alerts find it, or empty.
+  void WriteOf(int level, std::string_view path, std::string_view message, std::string_view event);
+
   const OwnLogOptions options_;
   const int lowest_;
   LogFile file_;

@@ -184,16 +184,21 @@ void Process::Unsay(std::string_view path, std::string_view message) noexcept {
   }
 }
 
-// Whichever database it is: the state of the process is what is told.
+// Whichever database it is: the state of the process is what is told. A program for which nothing
+// is set may not be meant.
 void Process::OpenedUnselected(const char* path) noexcept {
-  if (selected_.load()) return;
   try {
-    const std::string line = "selection";
+    const bool selected = selected_.load();
+    const bool unset = selection_->unset();
+    const std::string line = selected ? "missing" : "selection";
     std::lock_guard lock(said_mutex_);
-    if (!said_.Due(line, Repeat::kWhileItLasts)) return;
-    const std::string why = selection_->WhyNothing();
+    if (!said_.Due(line, unset ? Repeat::kNever : Repeat::kWhileItLasts)) return;
+    const std::string why = selected ? selection_->Missing() : selection_->WhyNothing();
     if (!why.empty()) {
-      WriteLine(BACKSTAY_WARN, path, "no database of this process is replicated: " + why);
+      WriteLine(unset ? BACKSTAY_INFO : BACKSTAY_WARN, path,
+                (selected ? "another database is configured, and not this one: "
+                          : "no database of this process is replicated: ") +
+                    why);
     }
     said_.Told(line);
   } catch (const std::exception&) {

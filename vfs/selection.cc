@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "vfs/config_file.h"
@@ -16,6 +18,7 @@ namespace backstay {
 namespace {
 
 constexpr const char* kDefaultConfig = "/etc/backstay.json";
+constexpr const char* kAnyFolders = "/**/";
 
 std::string Variable(const char* name) {
   const char* value = Environment::AtStart().Get(name);
@@ -50,18 +53,39 @@ bool SameFile(const std::string& a, const std::string& b) {
          x.st_ino == y.st_ino;
 }
 
+bool Fits(const std::string& pattern, const std::string& text) {
+  return fnmatch(pattern.c_str(), text.c_str(), FNM_PATHNAME) == 0;
+}
+
+// As the engine's SelectsPath(): one "/**/" stands for any number of folders.
+bool MatchesGlob(const std::string& pattern, const std::string& path) {
+  const size_t any = pattern.find(kAnyFolders);
+  if (any == std::string::npos) return Fits(pattern, path);
+  const std::string tail = pattern.substr(any + strlen(kAnyFolders) - 1);
+  for (size_t cut = path.find('/'); cut != std::string::npos; cut = path.find('/', cut + 1)) {
+    if (!Fits(pattern.substr(0, any), path.substr(0, cut))) continue;
+    for (size_t at = cut; at != std::string::npos; at = path.find('/', at + 1)) {
+      if (Fits(tail, path.substr(at))) return true;
+    }
+  }
+  return false;
+}
+
 // A path that exists as it is written is no glob, whatever its name holds.
 bool Matches(const std::string& pattern, const std::string& path) {
   if (pattern == path || SameFile(pattern, path)) return true;
   if (!IsGlob(pattern) || access(pattern.c_str(), F_OK) == 0) return false;
-  return fnmatch(pattern.c_str(), path.c_str(), FNM_PATHNAME) == 0 ||
-         fnmatch(ResolveFolder(pattern).c_str(), path.c_str(), FNM_PATHNAME) == 0;
+  return MatchesGlob(pattern, path) || MatchesGlob(ResolveFolder(pattern), path);
 }
 
 // Something that the pattern names is there.
 bool NamesSomething(const std::string& pattern) {
   if (access(pattern.c_str(), F_OK) == 0) return true;
   if (!IsGlob(pattern)) return false;
+  // The folder above all those is enough: they may be many.
+  if (const size_t any = pattern.find(kAnyFolders); any != std::string::npos) {
+    return NamesSomething(pattern.substr(0, std::max<size_t>(any, 1)));
+  }
   glob_t found{};
   const bool any = glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0;
   globfree(&found);
@@ -102,6 +126,7 @@ Selection::Selection(const SelectionOptions& options)
       unset_reason_(UnsetReason(options)) {
   if (!options.pattern.empty()) patterns_.push_back({options.pattern, "BACKSTAY_DB"});
   if (!options.config.empty()) ReadConfig(options);
+  unset_ = patterns_.empty() && !options.replica_set && !broken_;
 }
 
 void Selection::ReadConfig(const SelectionOptions& options) {
@@ -138,6 +163,18 @@ std::string Selection::WhyNothing() const {
   }
   return why +
          ", where no file is; remedy: name the database there, by its absolute path or a glob";
+}
+
+std::string Selection::Missing() const {
+  if (broken_) return {};
+  std::string missing;
+  for (const Pattern& pattern : patterns_) {
+    if (IsGlob(pattern.path) || NamesSomething(pattern.path)) continue;
+    if (!missing.empty()) missing += ", ";
+    missing.append(pattern.setting).append(" names ").append(pattern.path);
+  }
+  if (missing.empty()) return {};
+  return missing + ", where no file is; remedy: the path under which the program opens it";
 }
 
 }  // namespace backstay

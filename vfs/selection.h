@@ -36,6 +36,10 @@ class Selection {
   bool Selects(const std::string& path) const;
   // Why no file that is there now would be selected, and what to do; empty if one would be.
   std::string WhyNothing() const;
+  // Nothing at all says that this program is to be replicated.
+  bool unset() const { return unset_; }
+  // Which of the paths that are named, globs aside, no file is at; empty: none.
+  std::string Missing() const;
   // The JSON file is unreadable or no valid JSON.
   bool broken() const { return broken_; }
   const OwnLogOptions& log() const { return log_; }
@@ -51,6 +55,7 @@ class Selection {
   OwnLogOptions log_;
   const bool every_database_;
   const char* const unset_reason_;
+  bool unset_ = false;
   std::vector<Pattern> patterns_;
   bool broken_ = false;
 };

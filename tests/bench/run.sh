@@ -65,8 +65,15 @@ run BENCH_FOLDER="$folder/disk" BACKSTAY_REPLICA_URL="file://$folder/replica" --
 rm -rf "$folder"
 
 say idle 60; run -- idle 60
+echo "## a month of a home server: BACKSTAY_TEST_DAYS=30 build/tests/engine_month_test"
+BACKSTAY_TEST_DAYS=30 "$build/tests/engine_month_test"
+echo "## bursts, and ten transactions a second: BACKSTAY_TEST_DAYS=30 BACKSTAY_TEST_HOURS=24 build/tests/engine_month_test '[.pace]'"
+BACKSTAY_TEST_DAYS=30 BACKSTAY_TEST_HOURS=24 "$build/tests/engine_month_test" '[.pace]'
 say memory 1024; run -- memory 1024
 say "disk 60 10, with / without"
 with=$(run -- disk 60 10)
 without=$(run BENCH_EXTENSION= -- disk 60 10)
 awk -v a="$with" -v b="$without" 'BEGIN {printf "bytes written: with %d, without %d, by Backstay / by SQLite: %.3f\n", a, b, (a - b) / b}'
+
+say "restore.py: restore ÷ curl | zstd -d, and a long log (radosgw on loopback)"
+"$here/../support/s3server/with-s3.sh" /usr/bin/python3 "$here/restore.py" "$build"

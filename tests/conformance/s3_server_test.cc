@@ -88,7 +88,7 @@ TEST_CASE("a missing bucket names itself and the remedy", "[s3]") {
   ReplicaSettings settings = backend.settings();
   settings.bucket = "no-such-bucket-here";
   Status list = ListStatus(settings);
-  CHECK(list.code() == Code::kInvalid);
+  CHECK(list.code() == Code::kNoBucket);
   CHECK_THAT(list.message(), Catch::Contains("no-such-bucket-here") &&
                                  Catch::Contains("create it") &&
                                  Catch::Contains(settings.endpoint));

@@ -2,6 +2,7 @@
 
 import json
 import os
+import textwrap
 import unittest
 
 from vfs_support import ShimCase
@@ -113,6 +114,37 @@ class Selection(ShimCase):
                 c.close()
         """, BACKSTAY_REPLICA_URL="file:///x"))
 
+
+    OTHERS = """
+        load(connect(":memory:"))
+        for name in names:
+            for _ in range(2):
+                connect(os.path.join(folder, name)).execute("CREATE TABLE IF NOT EXISTS t(x)")
+    """
+
+    def said_of(self, *names, **env):
+        self.opened(f"names = {names}\n" + textwrap.dedent(self.OTHERS), **env)
+        lines = [json.loads(line) for line in self.stderr.splitlines()]
+        return [(line["level"], line["msg"]) for line in lines] + [
+            ({1: "INFO", 2: "WARN", 3: "ERROR"}[call["level"]], call["message"]) for call in self.calls("log")]
+
+    def test_a_program_that_selects_nothing_says_so_once(self):
+        said = self.said_of("a.db", "b.db")
+        self.assertEqual([level for level, _ in said], ["INFO"])
+        self.assertIn("no database of this process is replicated", said[0][1])
+
+    def test_a_configured_path_that_is_not_there_is_told(self):
+        config = self.config(json.dumps({"dbs": [{"path": os.path.join(self.folder, name)} for name in (
+            "app.db", "misspelt.db", "*.nothing")]}))
+        said = [each for each in self.said_of("app.db", "other.db", "third.db", BACKSTAY_CONFIG=config)
+                if "WAL-reset" not in each[1]]
+        self.assertEqual([level for level, _ in said], ["WARN"], said)
+        self.assertIn("misspelt.db", said[0][1])
+        self.assertNotIn("app.db,", said[0][1])
+        # All that is configured is there, or nothing else is opened: not a word.
+        os.unlink(self.log)
+        self.assertEqual([each for each in self.said_of("app.db", BACKSTAY_CONFIG=config)
+                          if "WAL-reset" not in each[1]], [])
 
     def test_what_is_selected_and_left_alone_is_told_once(self):
         self.run_child(self.WRITE)

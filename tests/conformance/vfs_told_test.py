@@ -36,8 +36,11 @@ class ToldCase(ShimCase):
         return [json.loads(line) for line in done.stderr.splitlines()]
 
     def assert_warns(self, lines, path, *words):
+        self.assert_says("WARN", lines, path, *words)
+
+    def assert_says(self, level, lines, path, *words):
         [line] = lines
-        self.assertEqual((line["level"], line["db"]), ("WARN", path))
+        self.assertEqual((line["level"], line["db"]), (level, path))
         for word in words:
             self.assertIn(word, line["msg"])
 
@@ -71,7 +74,7 @@ class Preloaded(ToldCase):
         self.assertEqual(self.opens(self.db, self.other, BACKSTAY_DB=self.db), [])
 
     def test_no_selection(self):
-        self.assert_warns(self.opens(self.db), self.db, "remedy: BACKSTAY_DB")
+        self.assert_says("INFO", self.opens(self.db), self.db, "remedy: BACKSTAY_DB")
         self.assert_warns(self.opens(self.db, BACKSTAY_REPLICA_URL="file:///x"), self.db,
                           "BACKSTAY_REPLICA_URL alone selects none")
 
@@ -117,7 +120,7 @@ class Extension(ToldCase):
         return [json.loads(line) for line in self.stderr.splitlines()]
 
     def test_no_replica(self):
-        self.assert_warns(self.said(), self.db, "set", "BACKSTAY_REPLICA_URL")
+        self.assert_says("INFO", self.said(), self.db, "set", "BACKSTAY_REPLICA_URL")
 
     def test_the_connection_that_loads(self):
         code = """
@@ -125,7 +128,7 @@ class Extension(ToldCase):
             c.execute("CREATE TABLE t(x)")
             load(c)
         """
-        self.assert_warns(self.said(code), self.db, "BACKSTAY_REPLICA_URL")
+        self.assert_says("INFO", self.said(code), self.db, "BACKSTAY_REPLICA_URL")
 
     def test_a_selection_that_names_nothing(self):
         self.assert_warns(self.said(BACKSTAY_DB="/no/such.db", BACKSTAY_REPLICA_URL="file:///x"),
@@ -168,7 +171,8 @@ class Again(ToldCase):
         self.extension = shutil.copy(os.path.join(BUILD, "backstay.so"), alone)
 
     def test_a_database_that_nothing_selects(self):
-        self.assert_repeats(['load(connect(":memory:"))'], "connect().close()")
+        self.assert_repeats(['load(connect(":memory:"))'], "connect().close()",
+                            BACKSTAY_DB="/no/such.db", BACKSTAY_REPLICA_URL="file:///x")
 
     def test_a_connection_past_us(self):
         self.assert_repeats(['load(connect(":memory:"))'],

@@ -59,6 +59,10 @@ def environment(**more):
     return env
 
 
+# The replica's URL for an application, the same in each test's folder: a state folder knows it.
+EVERYWHERE = "file:///proc/self/cwd/replica"
+
+
 def copy_folder(source, target):
     """As a backup does it, the socket of a state folder included."""
     subprocess.run(["cp", "-a", source, target], check=True)
@@ -186,9 +190,12 @@ class EngineCase(unittest.TestCase):
         return self.wait_for(f"state {state}",
                              lambda: (s := app.status())["state"] == state and s)
 
-    def tool(self, *arguments, code=0, **env):
-        done = subprocess.run([os.path.join(BUILD, "backstay"), *arguments], text=True,
+    def run_tool(self, *arguments, **env):
+        return subprocess.run([os.path.join(BUILD, "backstay"), *arguments], text=True, check=False,
                               env={**self.env, **environment(**env)}, capture_output=True)
+
+    def tool(self, *arguments, code=0, **env):
+        done = self.run_tool(*arguments, **env)
         self.assertEqual(done.returncode, code, done.stderr + done.stdout)
         return done
 

@@ -62,10 +62,10 @@ class AnyMode:
             self.assert_replicated(app)
             self.assert_state(before, "-txid", str(last))
         found = self.replica_list()
-        self.assertEqual([s["page-size"] for s in found["snapshots"]], [4096, 8192, 512])
-        self.assertEqual([(r["damage"], r["snapshot"]) for r in found["ranges"]],
-                         [(None, s["number"]) for s in found["snapshots"]])
-        time = next(r["last-time"] for r in found["ranges"])
+        self.assertEqual([s["page_size"] for s in found["snapshots"]], [4096, 8192, 512])
+        self.assertEqual([(r["damage"], r["snapshot_number"]) for r in found["ranges"]],
+                         [(None, s["snapshot_number"]) for s in found["snapshots"]])
+        time = next(r["last_time"] for r in found["ranges"])
         self.assert_state(before, "-timestamp", time)
         self.assertEqual(app.lines("WARN", "ERROR"), [])
         self.assert_goes_on(app)
@@ -112,7 +112,7 @@ class AnyMode:
         app.sql(ROWS.format(10))
         self.assert_synced(app)
         app.kill()
-        newest = self.replica_list()["snapshots"][-1]["number"]
+        newest = self.replica_list()["snapshots"][-1]["snapshot_number"]
         shutil.rmtree(os.path.join(self.replica, "snapshot", f"{newest:016x}"))
         self.assertIn("another page size", self.assert_state(before).stderr)
         self.assertIn("never finished", self.tool("restore", "-force", "-o", self.db + "2", "-txid", "1000", self.url,
@@ -122,7 +122,7 @@ class AnyMode:
         app.sql(ROWS.format(3))
         self.assert_replicated(app)
         self.assertEqual(app.lines("WARN", "ERROR"), [])
-        self.assertEqual([s["page-size"] for s in self.replica_list()["snapshots"]], [4096, 4096])
+        self.assertEqual([s["page_size"] for s in self.replica_list()["snapshots"]], [4096, 4096])
         self.assert_goes_on(app)
 
     def test_sync_commits_wait_for_the_snapshot(self):
@@ -154,7 +154,7 @@ class DeleteTest(AnyMode, PageSizeCase):
         os.remove(self.replica)
         self.assert_replicated(app)
         app.close()
-        self.assertEqual([s["page-size"] for s in self.replica_list()["snapshots"]], [8192])
+        self.assertEqual([s["page_size"] for s in self.replica_list()["snapshots"]], [8192])
 
     def test_outage(self):
         """What was committed before the change is shipped, too, and first."""

@@ -52,7 +52,7 @@ class RestoreTest(RestoreCase):
     def test_dry_run_changes_nothing(self):
         result = json.loads(self.run_tool("restore", "-dry-run", "-json", self.db).stdout)
         self.assertEqual((result["txid"], result["restored"]), (3, False))
-        self.assertGreater(result["snapshot-bytes"], 0)
+        self.assertGreater(result["snapshot_bytes"], 0)
         self.assert_nothing_left()
 
     # Init containers.
@@ -346,8 +346,9 @@ class RestoreTest(RestoreCase):
                 socket.create_server(("127.0.0.1", 0)) as closed:
             refused = "127.0.0.1:%d" % closed.getsockname()[1]
             closed.close()
-            tools = [(self.silent_tool(scheme + address, *command), address, word)
-                     for command in (("restore", "-o", self.db), ("list",))
+            targets = map(str, itertools.count())
+            tools = [(self.silent_tool(scheme + address, *command()), address, word)
+                     for command in (lambda: ("restore", "-o", self.db + next(targets)), lambda: ("list",))
                      for scheme, address, word in (
                          ("http://", silent, "the server has been silent"),
                          ("http://", heads, "the server has been silent"),

@@ -126,6 +126,14 @@ class RunTest(unittest.TestCase):
                          user=NOBODY, group=NOBODY, extra_groups=[])
             self.assertEqual(self.run_tool("--", "./true").returncode, 0, "root gains nothing")
 
+    def test_settings_that_are_wrong(self):
+        """The program would run without a replica."""
+        none = os.path.join(self.folder, "none.json")
+        self.refused("-config", none, "--", "true", says=none)
+        wrong = self.write("wrong.json", '{"dbz": []}')
+        self.refused("-config", wrong, "--", "true", says="dbz: unknown key")
+        self.refused("--", "true", says=none, env={"BACKSTAY_CONFIG": none})
+
     def test_programs_that_are_not_there(self):
         self.refused("--", "no-such-program", says="no program `no-such-program` in PATH", code=127)
         self.refused("--", "./nothing", says="./nothing", code=127)

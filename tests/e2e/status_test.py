@@ -81,7 +81,7 @@ class StatusCase(EngineCase):
         """What it says now; False if it ends with another code than this."""
         done = subprocess.run([os.path.join(BUILD, "backstay"), "status", "-json", self.db],
                               env=self.env, capture_output=True, text=True, check=False)
-        return code in (None, done.returncode) and (json.loads(done.stdout) if done.stdout else done.stderr)
+        return code in (None, done.returncode) and (done.stderr or json.loads(done.stdout))
 
 
 class LagTest(StatusCase):
@@ -168,6 +168,14 @@ class LifeTest(StatusCase):
         self.started().kill()
         self.edit(pid=os.getpid())
         self.assertEqual(self.ask(NOBODY)["state"], "gone")
+
+    def test_a_process_whose_parent_does_not_ask(self):
+        """A zombie: of a container whose first process does not reap."""
+        app = self.started()
+        app.process.kill()
+        os.waitid(os.P_PID, app.process.pid, os.WEXITED | os.WNOWAIT)
+        self.assertEqual(self.ask(NOBODY)["state"], "gone")
+        app.kill()
 
     def test_a_process_that_has_another_number_here(self):
         """Of another container: the lock of the folder tells."""

@@ -3,10 +3,12 @@
 import contextlib
 import http.server
 import os
+import socketserver
 import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 TOOL = os.path.join(os.environ["BUILD_DIR"], "backstay")
@@ -52,15 +54,19 @@ class TlsTest(unittest.TestCase):
         make_certificates(self.folder)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.path("server.pem"), self.path("server.key"))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyBucket)
+        self.endpoint = "https://127.0.0.1:%d" % self.serve(
+            http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyBucket), context)
+
+    def serve(self, server, context=None):
         server.handle_error = lambda *_: None
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        self.endpoint = "https://127.0.0.1:%d" % server.server_port
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         self.stack.callback(server.server_close)
         self.stack.callback(thread.join)
         self.stack.callback(server.shutdown)
+        return server.server_address[1]
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -89,6 +95,36 @@ class TlsTest(unittest.TestCase):
         self.restore(2, "other.pem", AWS_CA_BUNDLE="ca.pem")
         self.restore(0, AWS_CA_BUNDLE="ca.pem", CURL_CA_BUNDLE="other.pem")
         self.restore(2, CURL_CA_BUNDLE="other.pem", SSL_CERT_FILE="ca.pem")
+
+    def test_the_server_speaks_no_tls(self):
+        """One error, at once, which names the remedy; the engine's, too."""
+        port = self.serve(http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyBucket))
+        self.endpoint = "https://127.0.0.1:%d" % port
+        began = time.monotonic()
+        self.assertIn("write http:// in place of https://", self.restore(2))
+        database = self.path("app.db")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("BACKSTAY_")}
+        done = subprocess.run([TOOL, "run", "--", "sqlite3", database, "CREATE TABLE t(a)"], capture_output=True, text=True,
+                              env={**clean, "BACKSTAY_DB": database, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+                                   "BACKSTAY_REPLICA_URL": "s3://b/p?endpoint=" + self.endpoint})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, '"level":"ERROR".*write http:// in place of https://')
+        self.assertLess(time.monotonic() - began, 20)
+
+    def test_the_server_speaks_tls_alone(self):
+        """One that answers plain HTTP with an alert, and one that refuses it."""
+        class Alert(socketserver.BaseRequestHandler):
+            def handle(self):
+                self.request.recv(65536)
+                self.request.sendall(self.server.answer)
+
+        for answer in b"\x15\x03\x01\x00\x02\x02\x46", (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\nhttp"):
+            server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Alert)
+            server.answer = answer
+            self.endpoint = "http://127.0.0.1:%d" % self.serve(server)
+            began = time.monotonic()
+            self.assertIn("https://", self.restore(2))
+            self.assertLess(time.monotonic() - began, 20)
 
     def test_a_file_that_is_not_there_is_named(self):
         self.assertIn(self.path("none.pem"), self.restore(2, "none.pem"))

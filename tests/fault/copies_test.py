@@ -55,6 +55,22 @@ class CopyTest(StateCase):
         copy_folder(self.state, self.copy + "-backstay")
         self.assert_refused(self.copy, "this database is a copy of " + self.db)
 
+    def test_restored_to_look_at(self):
+        said = self.tool("restore", "-copy", self.url, code=2).stderr
+        self.assertIn("-o must say", said)
+        self.tool("restore", "-copy", "-o", self.copy, self.url)
+        self.assertFalse(os.path.exists(self.copy + "-backstay"))
+        self.assert_same(self.copy)
+        self.assert_refused(self.copy, "of which this may be a copy")
+        self.app.close()
+        self.tool("adopt", self.copy, self.url)
+        again = App(self, db=self.copy, BACKSTAY_DB="")
+        self.work(again)
+        self.assertTrue(again.sync(), again.stderr())
+        again.close()
+        self.assertEqual(self.troubles(again, self.copy), [])
+        self.assert_same(self.restored(), self.copy)
+
     def test_backup_of_the_same_process(self):
         self.app.do(f"d = connect({self.copy!r}); c.backup(d); d.execute('SELECT count(*) FROM t').fetchone()")
         self.assert_refused(self.copy, "of which this may be a copy", self.app)

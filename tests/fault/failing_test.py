@@ -151,7 +151,7 @@ class ReaderTest(FaultCase):
         self.assertTrue(app.sync())
         packs = os.path.join(self.replica, "pack")
         while not os.path.exists(packs) or not os.listdir(packs):
-            app.sql("INSERT INTO t VALUES(randomblob(900000))")
+            app.sql("INSERT INTO t VALUES(randomblob(900))")
             self.assertTrue(app.sync())
         app.close()
         out = os.path.join(self.folder, "out.db")

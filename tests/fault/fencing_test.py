@@ -102,8 +102,8 @@ class FencingTest(FaultCase):
     def pack(self, app):
         """Writes until a pack has replaced the single log objects."""
         app.sql("CREATE TABLE IF NOT EXISTS big(v)")
-        for _ in range(9):
-            app.sql("INSERT INTO big VALUES(randomblob(600000))")
+        for _ in range(33):
+            app.sql("INSERT INTO big VALUES(randomblob(6000))")
             self.assertTrue(app.sync())
         self.wait_for("a pack", lambda: any("deleted packed log objects" in l["msg"] for l in app.lines("DEBUG")))
 
@@ -135,7 +135,10 @@ class FencingTest(FaultCase):
         app.stop()
         self.assertTrue(app.sync(), app.stderr())
         self.assert_same(self.restored(), app.path)
-        self.assertEqual([l["msg"] for l in app.lines("ERROR")], [])
+        self.assertEqual(self.errors(app), [])
+
+    def errors(self, app):
+        return [line["msg"] for line in app.lines("ERROR")]
 
     def assert_history_has(self, app, acked, base, winner):
         """What the loser saw acknowledged was in the log before the takeover; it stays restorable."""

@@ -86,9 +86,9 @@ class Life(BucketCase):
         self.assert_restored()
 
     def second_snapshot_and_pack(self):
-        """More log than the first snapshot, and more than a pack waits for."""
-        for _ in range(5):
-            self.app.do("sql('INSERT INTO t(text) VALUES(randomblob(1000000))')")
+        """More log than the first snapshot, and more objects than a pack waits for."""
+        for size in (*[1000000] * 5, *[1000] * 33):
+            self.app.do(f"sql('INSERT INTO t(text) VALUES(randomblob({size}))')")
             self.app.sync()
         self.wait_for("a pack", lambda: self.proxy.count(self.prefix, "delete") > 0)
         self.wait_for("a second snapshot", lambda: self.app.status()["replicas"][0][
@@ -250,8 +250,8 @@ class PackTest(BucketCase):
             self.use(proxy, f"pack-{self.seed}")
             app = self.start()
             proxy.add("500", ("put-pack",), None, self.prefix + "/")
-            for _ in range(6):
-                app.do("sql('INSERT INTO t(text) VALUES(randomblob(1000000))')")
+            for _ in range(33):
+                app.do("sql('INSERT INTO t(text) VALUES(randomblob(1000))')")
                 self.assert_synced(app)
             self.wait_for("a warning", lambda: app.lines("WARN"))
             app.sql("INSERT INTO t(text) VALUES('meanwhile')")
@@ -279,8 +279,8 @@ class StaleListTest(BucketCase):
             copy_folder(self.state, self.state + ".old")
             app = self.start()
             proxy.add("stale-list", ("list",), None, self.prefix + "/")
-            for _ in range(5):
-                app.do("sql('INSERT INTO t(text) VALUES(randomblob(1000000))')")
+            for _ in range(33):
+                app.do("sql('INSERT INTO t(text) VALUES(randomblob(1000))')")
             self.wait_for("a warning", lambda: any("does not list pack/" in l["msg"] for l in app.lines("WARN")))
             self.assertEqual(proxy.count(self.prefix, "delete"), 0)
             self.killed(app)
@@ -292,7 +292,8 @@ class StaleListTest(BucketCase):
             self.assert_acknowledged_is_restored(self.direct)
             self.assert_acknowledged_is_restored(self.url)
             proxy.clear(self.prefix)
-            app.do("sql('INSERT INTO t(text) VALUES(randomblob(5000000))')")
+            for _ in range(33):
+                app.do("sql('INSERT INTO t(text) VALUES(randomblob(1000))')")
             self.wait_for("packed objects to go", lambda: proxy.count(self.prefix, "delete") > 0)
             app.close()
             self.assertEqual(app.lines("ERROR"), [])

@@ -1,10 +1,14 @@
 #!/usr/bin/python3
 """Who owns a replica, and what its owner does when the bucket has lost part of it."""
 
+import contextlib
+import datetime
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
+import time
 
 from fault_world import App, main
 from state_world import StateCase
@@ -53,7 +57,7 @@ class LossTest(StateCase):
         self.assert_same(self.restored())
 
     def test_while_it_runs(self):
-        """A pack is due, at the latest."""
+        """A snapshot is due, at the latest."""
         for what in ("all", "backstay.json", "snapshot", "backstay.json snapshot"):
             with self.subTest(what=what):
                 app = App(self)
@@ -61,11 +65,54 @@ class LossTest(StateCase):
                 self.assertTrue(app.sync())
                 self.lose(what)
                 app.sql("CREATE TABLE IF NOT EXISTS big(v)")
-                for _ in range(9):
+                for _ in range(40):
                     app.sql("INSERT INTO big VALUES(randomblob(600000))")
                     app.sync()
+                    if app.lines("ERROR"):
+                        break
                 self.assert_told(app)
                 app.close()
+
+    def moment(self):
+        """One that is over."""
+        moment = time.time_ns() // 1000000 + 1
+        while time.time_ns() // 1000000 <= moment:
+            time.sleep(0.001)
+        return datetime.datetime.fromtimestamp(moment / 1000, datetime.timezone.utc).isoformat()
+
+    def committed(self):
+        app = App(self)
+        for sql in ("CREATE TABLE t(v)", "INSERT INTO t VALUES(1)"):
+            app.sql(sql)
+            self.assertTrue(app.sync())
+        return app
+
+    def assert_no_answer(self, moment):
+        said = self.tool("restore", "-o", self.db + ".then", "-timestamp", moment, self.url, code=3).stderr
+        self.assertIn("nothing that old", said)
+
+    def test_a_moment_before_what_is_committed_behind_it(self):
+        """The first snapshot to come holds that, and is no answer to the moment."""
+        app = self.committed()
+        self.lose("all")
+        moment = self.moment()
+        app.sql("INSERT INTO t VALUES(1)")
+        self.assert_told(app)
+        app.close()
+        self.assert_no_answer(moment)
+
+    def test_a_moment_before_what_was_committed_unseen(self):
+        """By a program without Backstay, so that no segment tells of it."""
+        self.committed().close()
+        self.lose("all")
+        moment = self.moment()
+        with contextlib.closing(sqlite3.connect(self.db)) as other, other:
+            other.execute("INSERT INTO t VALUES(1)")
+        app = App(self)
+        app.sql("SELECT * FROM t")
+        self.assert_told(app)
+        app.close()
+        self.assert_no_answer(moment)
 
     def test_before_a_sync_and_before_the_end(self):
         for what in ("all", "backstay.json"):
@@ -97,7 +144,6 @@ class LossTest(StateCase):
                 app.close()
                 self.assert_same(self.restored())
                 self.assert_heals()
-
 
     def test_its_manifest_alone_is_no_snapshot_that_never_finished(self):
         app = App(self)

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Retention: what is older than the window goes by itself, and nobody who comes back late is misled.
 
-The window is seconds long; a row of 700 kB is written again and again, so that every few
-commits bring a pack and a snapshot.
+The window is seconds long; a row of 700 kB is written again and again, with small ones behind it,
+so that every few commits bring a pack and a snapshot.
 """
 
 import calendar
@@ -27,11 +27,15 @@ class RetentionCase(FaultCase):
     def start(self, db=None, retention="1s"):
         app = App(self, db, BACKSTAY_DB=db or self.db, BACKSTAY_RETENTION=retention)
         app.sql("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, n, filler)")
+        app.sql("CREATE TABLE IF NOT EXISTS small(n)")
         return app
 
     def commit(self, app):
         self.number += 1
         app.sql(f"INSERT OR REPLACE INTO t VALUES(1, {self.number}, randomblob(700000))")
+        for _ in range(8):
+            self.assertTrue(app.sync(), app.stderr())
+            app.sql("INSERT INTO small VALUES(1)")
         self.assertTrue(app.sync(), app.stderr())
         now = time.time()
         self.times[self.number] = time.strftime("%FT%T", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
@@ -77,7 +81,7 @@ class WindowTest(RetentionCase):
         [first] = json.loads(self.tool("list", "-json", self.url).stdout)["replicas"][0]["ranges"]
         self.tool("restore", "-force", "-o", os.path.join(self.folder, "old.db"),
                   "-timestamp", self.times[1], self.url, code=3)
-        self.assertGreater(first["first-txid"], 3)
+        self.assertGreater(first["first_txid"], 3)
         app.close()
 
     @staticmethod

@@ -25,8 +25,8 @@ class StateCase(FaultCase):
         app.sql("CREATE TABLE IF NOT EXISTS big(v)")
         folder = os.path.join(self.replica, "pack")
         before = os.listdir(folder) if os.path.exists(folder) else []
-        for _ in range(9):
-            app.sql("INSERT INTO big VALUES(randomblob(600000))")
+        for _ in range(33):
+            app.sql("INSERT INTO big VALUES(randomblob(6000))")
             self.assertTrue(app.sync())
         self.wait_for("a pack", lambda: os.path.exists(folder) and len(os.listdir(folder)) > len(before))
 

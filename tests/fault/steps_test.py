@@ -149,8 +149,12 @@ class ApplicationTest(StepsCase):
         for _ in range(7):
             app.sql("INSERT INTO steps(filler) VALUES(randomblob(560000))")
             self.assertTrue(app.sync())
+        app.sql("CREATE TABLE small(n)")
+        while app.status()["replicas"][0]["log_number"] < 28:  # a pack takes 32
+            app.sql("INSERT INTO small VALUES(1)")
+            self.assertTrue(app.sync())
         app.close()
-        self.first_txid = self.ranges()[0]["first-txid"]
+        self.first_txid = self.ranges()[0]["first_txid"]
         shutil.copytree(self.replica, self.replica + ".template")
         copy_folder(self.disk, self.disk + ".template")
 
@@ -207,11 +211,11 @@ class ApplicationTest(StepsCase):
     def check_past(self, at):
         """The log has no hole, nor has it lost its beginning: any transaction of it can be restored."""
         ranges = self.ranges()
-        first = self.first_txid if self.first_txid is not None else ranges[0]["first-txid"]
-        if len(ranges) > self.bases or any(r["damage"] for r in ranges) or ranges[0]["first-txid"] != first:
+        first = self.first_txid if self.first_txid is not None else ranges[0]["first_txid"]
+        if len(ranges) > self.bases or any(r["damage"] for r in ranges) or ranges[0]["first_txid"] != first:
             raise Lost(f"step {at}: from {first} on: {ranges}")
         chosen = self.random.choice(ranges)
-        txid = self.random.randint(chosen["first-txid"], chosen["last-txid"])
+        txid = self.random.randint(chosen["first_txid"], chosen["last_txid"])
         last, count = self.rows(self.restored("-txid", str(txid)), "SELECT max(n), count(*) FROM steps")[0]
         if (last or 0) != count:
             raise Corrupt(f"step {at}: row {last} of {count} in transaction {txid}")
@@ -251,7 +255,7 @@ class ApplicationTest(StepsCase):
 
     def test_takeover(self):
         """The same in a database that was restored: it takes over, then packs."""
-        self.big = 800000  # a restored state does not count what is packed
+        self.big = 800000
         self.template()
         for folder in (self.disk, self.disk + ".template"):
             shutil.rmtree(folder)
@@ -268,8 +272,9 @@ class ApplicationTest(StepsCase):
         app.sql("CREATE TABLE other(id INTEGER PRIMARY KEY, filler)")
 
         def several():
-            app.sql("INSERT OR REPLACE INTO other VALUES(1, randomblob(560000))")
-            self.assertTrue(app.sync())
+            for size in (560000, *[100] * 8):
+                app.sql(f"INSERT OR REPLACE INTO other VALUES({size}, randomblob({size}))")
+                self.assertTrue(app.sync())
             found = [path for path in self.objects_of_replica() if path.endswith("/manifest") or "/pack/" in path]
             return len(found) > 4 and app.status()["replicas"][0]["snapshot_number"]
         snapshot = self.wait_for("snapshots and packs", several)
@@ -291,7 +296,7 @@ class ApplicationTest(StepsCase):
         app.sql("INSERT INTO steps VALUES(1, 'x')")
         self.assertTrue(app.sync())
         app.close()
-        self.first_txid = self.ranges()[0]["first-txid"]
+        self.first_txid = self.ranges()[0]["first_txid"]
         shutil.copytree(self.replica, self.replica + ".template")
         copy_folder(self.disk, self.disk + ".template")
         want = "the page size of the database changed,took over the log,snapshot complete"

@@ -27,6 +27,10 @@ class IgnoringStoreTest(fencing_test.FencingTest):
     def endpoint(self):
         return self.proxy.url
 
+    def errors(self, app):
+        """Ceph may answer 500 where log/writer is read while the other writer overwrites it: told, and tried again."""
+        return [text for text in super().errors(app) if "/log/writer at " not in text or not text.endswith("UnknownError")]
+
     def assert_goes_on(self, app):
         super().assert_goes_on(app)
         self.assertEqual(sum(WARNING in l["msg"] for l in app.lines("WARN")), 1, app.stderr())

@@ -32,7 +32,9 @@ void Check(const backstay::Status& status, bool typed) {
 void FuzzJson(const std::string& text, bool typed) {
   backstay::Settings settings;
   backstay::SettingsSources sources = Sources();
-  backstay::Status status = backstay::ReadSettingsJson(text, sources, false, &settings);
+  backstay::Problems problems;
+  backstay::ReadSettingsJson(text, "f", sources, false, &settings, &problems);
+  const backstay::Status status = problems.Sum();
   // "${AWS_SECRET_ACCESS_KEY}" in a key that is no secret is quoted by its error.
   Check(status, typed || text.find("${") != std::string::npos);
   if (!status.ok()) return;

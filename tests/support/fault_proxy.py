@@ -17,7 +17,8 @@ apart by kind:
                                      FAULT_PROXY_PID begins an outage, SIGUSR2 ends it
 
 A rule's fault is one of FAULTS; it hits `times` requests (None: all) whose key begins with the
-prefix. `late` ones reach the server only when the rule is taken away. Two more make a server of another kind: `unconditional` ignores If-None-Match (it signs the
+prefix. `late` ones reach the server only when the rule is taken away,
+`half` ones are answered by half, and silent until then. Two more make a server of another kind: `unconditional` ignores If-None-Match (it signs the
 request anew, with the keys of with-s3.sh), `no-condition` answers 501 to it. Counts of requests and of hits are kept per prefix and kind.
 """
 
@@ -40,6 +41,7 @@ import urllib.parse
 FAULTS = ("500", "slow-down", "403", "expired", "skewed", "reset-before", "reset-after",
           "applied-500", "truncated", "delayed", "duplicate", "stale-list", "stall")
 LATE = "late"
+HALF = "half"
 STORES = ("unconditional", "no-condition")
 REFUSALS = {  # status, S3 code, further header
     "500": (500, "InternalError", ""),
@@ -55,7 +57,7 @@ RESET = struct.pack("ii", 1, 0)  # close() sends RST
 
 class Rule:
     def __init__(self, fault, kinds, times, prefix, seconds):
-        assert fault in FAULTS + STORES + (LATE,), fault
+        assert fault in FAULTS + STORES + (LATE, HALF), fault
         self.fault, self.kinds, self.prefix, self.seconds = fault, kinds, prefix, seconds
         self.left = times
         self.over = asyncio.Event()  # set when the rule is taken away
@@ -162,6 +164,7 @@ class FaultProxy:
         self.port = port
         self.requests = collections.Counter()  # by (first folder of the key, kind)
         self.hits = collections.Counter()  # by (first folder of the key, kind, fault)
+        self.received = 0  # bytes of bodies that went to the client
         self._rules = []
         self._server = None
         self._connections = set()
@@ -307,11 +310,15 @@ class _Connection:
             return await self.send(self.refusal(request, fault))
         if fault == "stale-list":
             answer = self.without_newest(answer)
-        if fault == "truncated":
+        if fault in ("truncated", HALF):
             whole = answer.whole()
             cut = len(answer.head) + len(answer.body) // 2 if answer.body else len(whole) - 20
+            self.proxy.received += len(answer.body) // 2
             await self.send(whole[:cut])
+            if fault == HALF:
+                await rule.over.wait()
             return False
+        self.proxy.received += len(answer.body)
         return await self.send(answer.whole())
 
     @staticmethod

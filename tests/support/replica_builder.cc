@@ -9,12 +9,14 @@
 namespace backstay {
 
 Status MemoryPageStore::Write(uint64_t offset, Bytes data) {
+  std::lock_guard lock(mutex_);
   if (bytes_.size() < offset + data.size()) bytes_.resize(offset + data.size());
   std::memcpy(bytes_.data() + offset, data.data(), data.size());
   return Status::Ok();
 }
 
 Status MemoryPageStore::Read(uint64_t offset, uint8_t* out, size_t n) {
+  std::lock_guard lock(mutex_);
   std::memset(out, 0, n);
   if (offset < bytes_.size()) {
     std::memcpy(out, bytes_.data() + offset, std::min(n, bytes_.size() - offset));
@@ -23,6 +25,7 @@ Status MemoryPageStore::Read(uint64_t offset, uint8_t* out, size_t n) {
 }
 
 Status MemoryPageStore::Truncate(uint64_t size) {
+  std::lock_guard lock(mutex_);
   bytes_.resize(size);
   return Status::Ok();
 }

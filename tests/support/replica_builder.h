@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <set>
@@ -32,6 +33,7 @@ class MemoryPageStore : public PageStore {
   const std::string& bytes() const { return bytes_; }
 
  private:
+  std::mutex mutex_;
   std::string bytes_;
 };
 

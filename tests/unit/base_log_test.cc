@@ -160,6 +160,7 @@ TEST_CASE("what the log file does not take goes to standard error, until it take
   REQUIRE(written.size() == 2);
   CHECK(written[0]["msg"] == "in a new file");
   CHECK(written[1]["msg"] == "the log file can be written again");
+  CHECK(written[1]["event"] == "recovered");
 }
 
 TEST_CASE("a long line does not wait for who reads the pipe") {
@@ -193,7 +194,8 @@ TEST_CASE("a lasting problem is logged at once, then every 30 s, and when it is 
   problem.Recovered("works again", {{"db", std::string("a")}});
   problem.Recovered("works again", {});
   REQUIRE(log.lines.size() == 4);
-  CHECK(log.lines[3].find("INFO backstay: works again db=\"a\"") != std::string::npos);
+  CHECK(log.lines[3].find("INFO backstay: works again db=\"a\" event=\"recovered\"\n") !=
+        std::string::npos);
   log.clock.now_ms += 30000;
   problem.Failed("down", {});
   CHECK(log.lines.size() == 5);
@@ -219,7 +221,9 @@ TEST_CASE("a state that lasts is said at once, after 5 minutes, then every hour,
   CHECK(log.lines.back().find("since") == std::string::npos);
   log.logger.Remind(Level::kError, "stopped otherwise", {{"db", std::string("b")}});
   CHECK(log.lines.back().find("db=\"b\"") != std::string::npos);
-  log.logger.Over({{"db", std::string("a")}});
+  log.logger.Over("replicated again", {{"db", std::string("a")}});
+  CHECK(log.lines.back().find("INFO backstay: replicated again db=\"a\" event=\"recovered\"") !=
+        std::string::npos);
   CHECK(remind("stopped otherwise", 1) == 1);
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -178,6 +179,35 @@ TEST_CASE("the journal of a writer that waits does not hinder what it waits for"
   sql("COMMIT");
   handover.EndUnknown(look());
   REQUIRE(sqlite3_close(db) == SQLITE_OK);
+}
+
+TEST_CASE("a first copy knows no page that a segment before it may hold", "[capture_file]") {
+  Bench bench(20);
+  bench.index.Resize(20);
+  Encoder* encoder = bench.capture->encoder();
+  std::set<uint32_t> held;
+  SECTION("of an earlier process") {
+    std::vector<bool> pages(20);
+    pages[4] = pages[19] = true;
+    encoder->GoOnWithSnapshot(/*first=*/true, pages);
+    held = {5, 20};
+  }
+  SECTION("of this one, lost since, or cut off") {
+    encoder->BeginSnapshot(/*first=*/true);
+    REQUIRE(bench.capture->EncodeTransactions({bench.Change({5})}).ok());
+    bench.capture->SkipTransaction(*bench.Change({5}, /*images=*/false));
+    Transaction cut = *bench.Change({1});
+    cut.pages = 18;
+    REQUIRE(bench.capture->EncodeTransactions({std::make_shared<Transaction>(cut)}).ok());
+    bench.capture->SkipTransaction(*bench.Change({20}, /*images=*/false));
+    held = {5, 19, 20};
+  }
+  std::vector<uint8_t> images(20 * kPage);
+  REQUIRE(bench.capture->CopyPages(1, 20, images).ok());
+  for (uint32_t pgno = 1; pgno <= 20; ++pgno) {
+    CAPTURE(pgno);
+    CHECK((bench.index.Get(pgno) == 0) == held.contains(pgno));
+  }
 }
 
 }  // namespace backstay

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "tests/unit/log_writer_bench.h"
+#include "uploader/engine/packer.h"
 
 namespace backstay {
 namespace {
@@ -139,6 +140,38 @@ TEST_CASE("who has been overtaken announces nothing when it starts again", "[fen
   LogWriter next(&bench.core);
   REQUIRE(next.Connect().code() == Code::kFenced);
   REQUIRE(*bench.client.Get(kWriterKey) == announced);
+}
+
+// What this one kept of the log may not be what the other has put in its place.
+TEST_CASE("an overtaken writer packs nothing", "[fence]") {
+  Unrefused bench;
+  bench.core.shipped.Open(bench.core.identity.id);
+  while (bench.core.ship.next_log_number <= PackTiers::kObjects) {
+    bench.Commit(1);
+    REQUIRE(bench.heir->Append().ToString() == "OK");
+  }
+  Packer packer(&bench.core, [](const std::function<Status()>& attempt) { return attempt(); });
+  bool packed = false;
+  const uint64_t writer = GENERATE(uint64_t{99}, uint64_t{0});  // 0: a copy of our state folder
+  SECTION("before the pack") {
+    bench.Announce(writer != 0 ? writer : bench.core.ship.writer_id);
+    CHECK(packer.Run(&packed).code() == Code::kContended);
+    CHECK(bench.client.Get(PackKey(1, PackTiers::kObjects)).status().code() == Code::kNotFound);
+  }
+  SECTION("before the deletes") {
+    bench.client.listed = [&] { bench.Announce(writer != 0 ? writer : bench.core.ship.writer_id); };
+    CHECK(packer.Run(&packed).code() == Code::kContended);
+  }
+  CHECK(bench.client.Get(LogKey(1)).ok());
+  bench.client.listed = nullptr;
+  // It has announced itself, and died: this one takes the log over.
+  bench.clock.now_ms += 25 * kSecond;
+  REQUIRE_FALSE(bench.heir->Look().code() == Code::kFenced);
+  bench.clock.now_ms += 25 * kSecond;
+  REQUIRE(bench.heir->Look().ToString() == "OK");
+  bench.Commit(1);
+  REQUIRE(bench.heir->Append().ToString() == "OK");
+  CHECK(packer.Run(&packed).ToString() == "OK");
 }
 
 TEST_CASE("an object that was overwritten is told and made good", "[fence]") {

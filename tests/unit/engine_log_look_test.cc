@@ -65,6 +65,43 @@ TEST_CASE("a glance sees the identity alone, and looks where that is gone", "[lo
   bench.CheckBegunAnew(4);
 }
 
+TEST_CASE("a proof sees identity and newest manifest in turn, by one request", "[log_look]") {
+  Written bench;
+  REQUIRE(bench.log.Prove().ok());  // the first is a whole look
+  for (int i = 0; i < 4; ++i) {
+    const int gets = bench.client.gets;
+    const int lists = bench.client.lists;
+    const int64_t now = ++bench.clock.now_ms;
+    REQUIRE(bench.log.Prove().ok());
+    REQUIRE(bench.core.looks.ProvedSince(now));
+    // Who waits for a look at the identity is not answered by one at the manifest.
+    REQUIRE(bench.core.looks.SeenSince(now) == (i % 2 == 0));
+    REQUIRE(bench.client.gets == gets + 1);
+    REQUIRE(bench.client.lists == lists);
+  }
+  SECTION("no manifest") { bench.Delete(SnapshotManifestKey(bench.core.ship.snapshot_number)); }
+  SECTION("no identity, nor what lies behind it") {
+    bench.Delete(kIdentityKey);
+    bench.Delete(LogKey(3));
+  }
+  REQUIRE(bench.log.Prove().ok());
+  REQUIRE(bench.log.Prove().ok());
+  REQUIRE(bench.Has(kIdentityKey));
+  bench.CheckBegunAnew(4);
+}
+
+TEST_CASE("a proof looks at all of it once an hour", "[log_look]") {
+  Written bench;
+  REQUIRE(bench.log.Prove().ok());
+  bench.Delete(LogKey(3));
+  bench.clock.now_ms += 59 * kMinute;
+  REQUIRE(bench.log.Prove().ok());
+  REQUIRE(bench.logged.empty());
+  bench.clock.now_ms += 2 * kMinute;
+  REQUIRE(bench.log.Prove().ok());
+  bench.CheckBegunAnew(4);
+}
+
 TEST_CASE("a look that began before it was wanted is not the one", "[log_look]") {
   LookBook book;
   REQUIRE_FALSE(book.SeenSince(0));

@@ -39,7 +39,9 @@ class Client {
  public:
   // The settings are read from the environment, which may hold others.
   Client() {
+    const std::string place = TempFolder::Place();
     clearenv();
+    setenv("TMPDIR", place.c_str(), 1);
     setenv("BACKSTAY_MIN_INTERVAL", "0ms", 1);
   }
 

@@ -1,5 +1,6 @@
 // Processes that share a database, as two ends of one page in this process: who waits for whom.
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -25,6 +26,10 @@ struct Process {
                     [this](Level, const std::string& message) {
                       std::lock_guard<std::mutex> lock(mutex);
                       log += message + "\n";
+                    },
+                    [this](const std::string& message) {
+                      std::lock_guard<std::mutex> lock(mutex);
+                      log += "over: " + message + "\n";
                     }}) {}
 
   // A pass of the capture thread that is asked for next; returns its ticket.
@@ -160,6 +165,15 @@ TEST_CASE("a neighbour's commit wakes the capture thread once", "[neighbours]") 
   REQUIRE(waiter.acknowledged());
 }
 
+TEST_CASE("who only takes the page has committed nothing", "[neighbours]") {
+  World world;
+  // What the other one may have committed before it came.
+  REQUIRE(world.ships.board.Wait(Later(), world.ships.seen, true, {}, UINT32_MAX).commits);
+  REQUIRE(world.ships.board.TakeCommits() != 0);
+  for (int i = 0; i < 20; ++i) REQUIRE(SharedPage::Open(world.folder.path(), false).ok());
+  REQUIRE(world.ships.board.NotTaken().count == 0);
+}
+
 TEST_CASE("finish waits for the neighbour that reads the WAL, once in vain", "[neighbours]") {
   World world;
   std::atomic<bool> finished{false};
@@ -284,6 +298,11 @@ TEST_CASE("without a page waits are in vain, and the log says why once", "[neigh
   process.neighbours.Changed();
   REQUIRE(process.log.find("cannot tell each other") != std::string::npos);
   REQUIRE(process.log.find('\n') == process.log.size() - 1);
+  REQUIRE(mkdir((folder / "missing").c_str(), 0700) == 0);
+  Process ships(folder / "missing");
+  ships.neighbours.Lead();
+  process.neighbours.Follow();
+  REQUIRE(process.log.find("over: ") != std::string::npos);
 }
 
 TEST_CASE("who waits takes the place of the one that left at once", "[neighbours]") {

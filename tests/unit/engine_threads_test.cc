@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -13,9 +14,11 @@
 #include <vector>
 
 #include "tests/support/catch.h"
+#include "tests/support/each_nth.h"
 #include "tests/support/failing_new.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/engine_application.h"
+#include "uploader/base/file.h"
 #include "uploader/base/thread.h"
 #include "uploader/engine/database.h"
 
@@ -140,12 +143,24 @@ TEST_CASE("a sync waits for threads that could not be started", "[threads]") {
   World world;
   Thread::stack_bytes = usual;
   REQUIRE(world.lines.Count("no thread can be started") == 1);
+  // Also for who asks the state folder.
+  Result<std::string> file = ReadFile(world.folder / "app.db-backstay/status.json", 1 << 20);
+  REQUIRE(file.ok());
+  for (const std::string& text : {*file, world.database->StatusJson()}) {
+    const nlohmann::json status = nlohmann::json::parse(text);
+    REQUIRE(status["state"] == "error");
+    const std::string error = status["replicas"][0]["error"];
+    REQUIRE(error.find("ulimit -u") != std::string::npos);
+  }
   world.CheckSame();
+  REQUIRE(ReplicaStatus(world.database.get())["error"].is_null());
   REQUIRE(world.lines.Count("threads can be started again") == 1);
 }
 
 TEST_CASE("memory that runs out anywhere, often or seldom, loses nothing", "[threads]") {
-  for (uint32_t one_in : {1, 4, 20, 60, 300, 1500}) {
+  const std::vector<uint32_t> all = {1, 4, 20, 60, 300, 1500};
+  for (size_t i = 0; i < all.size(); i += std::min(EachNth(), 3u)) {
+    const uint32_t one_in = all[i];
     INFO(one_in);
     World world;
     Starve(&world, "backstay-", one_in);

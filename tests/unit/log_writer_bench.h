@@ -6,9 +6,11 @@
 #define BACKSTAY_TESTS_UNIT_LOG_WRITER_BENCH_H_
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -40,7 +42,10 @@ class LyingClient : public ReplicaClient {
 
   std::string Describe() const override { return inner_->Describe(); }
   std::string Place() const override { return place; }
-  Status Put(const std::string& key, Bytes body) override { return inner_->Put(key, body); }
+  Status Put(const std::string& key, Bytes body) override {
+    ++puts;
+    return inner_->Put(key, body);
+  }
   Status PutIfAbsent(const std::string& key, Bytes body) override {
     ++conditions;
     if (store == kAnswers501) return {Code::kUnsupported, "status 501"};
@@ -48,21 +53,29 @@ class LyingClient : public ReplicaClient {
     return put.ok() && after ? after() : put;
   }
   Result<std::string> Get(const std::string& key, const GetOptions& options = {}) override {
+    ++gets;
     return inner_->Get(key, options);
   }
   Result<std::vector<ObjectInfo>> List(const ListOptions& options) override {
+    ++lists;
+    if (listed) listed();
     if (!hidden.empty() && options.prefix.rfind(hidden, 0) == 0) return std::vector<ObjectInfo>();
     return inner_->List(options);
   }
-  Status Delete(const std::vector<std::string>& keys) override { return inner_->Delete(keys); }
+  Status Delete(const std::vector<std::string>& keys) override {
+    ++deletes;
+    return inner_->Delete(keys);
+  }
   void Cancel() override { inner_->Cancel(); }
   ClientCounters Counters() const override { return inner_->Counters(); }
 
   std::function<Status()> after;
+  std::function<void()> listed;  // before each list
   enum { kRefuses, kIgnores, kAnswers501 } store = kRefuses;
   std::string place = "a server";
   std::string hidden;  // lists show nothing below it
   int conditions = 0;  // PutIfAbsent()
+  std::atomic<int> puts{0}, gets{0}, lists{0}, deletes{0};
 
  private:
   const std::unique_ptr<ReplicaClient> inner_;
@@ -103,6 +116,19 @@ class Bench {
     step.time_ms = 1000 + writes_;
     step.transactions = more ? 0 : 1;
     step.images = {{pgno, image.data()}};
+    REQUIRE(core.capture->encoder()->Encode({step}, false, {}).ok());
+  }
+  // One transaction that writes `pages` pages which cannot be compressed.
+  void CommitRandom(uint32_t pages) {
+    std::vector<std::vector<uint8_t>> images(pages, std::vector<uint8_t>(kPageSize));
+    EncoderStep step;
+    step.pages = std::max(core.index->pages(), pages);
+    step.time_ms = 1000 + ++writes_;
+    step.transactions = 1;
+    for (uint32_t i = 0; i < pages; ++i) {
+      for (uint8_t& byte : images[i]) byte = static_cast<uint8_t>(random_());
+      step.images.push_back({i + 1, images[i].data()});
+    }
     REQUIRE(core.capture->encoder()->Encode({step}, false, {}).ok());
   }
   // Of one frame, whose content is not looked at.
@@ -171,6 +197,7 @@ class Bench {
   }
 
   int writes_ = 0;
+  std::mt19937 random_{1};
 };
 
 }  // namespace backstay

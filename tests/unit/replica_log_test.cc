@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "tests/unit/replica_support.h"
+#include "uploader/replica/log_rest.h"
+#include "uploader/replica/sound_state.h"
 
 namespace backstay {
 namespace {
@@ -81,6 +83,20 @@ TEST_CASE("a damaged pack is made up for by what else holds its objects", "[repl
   }
 }
 
+TEST_CASE("a pack of another database is damage, whatever is in it", "[replica]") {
+  Log log(10);
+  PackWriter writer(DatabaseId{1, 2, 3});
+  for (uint64_t number = 2; number <= 6; ++number) {
+    REQUIRE(writer.Add(AsBytes(log.builder.Read(LogKey(number))), number).ok());
+  }
+  log.builder.Write(PackKey(2, 6), writer.Finish());
+  log.CheckLatest();
+  for (uint64_t number = 2; number <= 6; ++number) log.Delete(number);
+  const Restored latest = log.Latest();
+  REQUIRE(latest.status.code() == Code::kCorrupt);
+  REQUIRE(latest.status.message().find("of another database") != std::string::npos);
+}
+
 TEST_CASE("a gap ends what can be proven", "[replica]") {
   Log log(10);
   log.Delete(4);
@@ -110,6 +126,40 @@ TEST_CASE("a gap ends what can be proven", "[replica]") {
   }
 }
 
+TEST_CASE("what is sound of a damaged log, and where it goes on", "[replica]") {
+  Log log(10);
+  const uint64_t damaged = GENERATE(4, 10);
+  const bool packed = GENERATE(false, true);
+  const bool deleted = GENERATE(false, true);
+  if (packed) log.builder.Pack(2, 10, true);
+  const std::string key = packed ? PackKey(2, 10) : LogKey(damaged);
+  std::string body = log.builder.Read(key);
+  // Of a pack, somewhere in the middle; its index stays.
+  body[body.size() / 2 - (packed ? 200 : 0)] ^= 1;
+  if (packed || !deleted) log.builder.Write(key, body);
+  if (!packed && deleted) log.Delete(damaged);
+  RetryOptions retry;
+  retry.attempts = 1;
+  const ReplicaReader reader(log.folder.client.get(), retry);
+  Result<RestorePoint> sound = LastSoundState(reader, {});
+  REQUIRE(sound.ok());
+  CheckModel(log.builder, RestoreFrom(log.folder.client.get(), AtTxid(sound->txid)));
+  // An end that is gone leaves no trace.
+  const bool end = !packed && damaged == 10;
+  if (!packed) REQUIRE(sound->txid == damaged - 1);
+  if (packed) REQUIRE(log.Latest().status.code() == Code::kCorrupt);
+  if (packed) REQUIRE(sound->txid < 10);
+  Result<Catalogue> catalogue = LoadCatalogue(reader, 1);
+  REQUIRE(catalogue.ok());
+  Result<LogRest> rest = RestOfLog(reader, *catalogue);
+  REQUIRE(rest.ok());
+  REQUIRE(rest->next_number == (end && deleted ? 10 : 11));
+  REQUIRE(rest->txid == (end ? 9 : 10));
+  REQUIRE(rest->segment_number == (end ? 9 : 10));
+  REQUIRE((rest->segment_hash == 0) == packed);
+  REQUIRE(rest->epoch == 1);
+}
+
 TEST_CASE("one object behind a gap proves that one is lost", "[replica]") {
   Log log(5);
   log.builder.SkipNumber();
@@ -131,7 +181,7 @@ TEST_CASE("void objects count for nothing, behind a gap too", "[replica]") {
   Restored restored = log.Latest();
   CheckModel(log.builder, restored);
   REQUIRE(restored.outcome.plan.txid == log.builder.txid());
-  REQUIRE(restored.outcome.plan.warnings.empty());
+  REQUIRE(restored.outcome.plan.Told().empty());
   REQUIRE(restored.outcome.plan.at_end);
 }
 
@@ -192,7 +242,7 @@ TEST_CASE("an unusable snapshot gives way to an older one, or the restore fails"
   Restored restored = log.Latest();
   CheckModel(log.builder, restored);
   REQUIRE(restored.outcome.plan.txid == log.builder.txid());
-  REQUIRE_FALSE(restored.outcome.plan.warnings.empty());
+  REQUIRE_FALSE(restored.outcome.plan.damages.empty());
   log.Delete(2);
   REQUIRE(log.Latest().status.code() == Code::kCorrupt);
 }

@@ -4,6 +4,9 @@
 #include <sys/prctl.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <new>
 #include <string>
 #include <vector>
@@ -139,6 +142,32 @@ TEST_CASE("memory that runs out at any allocation is an error, nothing worse", "
   }
   REQUIRE(consumed.size() == kCount);
   REQUIRE(n > kCount);
+}
+
+TEST_CASE("what is made and waits for its turn takes only the room that it keeps", "[parallel]") {
+  std::mutex mutex;
+  std::condition_variable made;
+  size_t others = 0;
+  // The first is slow: it ends when three of the others are made, for which there is room one by
+  // one.
+  const auto produce = [&](size_t index) -> Result<std::string> {
+    std::unique_lock lock(mutex);
+    if (index > 0) {
+      ++others;
+      made.notify_all();
+      return TextOf(index);
+    }
+    const bool all = made.wait_for(lock, std::chrono::seconds(20), [&] { return others >= 3; });
+    return all ? Result<std::string>(TextOf(0)) : Status(Code::kInvalid, "the others wait");
+  };
+  const ParallelLimits limits{kThreads, kCount, 20, [](size_t) { return 10; },
+                              [](size_t) { return 0; }};
+  size_t consumed = 0;
+  Status done = Texts::Run(kCount, limits, produce, [&](size_t index, const std::string&) {
+    return index == consumed++ ? Status::Ok() : Status(Code::kInvalid, "order");
+  });
+  CHECK(done.ToString() == "OK");
+  CHECK(consumed == kCount);
 }
 
 }  // namespace backstay

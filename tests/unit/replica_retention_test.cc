@@ -174,6 +174,39 @@ TEST_CASE("what a dead packer left goes with its pack", "[replica]") {
   REQUIRE(at(LogKey(history.takeover)) == keys.end());
 }
 
+TEST_CASE("what was never packed goes, too, below the newest pack", "[replica]") {
+  Folder folder;
+  ReplicaBuilder builder(folder.client.get(), 512, 12, 7);
+  const auto ship = [&](int objects) {
+    for (int i = 0; i < objects; ++i) builder.Commit(3), builder.Ship();
+  };
+  builder.Snapshot();
+  ship(3);
+  const uint64_t takeover = builder.next_number();
+  builder.Takeover();
+  const uint64_t first = builder.next_number();
+  ship(4);
+  const bool packed = GENERATE(true, false);
+  if (packed) builder.Pack(first, first + 3, true);
+  ship(2);
+  builder.Snapshot();
+  RetryOptions once;
+  once.attempts = 1;
+  ReplicaReader reader(folder.client.get(), once);
+  Result<Catalogue> catalogue = LoadCatalogue(reader, 2);
+  REQUIRE(catalogue.ok());
+  Result<RetentionPlan> plan = PlanRetention(reader, *catalogue, builder.time_ms());
+  REQUIRE(plan.ok());
+  std::set<std::string> keys;
+  for (const auto& batch : plan->batches) keys.insert(batch.begin(), batch.end());
+  for (uint64_t number = 1; number < takeover; ++number) {
+    CHECK(keys.contains(LogKey(number)) == packed);
+  }
+  CHECK(!keys.contains(LogKey(takeover)));
+  CHECK(!keys.contains(PackKey(first, first + 3)));
+  CHECK(!keys.contains(LogKey(first + 4)));
+}
+
 TEST_CASE("a restore whose snapshot is deleted under it looks again", "[replica]") {
   History history;
   const uint64_t txid = *history.builder.points().begin();

@@ -39,6 +39,25 @@ TEST_CASE("a PUT is signed, with the key below the prefix") {
   CHECK(asked.Header("if-none-match").empty());
 }
 
+TEST_CASE("keys are replaced by others, and never by none") {
+  Scripted s;
+  ReplicaSettings keys;
+  keys.access_key_id = "AKIAOTHER";
+  CHECK_THAT(s.client->UseKeys({}).status().message(), Catch::Contains("set access-key-id"));
+  CHECK_THAT(s.client->UseKeys(keys).status().message(), Catch::Contains("set secret-access-key"));
+  s.Answer(200);
+  CHECK(s.client->Put("k", {}).ok());
+  CHECK_THAT(s.transport->asked.at(0).Header("authorization"),
+             Catch::Contains("Credential=AKIAIOSFODNN7EXAMPLE/"));
+  keys.secret_access_key = "secret";
+  CHECK(s.client->UseKeys(keys).value());
+  CHECK(!s.client->UseKeys(keys).value());
+  s.Answer(200);
+  CHECK(s.client->Put("k", {}).ok());
+  CHECK_THAT(s.transport->asked.at(1).Header("authorization"),
+             Catch::Contains("Credential=AKIAOTHER/"));
+}
+
 TEST_CASE("PutIfAbsent") {
   Scripted s;
   s.Answer(200);
@@ -173,7 +192,7 @@ TEST_CASE("a list is never `not found`") {
   CHECK(listed.code() == Code::kInvalid);
   CHECK_THAT(listed.message(), Catch::Contains("endpoint"));
   s.Error(404, "NoSuchBucket");
-  CHECK(s.client->List({}).status().code() == Code::kInvalid);
+  CHECK(s.client->List({}).status().code() == Code::kNoBucket);
 }
 
 TEST_CASE("parts, and giving them up when one fails") {
@@ -225,6 +244,36 @@ TEST_CASE("ranges that the server ignores are cut here") {
   CHECK(s.transport->asked.back().Header("range") == "bytes=-3");
   s.Answer(206, "789");
   CHECK(*s.client->Get("k", {.offset = -3, .length = 2}) == "78");
+}
+
+TEST_CASE("a web page is no answer to anything") {
+  const std::string page = GENERATE(
+      "<!DOCTYPE html><title>Log in</title>", "\xef\xbb\xbf\n <HTML lang=en>",
+      "<?xml version=\"1.0\"?><!-- the hotel's --><!doctype HTML PUBLIC \"-//W3C\"><html>");
+  Scripted s;
+  s.Answer(200, page);
+  const Status got = s.client->Get("backstay.json").status();
+  CHECK(got.code() == Code::kUnavailable);
+  CHECK(got.retryable());
+  CHECK_THAT(got.message(), Catch::Contains("GET s3://bkt/app/backstay.json at http://127"));
+  CHECK_THAT(got.message(), Catch::Contains("a proxy, a login page"));
+  s.Answer(200, page);
+  CHECK(s.client->Get("k", {.offset = 1, .length = 4}).status().code() == Code::kUnavailable);
+  // What was sent to it is not stored.
+  s.Answer(200, page);
+  CHECK(s.client->Put("k", AsBytes("v")).code() == Code::kUnavailable);
+  s.Answer(200, page);
+  CHECK(s.client->Delete({"k"}).code() == Code::kUnavailable);
+}
+
+TEST_CASE("what only looks like a web page is an object") {
+  Scripted s;
+  s.Answer(206, "<html>");
+  CHECK(*s.client->Get("k", {.offset = 9, .length = 6}) == "<html>");
+  s.Answer(200, "<!-- html");
+  CHECK(*s.client->Get("k") == "<!-- html");
+  s.Answer(200, "", {{"content-type", "text/html"}, {"content-length", "0"}});
+  CHECK(s.client->Put("k", AsBytes("v")).ok());
 }
 
 TEST_CASE("deletes go in batches of a thousand") {
@@ -292,6 +341,29 @@ TEST_CASE("counters") {
   CHECK(s.client->Counters().requests == 2);
   CHECK(s.client->Counters().bytes_sent == 3);
   CHECK(s.client->Counters().bytes_received == 5);
+}
+
+TEST_CASE("requests are counted by kind and answer") {
+  Scripted s;
+  for (int code : {200, 503, 200}) s.Answer(code);
+  CHECK(s.client->Put("k", AsBytes("abc")).ok());
+  CHECK_FALSE(s.client->PutIfAbsent("k", AsBytes("abc")).ok());
+  CHECK(s.client->Get("k").ok());
+  s.Answer(404);
+  CHECK_FALSE(s.client->Get("k").ok());
+  s.Answer(200, ListXml("", ""));
+  CHECK(s.client->List({}).ok());
+  s.Answer(204);
+  CHECK(s.client->Delete({"k"}).ok());
+  s.Answer(200, "<DeleteResult></DeleteResult>");
+  CHECK(s.client->Delete({"k", "l"}).ok());
+  std::string told;
+  for (const RequestCount& each : s.client->Counters().by_kind) {
+    told += std::string(NameOf(each.kind)) + " " + std::to_string(each.code) + " " +
+            std::to_string(each.requests) + "\n";
+  }
+  CHECK(told ==
+        "put 200 1\nput 503 1\nget 200 1\nget 404 1\nlist 200 1\ndelete 200 1\ndelete 204 1\n");
 }
 
 }  // namespace backstay

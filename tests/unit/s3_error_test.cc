@@ -22,8 +22,10 @@ struct Refusal {
 
 const Refusal kRefusals[] = {
     {404, ERROR_XML("NoSuchKey", ""), Code::kNotFound, false, "NoSuchKey"},
-    {404, ERROR_XML("NoSuchBucket", ""), Code::kInvalid, false, "bucket `bkt` does not exist"},
+    {404, ERROR_XML("NoSuchBucket", ""), Code::kNoBucket, false, "bucket `bkt` does not exist"},
     {404, "<html>not found</html>", Code::kInvalid, false, "correct the endpoint"},
+    {400, "Client sent an HTTP request to an HTTPS server.", Code::kInvalid, false,
+     "correct the endpoint"},
     {403, ERROR_XML("AccessDenied", "<Message>no s3:GetObject</Message>"), Code::kDenied, false,
      "AccessDenied (no s3:GetObject)"},
     {403, ERROR_XML("SignatureDoesNotMatch", ""), Code::kDenied, false, "secret access key"},

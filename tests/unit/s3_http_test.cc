@@ -112,7 +112,7 @@ TEST_CASE("a server that sends next to nothing is given up, one that gets on nev
     CHECK(silence.connected);
     CHECK(silence.limit_ms == 1000);
   };
-  request.on_movement = [&](bool body) { received |= body; };
+  request.on_movement = [&](uint64_t bytes) { received |= bytes > 0; };
   for (const char* what : {"heads without end", "a byte now and then"}) {
     CAPTURE(what);
     Result<HttpResponse> response = transport.Send(request);

@@ -72,7 +72,7 @@ TEST_CASE("an unknown key is named with its place and the nearest known one") {
   check(R"({"dbz":[]})", "dbz", "dbs");
   check(R"({"logging":{"levle":"info"}})", "logging.levle", "level");
   check(R"({"dbs":[{"path":"/a","replica":{"ulr":"file:///r"}}]})", "dbs[0].replica.ulr", "url");
-  CHECK_CONTAINS(world.FileError(WithReplica(R"({"sync-interval":"1s"})")), "known here: ");
+  CHECK_CONTAINS(world.FileError(WithReplica(R"({"parallelism-of-uploads":"1"})")), "known here: ");
 }
 
 TEST_CASE("wrong types are errors at their place") {
@@ -86,6 +86,8 @@ TEST_CASE("wrong types are errors at their place") {
   check(WithDatabase(R"("sync-wal":"true")"), "dbs[0].sync-wal: must be true or false, is string");
   check(WithDatabase(R"("outbox-limit":-1)"), "dbs[0].outbox-limit: must be bytes");
   check(WithDatabase(R"("outbox-limit":1.5)"), "dbs[0].outbox-limit: must be bytes");
+  check(WithDatabase(R"("max-requests":-1)"),
+        "dbs[0].max-requests: must be a whole number that is not negative, or \"off\"");
   check(R"({"dbs":{}})", "dbs: must be an array, is object");
   check(R"({"dbs":[1]})", "dbs[0]: must be an object, is number");
   check(R"({"dbs":[{"path":"/a","replicas":{}}]})", "dbs[0].replicas: must be an array");
@@ -152,6 +154,32 @@ TEST_CASE("two databases cannot share a replica") {
   world.File(R"({"dbs":[{"path":"/a/*.db","replica":{"url":"s3://b/{name}"}},
                         {"path":"/b","replica":{"url":"s3://b/{name}"}}]})");
   CHECK(world.Load().ok());
+}
+
+TEST_CASE("of entries for one database none is left without saying so") {
+  SettingsWorld world;
+  const auto two = [](const std::string& first, const std::string& second) {
+    return R"({"dbs":[{"path":"/q"},{"path":")" + first +
+           R"(","replica":{"url":"s3://b/1/{name}"}},{"path":")" + second +
+           R"(","replica":{"url":"s3://b/2/{name}"}}],"retention":"1d"})";
+  };
+  for (const char* again : {"/d/a.db", "/d//x/../a.db"}) {
+    const std::string error = world.FileError(two("/d/a.db", again));
+    CHECK_CONTAINS(error, "dbs[2] and dbs[1] name the same database, ");
+    CHECK_CONTAINS(error, "all its replicas in \"replicas\"");
+  }
+  CHECK_CONTAINS(world.FileError(two("/d/*.db", "/d/*.db")), "name the same database");
+  world.File(R"({"dbs":[{"path":"/d/*.db","replica":{"url":"s3://b/1/{name}"}},
+                        {"path":"/d/a.db","replica":{"url":"s3://b/2/{name}"}}]})");
+  Result<Settings> behind_a_glob = world.Load();
+  REQUIRE(behind_a_glob.ok());
+  REQUIRE(behind_a_glob->warnings.size() == 1);
+  CHECK_CONTAINS(behind_a_glob->warnings[0], "what dbs[1] says is not used; put it before dbs[0]");
+  world.File(R"({"dbs":[{"path":"/d/a.db","replica":{"url":"s3://b/2/{name}"}},
+                        {"path":"/d/*.db","replica":{"url":"s3://b/1/{name}"}}]})");
+  Result<Settings> before_it = world.Load();
+  REQUIRE(before_it.ok());
+  CHECK(before_it->warnings.empty());
 }
 
 TEST_CASE("a syntax error has a line and a column, and does not repeat the text") {

@@ -23,12 +23,14 @@ TEST_CASE("default, then file, then environment, then URI parameter") {
   world.environment = {{"BACKSTAY_MIN_INTERVAL", "2s"},
                        {"BACKSTAY_PAGE_CACHE", "2MiB"},
                        {"BACKSTAY_RETENTION", "off"},
+                       {"BACKSTAY_MAX_REQUESTS", "off"},
                        {"BACKSTAY_REPLICA_URL", "file:///from-environment"}};
   database = world.For("/data/app.db").value();
   CHECK(database.durability == Durability::kSync);
   CHECK(database.min_interval_ms == 2000);
   CHECK(database.page_cache == 2 << 20);
   CHECK(database.retention_ms == 0);
+  CHECK(database.max_requests == 0);
   CHECK(database.replicas[0].path == "/from-environment");
 
   database = world
@@ -36,11 +38,13 @@ TEST_CASE("default, then file, then environment, then URI parameter") {
                       {{"mode", "rwc"},
                        {"backstay_page_cache", "3MiB"},
                        {"backstay_retention", "30d"},
+                       {"backstay_max_requests", "1000"},
                        {"vfs", "backstay"}})
                  .value();
   CHECK(database.min_interval_ms == 2000);
   CHECK(database.page_cache == 3 << 20);
   CHECK(database.retention_ms == 30LL * 24 * 3600 * 1000);
+  CHECK(database.max_requests == 1000);
   REQUIRE(database.replicas.size() == 1);
   CHECK(database.replicas[0].path == "/from-uri");
 }
@@ -270,10 +274,12 @@ TEST_CASE("the table's defaults are the structs'") {
   settings.drain_timeout_ms = settings.close_timeout_ms = database.sync_timeout_ms =
       database.min_interval_ms = -1;
   settings.drain_on_sigterm = true;
+  settings.heartbeat_interval_ms = -1;
   settings.log = {"x", "x", "x"};
   database.durability = Durability::kSync;
   database.sync_wal = false;
   database.outbox_limit = database.page_cache = database.retention_ms = 1;
+  database.max_requests = 1;
   replica.region = "x";
   replica.skip_verify = true;
   for (const Setting& setting : AllSettings()) {
@@ -284,12 +290,14 @@ TEST_CASE("the table's defaults are the structs'") {
   CHECK(settings.drain_timeout_ms == fresh.drain_timeout_ms);
   CHECK(settings.close_timeout_ms == fresh.close_timeout_ms);
   CHECK(settings.drain_on_sigterm == fresh.drain_on_sigterm);
+  CHECK(settings.heartbeat_interval_ms == fresh.heartbeat_interval_ms);
   CHECK(settings.log.level == fresh.log.level);
   CHECK(settings.log.type == fresh.log.type);
   CHECK(settings.log.file == fresh.log.file);
   CHECK(database.durability == fresh_database.durability);
   CHECK(database.sync_timeout_ms == fresh_database.sync_timeout_ms);
   CHECK(database.min_interval_ms == fresh_database.min_interval_ms);
+  CHECK(database.max_requests == fresh_database.max_requests);
   CHECK(database.sync_wal == fresh_database.sync_wal);
   CHECK(database.outbox_limit == fresh_database.outbox_limit);
   CHECK(database.page_cache == fresh_database.page_cache);

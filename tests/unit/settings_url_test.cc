@@ -82,6 +82,7 @@ TEST_CASE("bad URLs name the fault and the remedy") {
   CHECK_CONTAINS(UrlError("s3://"), "bucket is missing");
   CHECK_CONTAINS(UrlError("s3:///prefix"), "bucket is missing");
   CHECK_CONTAINS(UrlError("s3://buck et/x"), "bucket's name");
+  CHECK_CONTAINS(UrlError("s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/app"), "its alias");
   CHECK_CONTAINS(UrlError("file://backup/x"), "\"backup/x\" is relative");
   CHECK_CONTAINS(UrlError("file://"), "folder is missing");
   CHECK_CONTAINS(UrlError("file:///"), "\"/\" cannot be a replica");
@@ -101,6 +102,15 @@ TEST_CASE("bad query parameters are named") {
   CHECK_CONTAINS(UrlError("s3://b/p?region"), "region has no value");
   CHECK_CONTAINS(UrlError("s3://b/p?force-path-style=maybe"), "force-path-style: \"maybe\"");
   CHECK_CONTAINS(UrlError("file:///p?region=x"), "takes no parameter");
+}
+
+TEST_CASE("a server in the bucket's place is named") {
+  for (const char* url : {"s3://b.localhost/x", "s3://b.s3.us-west-004.backblazeb2.com/x",
+                          "s3://b.nyc3.digitaloceanspaces.com", "s3://localhost/b/x"}) {
+    INFO(url);
+    CHECK_CONTAINS(UrlError(url), "stands in the bucket's place");
+  }
+  CHECK(ParseReplicaUrl("s3://my.bucket.name/x", "").ok());
 }
 
 TEST_CASE("an endpoint without a scheme is https, on this machine http") {

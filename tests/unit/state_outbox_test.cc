@@ -255,6 +255,31 @@ TEST_CASE("an outbox that could not be written goes on only once it is whole aga
   REQUIRE(Open(&later).segments == std::vector<uint64_t>{2, 3, 4, 5, 6});
 }
 
+TEST_CASE("an outbox that is empty again is not whole before the disk takes something",
+          "[outbox]") {
+  TempFolder folder;
+  Outbox outbox(folder / "outbox");
+  REQUIRE(Open(&outbox).status.ok());
+  struct rlimit before {};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  rlimit limit = before;
+  limit.rlim_cur = outbox.file_bytes() + 100;  // room for what is small
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const Status refused = outbox.AppendSegment(Encoded(1), BytesOf(90));
+  outbox.Shipped(1);
+  const Status still = outbox.Compact();
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  REQUIRE_FALSE(refused.ok());
+  REQUIRE(outbox.pending().empty());
+  REQUIRE_FALSE(still.ok());
+  REQUIRE(outbox.resting());
+  REQUIRE(outbox.Compact().ok());
+  REQUIRE_FALSE(outbox.resting());
+  REQUIRE(outbox.AppendSegment(Encoded(2), BytesOf(2)).ok());
+  Outbox later(folder / "outbox");
+  REQUIRE(Open(&later).segments == std::vector<uint64_t>{2});
+}
+
 TEST_CASE("an outbox whose segments were given up says nothing of those after them", "[outbox]") {
   TempFolder folder;
   Outbox outbox(folder / "outbox");

@@ -139,11 +139,13 @@ TEST_CASE("A selection that names nothing says so", "[selection]") {
     CHECK(why().empty());
   }
   SECTION("no selection at all") {
+    CHECK(Selection(options).unset());
     CHECK(says("no replica is set; remedy: BACKSTAY_REPLICA_URL"));
     options.preloaded = true;
     CHECK(says("remedy: BACKSTAY_DB and BACKSTAY_REPLICA_URL"));
     options.replica_set = true;
     CHECK(says("BACKSTAY_REPLICA_URL alone selects none"));
+    CHECK_FALSE(Selection(options).unset());
     options.preloaded = false;
     CHECK(why().empty());
   }

@@ -1,5 +1,7 @@
 #include "uploader/base/json_text.h"
 
+#include "uploader/base/clock.h"
+
 namespace backstay {
 namespace {
 
@@ -8,6 +10,14 @@ std::string Dump(const nlohmann::json& scalar) {
 }
 
 }  // namespace
+
+nlohmann::json MsOrNull(int64_t ms) {
+  return ms == 0 ? nlohmann::json(nullptr) : nlohmann::json(ms);
+}
+
+nlohmann::json TimeOrNull(int64_t ms) {
+  return ms == 0 ? nlohmann::json(nullptr) : nlohmann::json(FormatRfc3339(ms));
+}
 
 void JsonText::NewLine() {
   if (indent_ < 0) return;

@@ -7,11 +7,17 @@
 #ifndef BACKSTAY_UPLOADER_BASE_JSON_TEXT_H_
 #define BACKSTAY_UPLOADER_BASE_JSON_TEXT_H_
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 namespace backstay {
+
+// Null where `ms` is 0: it is not known, or there was none.
+nlohmann::json MsOrNull(int64_t ms);
+// The same as a time, RFC 3339 in UTC.
+nlohmann::json TimeOrNull(int64_t ms);
 
 class JsonText {
  public:

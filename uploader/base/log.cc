@@ -21,7 +21,7 @@ const char* LevelName(Level level) {
 }
 
 std::string JsonLine(Level level, const std::string& time, std::string_view message,
-                     std::initializer_list<LogField> fields) {
+                     const LogFields& fields) {
   JsonText line(-1);
   line.Open('{');
   line.Add("time", time);
@@ -37,7 +37,7 @@ std::string JsonLine(Level level, const std::string& time, std::string_view mess
 }
 
 std::string TextLine(Level level, const std::string& time, std::string_view message,
-                     std::initializer_list<LogField> fields) {
+                     const LogFields& fields) {
   std::string line = time + " " + LevelName(level) + " backstay: " + std::string(message);
   for (const LogField& field : fields) {
     nlohmann::json value;
@@ -60,16 +60,24 @@ std::string NameOf(std::initializer_list<LogField> fields) {
 }  // namespace
 
 Logger::Logger(LogOptions options)
-    : options_(std::move(options)), file_(options_.file), reminders_(options_.clock) {}
+    : options_(std::move(options)),
+      level_(options_.level),
+      file_(options_.file),
+      reminders_(options_.clock) {}
 
-void Logger::Log(Level level, std::string_view message, std::initializer_list<LogField> fields) {
+void Logger::Log(Level level, std::string_view message, const LogFields& fields) {
   if (!Enabled(level)) return;
   std::string time = FormatRfc3339(options_.clock->WallMs());
   std::string line = options_.json ? JsonLine(level, time, message, fields)
                                    : TextLine(level, time, message, fields);
   if (options_.sink) return options_.sink(line);
   const LogFile::News news = file_.Write(line);
-  if (!news.text.empty()) Log(news.bad ? Level::kError : Level::kInfo, news.text);
+  if (!news.text.empty()) news.bad ? Log(Level::kError, news.text) : Recovered(news.text, {});
+}
+
+void Logger::Recovered(std::string_view message, LogFields fields) {
+  fields.push_back({"event", std::string("recovered")});
+  Log(Level::kInfo, message, fields);
 }
 
 void Logger::Remind(Level level, const std::string& message,
@@ -78,7 +86,9 @@ void Logger::Remind(Level level, const std::string& message,
   if (due) Log(level, *due, fields);
 }
 
-void Logger::Over(std::initializer_list<LogField> fields) { reminders_.Forget(NameOf(fields)); }
+void Logger::Over(std::string_view message, std::initializer_list<LogField> fields) {
+  if (reminders_.Forget(NameOf(fields))) Recovered(message, fields);
+}
 
 bool LastingProblem::DueLocked(int64_t now) {
   if (now - first_at_ms_ >= kRepeatMs) beginnings_ = 0;
@@ -113,7 +123,7 @@ void LastingProblem::Recovered(std::string_view message, std::initializer_list<L
     told_ = false;
     repeated_ = 0;
   }
-  logger_->Log(Level::kInfo, message, fields);
+  logger_->Recovered(message, fields);
 }
 
 bool LastingProblem::failing() {

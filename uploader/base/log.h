@@ -7,6 +7,7 @@
 #ifndef BACKSTAY_UPLOADER_BASE_LOG_H_
 #define BACKSTAY_UPLOADER_BASE_LOG_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -16,6 +17,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "uploader/base/clock.h"
 #include "uploader/base/reminders.h"
@@ -30,6 +32,8 @@ struct LogField {
   std::variant<std::string, int64_t, double> value;
 };
 
+using LogFields = std::vector<LogField>;
+
 struct LogOptions {
   Level level = Level::kInfo;
   bool json = true;
@@ -43,15 +47,21 @@ class Logger {
  public:
   explicit Logger(LogOptions options);
 
-  void Log(Level level, std::string_view message, std::initializer_list<LogField> fields = {});
+  void Log(Level level, std::string_view message, const LogFields& fields = {});
+  // What a WARN or an ERROR told of is over: an INFO with "event":"recovered", by which alerts find
+  // it.
+  void Recovered(std::string_view message, LogFields fields);
   // A state that lasts until somebody acts: call it again and again, Reminders says how often there
   // is a line. `fields` name what it is a state of; for Over() too.
   void Remind(Level level, const std::string& message, std::initializer_list<LogField> fields);
-  void Over(std::initializer_list<LogField> fields);
-  bool Enabled(Level level) const { return level >= options_.level; }
+  // It is over: `message` says so where a line said that it was.
+  void Over(std::string_view message, std::initializer_list<LogField> fields);
+  bool Enabled(Level level) const { return level >= level_.load(); }
+  void UseLevel(Level level) { level_ = level; }
 
  private:
   const LogOptions options_;
+  std::atomic<Level> level_;
   LogFile file_;
   Reminders reminders_;
 };
@@ -65,7 +75,7 @@ class LastingProblem {
       : logger_(logger), clock_(clock), level_(level) {}
 
   void Failed(std::string_view message, std::initializer_list<LogField> fields);
-  // `message` says what works again; nothing is logged when no failure was.
+  // `message` says what works again. Nothing is logged when no failure was.
   void Recovered(std::string_view message, std::initializer_list<LogField> fields);
   bool failing();
 

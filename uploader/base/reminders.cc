@@ -23,9 +23,9 @@ std::optional<std::string> Reminders::Due(const std::string& what, const std::st
   return again;
 }
 
-void Reminders::Forget(const std::string& what) {
+bool Reminders::Forget(const std::string& what) {
   std::lock_guard<std::mutex> lock(mutex_);
-  states_.erase(what);
+  return states_.erase(what) != 0;
 }
 
 }  // namespace backstay

@@ -24,8 +24,8 @@ class Reminders {
 
   // What to say now, if anything.
   std::optional<std::string> Due(const std::string& what, const std::string& message);
-  // The state is over.
-  void Forget(const std::string& what);
+  // The state is over. False: there was none.
+  bool Forget(const std::string& what);
 
  private:
   struct State {

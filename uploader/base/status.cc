@@ -10,6 +10,7 @@ const char* CodeName(Code code) {
     case Code::kOk: return "OK";
     case Code::kInvalid: return "INVALID";
     case Code::kNotFound: return "NOT_FOUND";
+    case Code::kNoBucket: return "NO_BUCKET";
     case Code::kExists: return "EXISTS";
     case Code::kCorrupt: return "CORRUPT";
     case Code::kNewer: return "NEWER_VERSION";

@@ -16,6 +16,7 @@ enum class Code {
   kOk,
   kInvalid,      // bad input or configuration; the caller must change it
   kNotFound,     // the thing named does not exist
+  kNoBucket,     // nor does the bucket that it would be in: that is no empty replica
   kExists,       // create-only target is there already (HTTP 412, EEXIST)
   kCorrupt,      // bytes that fail their checksum or break their format
   kNewer,        // written by a newer format version than this build reads

@@ -1,10 +1,12 @@
-// UrlText: a path as it is written in a replica's URL, so that what is said can be typed.
+// What is written in URLs: a path in a replica's, so that what is said can be typed; the server of
+// an HTTP URL, which may be said where the rest is a secret.
 //
 // Any thread; cannot fail.
 
 #ifndef BACKSTAY_UPLOADER_BASE_URL_TEXT_H_
 #define BACKSTAY_UPLOADER_BASE_URL_TEXT_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -25,6 +27,19 @@ inline std::string UrlText(std::string_view path) {
     text += kDigits[byte & 15];
   }
   return text;
+}
+
+// Where host and port end in "https://host:port/path"; npos: it is no such URL.
+inline size_t HttpServerEnd(std::string_view url) {
+  size_t host = std::string_view::npos;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (url.starts_with(scheme)) host = scheme.size();
+  }
+  const bool plain = url.find_first_of(" \t\r\n") == std::string_view::npos;
+  if (host == std::string_view::npos || !plain) return std::string_view::npos;
+  const size_t end = url.find_first_of("/?#", host);
+  const size_t at = end == std::string_view::npos ? url.size() : end;
+  return at > host ? at : std::string_view::npos;
 }
 
 }  // namespace backstay

@@ -282,7 +282,7 @@ Status Capture::CopyPages(uint32_t first, uint32_t count, std::span<uint8_t> out
     }
     BACKSTAY_TRY(source_.Current(pgno, image));
     const bool ours = encoder_.first_snapshot_active() && pgno <= options_.index->pages() &&
-                      !encoder_.Touched(pgno);
+                      !encoder_.MayHold(pgno);
     if (ours && options_.index->Get(pgno) == 0) {
       options_.index->Set(pgno, PageHash(pgno, image));
     }

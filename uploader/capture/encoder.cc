@@ -63,6 +63,10 @@ Status Encoder::EncodeStep(const EncoderStep& step, EncodedSegment* encoded) {
   for (const PageImage& page : step.images) BACKSTAY_TRY(EncodePage(page, encoded));
   writer_.EndStep(step.pages);
   options_.index->Resize(step.pages);
+  // Replayed on a copy that still has them it cuts these pages off, too.
+  if (step.pages < touched_.size()) {
+    std::fill(touched_.begin() + step.pages, touched_.end(), true);
+  }
   least_pages_ = std::min(least_pages_, step.pages);
   return Status::Ok();
 }
@@ -119,12 +123,19 @@ void Encoder::BeginSnapshot(bool first) {
   snapshot_ = true;
   first_snapshot_ = first;
   touched_.assign(options_.index->pages(), false);
+  held_ = {};
+}
+
+void Encoder::GoOnWithSnapshot(bool first, std::vector<bool> held) {
+  BeginSnapshot(first);
+  held_ = std::move(held);
 }
 
 void Encoder::EndSnapshot() {
   snapshot_ = false;
   first_snapshot_ = false;
   touched_ = {};
+  held_ = {};
 }
 
 }  // namespace backstay

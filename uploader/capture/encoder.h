@@ -59,10 +59,17 @@ class Encoder {
   // the first snapshot
   // (`first`) no segment carries a checksum.
   void BeginSnapshot(bool first);
+  // The same of a first one that an earlier process has begun: its segments may hold the pages that
+  // are true in `held`.
+  void GoOnWithSnapshot(bool first, std::vector<bool> held);
   void EndSnapshot();
   bool snapshot_active() const { return snapshot_; }
   bool first_snapshot_active() const { return first_snapshot_; }
   bool Touched(uint32_t pgno) const { return pgno <= touched_.size() && touched_[pgno - 1]; }
+  // A segment since the snapshot began may hold the page.
+  bool MayHold(uint32_t pgno) const {
+    return Touched(pgno) || (pgno <= held_.size() && held_[pgno - 1]);
+  }
 
   // Counters for status and benchmarks.
   uint64_t pages_encoded() const { return pages_encoded_; }
@@ -87,6 +94,7 @@ class Encoder {
   bool snapshot_ = false;
   bool first_snapshot_ = false;
   std::vector<bool> touched_;
+  std::vector<bool> held_;
   uint64_t pages_encoded_ = 0;
   uint64_t pages_based_ = 0;
   Status outbox_status_;

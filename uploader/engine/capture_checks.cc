@@ -6,8 +6,28 @@
 #include <utility>
 
 #include "uploader/engine/capture_loop.h"
+#include "uploader/state/database_mark.h"
 
 namespace backstay {
+
+// What waits lies in files without a name, and no other process would meet the lock. By the mark of
+// its file the database goes on with the replica in a new state folder; where the mark went with
+// the folder, what is in memory is better than nothing.
+void CaptureLoop::EndIfRemovedLocked() {
+  const CoreOptions& options = core_->options;
+  if (!core_->stopped.ok() || !core_->ReadyLocked() || !lock_ || !lock_->Holds()) return;
+  if (HoldsLock() || core_->IsAway()) return;
+  const bool heals = ReadMark({options.settings.path, options.folder}, core_->identity.id) > 0;
+  options.logger->Remind(
+      Level::kWarn,
+      "the state folder " + options.folder + " was removed while it was in use; " +
+          (heals ? "it is made anew with the next commit, and the database compared with the "
+                   "replica"
+                 : "replication goes on, but has no status; end the application, backstay adopt " +
+                       options.settings.path + ", and start it"),
+      {{"db", options.settings.path}, {"replica", options.replica}});
+  if (heals) core_->LetGoLocked({Code::kIo, "the state folder was removed"}, Level::kDebug);
+}
 
 // What is written to a file that lost its path is lost with it, and what took the path is another
 // database.

@@ -33,7 +33,8 @@ void CaptureLoop::Run() {
   tick_();
   NoteBoard::Work work;
   while (WaitForWork(&work)) {
-    core_->neighbours.Attend();
+    // What lies in another folder at that path is another process's.
+    if (HoldsLock()) core_->neighbours.Attend();
     Pass(work);
     core_->ThreadWorks();
     tick_();
@@ -55,8 +56,7 @@ bool CaptureLoop::LacksSettledStamp() {
 int64_t CaptureLoop::DueAtMs() const {
   int64_t latest = first_commit_ms_ + kMaxHoldMs;
   if (!core_->ship_idle.load()) return latest;
-  return std::min(latest,
-                  core_->last_put_start_ms.load() + core_->options.settings.min_interval_ms);
+  return std::min(latest, core_->last_put_start_ms.load() + core_->upload_interval_ms.load());
 }
 
 // False: stop. Returns when a pass is due.
@@ -103,6 +103,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   core_->lag.Waits(core_->board.TakeCommits());
   try {
     EndIfLostLocked();
+    EndIfRemovedLocked();
     if (core_->stopped.ok()) PassLocked(ticket, &lock);
     EndIfReplacedLocked();
     core_->RemindLocked();
@@ -133,7 +134,7 @@ void CaptureLoop::EndIfLost() {
 
 void CaptureLoop::EndIfLostLocked() {
   const bool outbox = core_->outbox != nullptr && core_->outbox->lost();
-  if (!lock_ || (HoldsLock() && !outbox && !core_->options.host->Lost())) return;
+  if (!lock_ || (lock_->Holds() && !outbox && !core_->options.host->Lost())) return;
   core_->LetGoLocked({Code::kIo,
                       "the application has closed descriptors that Backstay had opened "
                       "(closerange?), so that they are left alone; it goes on by "
@@ -250,7 +251,7 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
       core_->local.Recovered("the state folder and the database's files can be used again",
                              {{"db", core_->options.settings.path}});
     } else if (const Status& kept = capture->encoder()->outbox_status(); !kept.ok()) {
-      Failed(kept);
+      Failed({kept.code(), kept.message() + core_->FolderRemedy()});
     }
     return;
   }
@@ -356,6 +357,9 @@ bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting) 
   NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);
   seen_ticket_ = work.ticket;
   lock->lock();
+  // A comparison may take longer than another process needs to take over.
+  EndIfLostLocked();
+  EndIfRemovedLocked();
   return !work.stop && core_->stopped.ok() && core_->collapses == repair_run_;
 }
 

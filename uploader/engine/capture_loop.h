@@ -31,7 +31,10 @@ class CaptureLoop {
         room_(core->options.settings.outbox_limit),
         slow_(core->options.logger, core->options.clock, Level::kWarn),
         crowd_(core->options),
-        wal_end_(core->options.settings.path) {}
+        wal_end_(core->options.settings.path) {
+    core_->end_if_removed = [this] { EndIfRemovedLocked(); };
+    core->copy.AskLock([this] { return HoldsLock(); });
+  }
 
   // The stamp of the database file when the host opened it. Any thread.
   void HostOpened(const FileStamp& stamp);
@@ -39,14 +42,16 @@ class CaptureLoop {
   // Lets go of the database if a descriptor that counts is not ours any more. For an application's
   // thread, which waits 20 ms at most: a thread of ours that has the mutex for longer works.
   void EndIfLost();
-  // This process is the one that ships, and nobody has taken the lock's descriptor away: what is in
-  // the state folder is its own. With the core's mutex held, or behind Run().
-  bool HoldsLock() const { return lock_ && lock_->Holds(); }
+  // This process is the one that ships, nobody has taken the lock's descriptor away, nor the folder
+  // that the lock is in: what is in the state folder is its own. With the core's mutex held, on the
+  // capture thread, or behind Run().
+  bool HoldsLock() const { return lock_ && lock_->Holds() && lock_->IsIn(core_->options.folder); }
   // Behind Run(), for good.
   void Unlock() { lock_.reset(); }
 
  private:
   void EndIfLostLocked();
+  void EndIfRemovedLocked();
   bool AwaitTarget();
   bool TakeLock();
   void SayOther(int64_t* since_ms);
@@ -76,6 +81,9 @@ class CaptureLoop {
   bool IsReplaced(const DatabaseId& id) const;
   Result<std::optional<IndexFile>> ReadIndexLocked(uint32_t page_size);
   bool AssembleLocked(uint32_t page_size, IndexFile* file);
+  bool TakeUpCopyLocked();
+  std::vector<bool> HeldLocked(const BegunSnapshot& left) const;
+  void KnowCopiedLocked(const BegunSnapshot& left);
   bool IsMovedLocked();
   void LeaveStateLocked(uint32_t page_size);
   void OpenOutboxLocked(bool again, bool apply);
@@ -94,6 +102,7 @@ class CaptureLoop {
   void SayBareLocked();
   void DrainLocked(const std::optional<WalTarget>& to);
   void EncodeLocked(const std::vector<TransactionPtr>& transactions);
+  void SkipLocked(const Transaction& transaction);
   void MissedLocked();
   bool HasOtherPageSize(const Handover::Batch& batch) const;
   bool IsOther(uint32_t page_size) const;
@@ -121,7 +130,7 @@ class CaptureLoop {
   Core* const core_;
   const std::function<void()> tick_;
   OutboxRoom room_;
-  LastingProblem slow_;  // the replica takes less than is committed
+  LastingProblem slow_;  // the replica takes less than is committed, or nothing
   Crowd crowd_;
   WalEnd wal_end_;
   uint64_t seen_ticket_ = 0;
@@ -136,6 +145,7 @@ class CaptureLoop {
   struct Redo {
     bool trusted = true;
     bool exact = true;
+    bool read = true;  // to its end
   };
   Redo redo_;
   bool told_bare_ = false;                 // SayBareLocked(), once

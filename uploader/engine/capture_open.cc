@@ -62,13 +62,16 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
                           : known ? file->identity.page_size
                                   : 0;
   if (before != 0 && before != page_size && PageSizeChangesLocked()) return false;
+  const bool again = loaded_;
   const bool usable = LoadLocked(page_size, std::move(file));
   if (core_->ship.fenced) {
     core_->StopLocked({Code::kFenced, "a newer writer owns the replica; " + core_->FencedRemedy()});
     return false;
   }
   Status placed = Status::Ok();
-  core_->encoding = usable && core_->ship.restorable;
+  const bool goes_on = usable && !again && TakeUpCopyLocked();
+  if (!goes_on) core_->copy.Void();
+  core_->encoding = usable && (core_->ship.restorable || goes_on);
   if (core_->encoding) {
     static_cast<void>(FollowTrailLocked(to));
     RelocateLocked(to);
@@ -88,6 +91,53 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   core_->board.Shipped(core_->ship.shipped.segment_number, core_->ship.restorable);
   core_->ship_work.notify_all();
   return true;
+}
+
+// A snapshot that an earlier process has begun goes on: all that was encoded since was encoded for
+// it, and nothing of it is another log's. False: there is none.
+bool CaptureLoop::TakeUpCopyLocked() {
+  const ShipState& ship = core_->ship;
+  const Identity& identity = core_->identity;
+  const auto size = static_cast<uint64_t>(std::max<int64_t>(core_->options.host->Size(), 0));
+  auto left = core_->copy.Left(MostIndexBytes(size / identity.page_size));
+  if (!left || !redo_.trusted || !redo_.read || ship.writer_id == 0 || ship.taking_over ||
+      ship.new_base || core_->capture->encoder()->open()) {
+    return false;
+  }
+  const bool same_log = left->database_id == identity.id && left->page_size == identity.page_size &&
+                        left->writer_id == ship.writer_id && left->epoch == ship.epoch &&
+                        left->base == ship.base && left->first == !ship.restorable;
+  const bool newest =
+      left->number > ship.snapshot_above && left->number > ship.snapshot_number &&
+      left->number <= ship.next_log_number &&
+      left->start.segment_number <= core_->capture->encoder()->head().segment_number;
+  if (!same_log || !newest) return false;
+  core_->capture->encoder()->GoOnWithSnapshot(left->first, HeldLocked(*left));
+  KnowCopiedLocked(*left);
+  core_->copy.GoOn(std::move(*left));
+  return true;
+}
+
+// Pages of which a segment since the copy began may hold what they were. Should the index lose them
+// from here on, what is copied of them says nothing: replayed on it, the segment undoes it.
+std::vector<bool> CaptureLoop::HeldLocked(const BegunSnapshot& left) const {
+  const PageIndex& index = *core_->index;
+  // What the database was cut off by is in the log as well.
+  std::vector<bool> held(std::max(index.pages(), left.pages), true);
+  for (uint32_t pgno = 1; pgno <= index.pages(); ++pgno) held[pgno - 1] = index.Get(pgno) != 0;
+  return held;
+}
+
+// The index file is as old as a first copy: what was copied since is known by what was kept of it.
+void CaptureLoop::KnowCopiedLocked(const BegunSnapshot& left) {
+  PageIndex* index = core_->index.get();
+  uint32_t pgno = 0;
+  for (const BegunSnapshot::Frame& frame : left.frames) {
+    for (uint64_t hash : frame.hashes) {
+      if (++pgno > index->pages()) break;
+      if (pgno != LockBytePage(left.page_size) && index->Get(pgno) == 0) index->Set(pgno, hash);
+    }
+  }
 }
 
 bool CaptureLoop::IsReplaced(const DatabaseId& id) const {
@@ -223,7 +273,9 @@ void CaptureLoop::OpenOutboxLocked(bool again, bool apply) {
     }
   };
   redo.stamp = [core](const FileStamp& stamp) { core->capture->WalGone(stamp); };
-  if (Status opened = core->outbox->Open(redo); !opened.ok()) Failed(opened);
+  const Status opened = core->outbox->Open(redo);
+  redo_.read = opened.ok();
+  if (!opened.ok()) Failed(opened);
   if (!again) return;
   core->outbox->Shipped(core->ship.shipped.segment_number);
   // A PUT under way is settled against the log, a Sync() by the next pass.
@@ -278,7 +330,8 @@ void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {
     index->Resize(encoded.pages);
   }
   // In the middle of a repair the index lacked what was still to be read.
-  redo_.exact = index->checksum() == encoded.checksum;
+  // While a first copy is made it lacks what was copied since it was saved.
+  redo_.exact = !core_->ship.restorable || index->checksum() == encoded.checksum;
   redo_.trusted = redo_.trusted && next && justified && (redo_.exact || encoded.head.open);
   // With frames of a WAL in it, the file alone is not what is encoded.
   const bool in_wal = (encoded.wal.salt1 | encoded.wal.salt2) != 0;
@@ -317,7 +370,9 @@ void CaptureLoop::RelocateLocked(const WalTarget& to) {
   }
   Capture* capture = core_->capture.get();
   Result<bool> found = capture->Locate(to, open_stamp_);
-  const bool known = core_->index->unknown() == 0 || core_->repair == RepairNeed::kSome;
+  // Of a first copy it is what is not copied yet.
+  const bool copied = !core_->ship.restorable && core_->copy.active();
+  const bool known = core_->index->unknown() == 0 || core_->repair == RepairNeed::kSome || copied;
   if (found.ok() && *found && known) return;
   if (!core_->ship.restorable) return core_->NeedRepairLocked(RepairNeed::kAll);
   core_->Log(Level::kInfo,

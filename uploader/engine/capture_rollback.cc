@@ -51,8 +51,9 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
     Status encoded = capture->EncodeTransactions({next, end});
     if (encoded.ok()) encoded = capture->encoder()->outbox_status();
     if (!encoded.ok()) Failed(encoded);
+    if (!encoded.ok()) core_->copy.Forget();
     next = end;
-    if (next != transactions.end()) capture->SkipTransaction(**next++);
+    if (next != transactions.end()) SkipLocked(**next++);
     // While the first copy is made the index still lacks what is not copied yet: what else is
     // unknown waits until it has all.
     const bool lacks = core_->ship.restorable || core_->copy.has_all();
@@ -60,7 +61,14 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
   }
   // When all pages are to be compared the index has to stay what the replica has.
   if (core_->repair == RepairNeed::kAll) return;
-  for (; next != transactions.end(); ++next) capture->SkipTransaction(**next);
+  for (; next != transactions.end(); ++next) SkipLocked(**next);
+}
+
+// No segment holds it before a first copy ends: the next process would know its pages, and the size
+// of the database, as they were.
+void CaptureLoop::SkipLocked(const Transaction& transaction) {
+  core_->capture->SkipTransaction(transaction);
+  if (!core_->ship.restorable) core_->copy.Forget();
 }
 
 Status CaptureLoop::RepairByLocked(bool all, std::unique_lock<std::mutex>* lock) {

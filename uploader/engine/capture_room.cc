@@ -10,9 +10,10 @@ bool CaptureLoop::HasRoomLocked() const {
 }
 
 void CaptureLoop::GiveUpLocked() {
-  core_->Log(
-      Level::kWarn,
-      "the outbox is full: its segments are replaced by one repair when the replica is back");
+  slow_.Failed(
+      "the outbox is full: its segments are replaced by one repair when the replica is back; "
+      "single transactions of this time cannot be restored, unless outbox-limit is larger",
+      {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   core_->CollapseLocked(core_->ship.shipped);
 }
 

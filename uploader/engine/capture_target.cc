@@ -24,14 +24,19 @@ std::optional<WalTarget> CaptureLoop::Fresh() {
   return noted;
 }
 
-// Of a database that this process has closed the files say what is committed, by whomever.
+// Of a database that this process has closed, or not read since it is in WAL mode, the files say
+// what is committed, by whomever. One that does not ship yet leaves it to others until it has read.
 std::optional<WalTarget> CaptureLoop::Found() {
-  if (core_->options.host->InUse()) return std::nullopt;
+  const bool in_use = core_->options.host->InUse();
+  if (in_use && !core_->ReadyLocked()) return std::nullopt;
   // The path may name another file by now, or none.
   const bool there = FileIdOf(core_->options.settings.path).known();
   if (!there || core_->IsReplaced()) return std::nullopt;
   Result<WalTarget> found = wal_end_.Find();
   if (!found.ok()) return std::nullopt;
+  // Frames that are in nobody's wal-index may be of a commit of this process that has failed: in
+  // EXCLUSIVE locking mode it has none.
+  if (in_use && found->found && !found->at_rest()) return std::nullopt;
   if (!found->at_rest()) return *found;
   // A database without a page is none yet.
   if (PageSize(*found) == 0) return std::nullopt;
@@ -54,13 +59,12 @@ std::optional<WalTarget> CaptureLoop::Target() {
   return file;
 }
 
-// Another process has turned WAL mode off while the database was closed here.
+// Another process has turned WAL mode off while the database was closed here, or not read.
 bool CaptureLoop::LeaveWalLocked() {
   const std::string& path = core_->options.settings.path;
   Host* host = core_->options.host;
-  if (!core_->ReadyLocked() || relocate_ || core_->handover.rollback() || host->InUse()) {
-    return false;
-  }
+  if (!core_->ReadyLocked() || relocate_ || core_->handover.rollback()) return false;
+  if (host->InUse() && (host->WalPosition() || core_->handover.Open())) return false;
   const FileLook look = host->Look(path);
   if (look.page_size == 0 || !look.rollback || JournalActive(path)) return false;
   if (access((path + "-wal").c_str(), F_OK) == 0) return false;

@@ -28,30 +28,46 @@ void Core::SaveIndexLocked() {
   }
   file.ship = ship;
   file.hashes = index->hashes();
-  Status saved =
-      WriteFileAtomic(options.folder + "/index", EncodeIndexFile(file), /*durable=*/true);
+  // Behind it nobody must go on with a copy that is void.
+  Status saved(Code::kIo, options.folder + "/snapshot cannot be removed");
+  if (copy.Told()) {
+    saved = WriteFileAtomic(options.folder + "/index", EncodeIndexFile(file), /*durable=*/true);
+  }
   if (saved.ok()) saved = outbox->Compact();
   // One that is kept may hold older records of this.
   if (saved.ok() && outbox->file_bytes() > 0) saved = outbox->AppendShip(ship);
   if (!saved.ok()) {
     outbox->Rest();
-    local.Failed("the state folder cannot be written: " + saved.message(),
+    end_if_removed();
+  }
+  if (!saved.ok() && !let_go) {
+    local.Failed("the state folder cannot be written: " + saved.message() + FolderRemedy(),
                  {{"db", options.settings.path}, {"replica", options.replica}});
   }
   uint64_t index_bytes = static_cast<uint64_t>(index->pages()) * 8;
   save_above = outbox->file_bytes() + std::max(kMinSaveBytes, index_bytes);
 }
 
+Status Core::CheckOwn(const Identity& found) {
+  std::lock_guard<std::mutex> lock(mutex);
+  if (found.id == identity.id) return Status::Ok();
+  return {Code::kForeign, options.replica + " belongs to another database by now (id " +
+                              FormatDatabaseId(found.id) + "): nothing is packed or deleted there"};
+}
+
 void Core::SaveShipLocked() {
   if (outbox == nullptr) return;
   Status saved = outbox->AppendShip(ship);
   if (saved.ok()) return;
-  local.Failed("the state folder cannot be written: " + saved.message(),
+  local.Failed("the state folder cannot be written: " + saved.message() + FolderRemedy(),
                {{"db", options.settings.path}, {"replica", options.replica}});
 }
 
 void Core::CollapseLocked(const LogHead& head, bool save) {
+  // A snapshot holds what is dropped here: it is of no earlier time.
+  LogHead from = head;
   for (const Outbox::Pending& pending : outbox->pending()) {
+    from.time_ms = std::max(from.time_ms, pending.head.time_ms);
     lag.Waits(pending.head.time_ms);
     for (uint32_t pgno : pending.pages) {
       if (pgno <= index->pages()) index->Set(pgno, 0);
@@ -60,7 +76,7 @@ void Core::CollapseLocked(const LogHead& head, bool save) {
   // A copy that waits for segments which are no more, or for their numbers.
   VoidSnapshotLocked();
   outbox->DropPending();
-  capture->encoder()->set_head(head);
+  capture->encoder()->set_head(from);
   ++collapses;
   board.Dropped();
   NeedRepairLocked(RepairNeed::kUnknown);
@@ -92,6 +108,8 @@ bool Core::CopyMayBeginLocked() const {
 
 void Core::AbortSnapshotLocked() {
   if (!copy.active()) return;
+  // What a first copy has put into the index is worth nothing without its manifest.
+  if (copy.waits() && !ship.restorable) NeedRepairLocked(RepairNeed::kAll);
   copy.Void();
   encoding = ship.restorable;
   capture->encoder()->EndSnapshot();
@@ -105,6 +123,12 @@ void Core::VoidSnapshotLocked() {
 bool Core::EndCopyLocked() {
   const Encoder& encoder = *capture->encoder();
   if (!copy.active() || encoder.open() || index->unknown() != 0) return false;
+  // What is encoded from here on needs every frame as it was read.
+  if (!copy.Forget()) {
+    VoidSnapshotLocked();
+    ship_work.notify_all();
+    return false;
+  }
   copy.End(encoder.head());
   capture->encoder()->EndSnapshot();
   return true;
@@ -140,6 +164,8 @@ void Core::Stop(const Status& why) {
 }
 
 void Core::StopLocked(const Status& why, Level level) {
+  // The newer writer may be the process that has made the state folder anew.
+  if (why.code() == Code::kFenced) end_if_removed();
   if (!stopped.ok() || stopping) return;
   stopped = why;
   last_error = why;
@@ -203,9 +229,20 @@ std::string Core::ForeignRemedy() const {
          options.settings.path;
 }
 
+std::string Core::FolderRemedy() const {
+  return "; what is committed is shipped from memory meanwhile; remedy: room on the disk of " +
+         options.folder + ", and the right for this program to write there";
+}
+
 std::string Core::FencedRemedy() const {
   return "restore this database from it before writing again; if the replica is to follow this one "
          "instead: backstay adopt " +
+         options.settings.path;
+}
+
+std::string Core::DamageRemedy() const {
+  return "; to go on behind what is damaged, with nothing deleted, end this application: backstay "
+         "adopt " +
          options.settings.path;
 }
 
@@ -241,12 +278,17 @@ Neighbours::Options Core::NeighboursOptions() {
   neighbours.board = &board;
   neighbours.clock = options.clock;
   neighbours.log = [this](Level level, const std::string& message) { Log(level, message); };
+  neighbours.recovered = [this](const std::string& message) { Recovered(message); };
   return neighbours;
 }
 
 void Core::Log(Level level, const std::string& message) const {
   options.logger->Log(level, message,
                       {{"db", options.settings.path}, {"replica", options.replica}});
+}
+
+void Core::Recovered(const std::string& message) const {
+  options.logger->Recovered(message, {{"db", options.settings.path}, {"replica", options.replica}});
 }
 
 }  // namespace backstay

@@ -26,12 +26,14 @@
 #include "uploader/engine/look_book.h"
 #include "uploader/engine/neighbours.h"
 #include "uploader/engine/note_board.h"
+#include "uploader/engine/request_budget.h"
 #include "uploader/engine/snapshot_copy.h"
 #include "uploader/settings/settings.h"
 #include "uploader/state/database_origin.h"
 #include "uploader/state/index_file.h"
 #include "uploader/state/outbox.h"
 #include "uploader/state/page_index.h"
+#include "uploader/state/shipped_log.h"
 #include "uploader/state/state_folder.h"
 #include "uploader/state/trail.h"
 #include "uploader/storage/replica_client.h"
@@ -49,8 +51,12 @@ struct CoreOptions {
   Logger* logger = nullptr;
   std::function<uint64_t()> random;
   LockRegister* locks = nullptr;
+  // On the ship thread, often: whether the settings have changed; null: nobody asks.
+  std::function<void(bool denied)> look = nullptr;
   std::mutex* origin = nullptr;  // held, behind the core's, while what the file says changes
 };
+
+inline constexpr char kNoThread[] = "no thread can be started (ulimit -u, or no memory is left)";
 
 // Pages to read again: some that another process has changed, those of segments that were given up,
 // or all of them.
@@ -69,8 +75,12 @@ class Core {
  public:
   explicit Core(CoreOptions options)
       : options(std::move(options)),
+        retention_ms(this->options.settings.retention_ms),
+        min_interval_ms(this->options.settings.min_interval_ms),
+        snapshot_interval_ms(this->options.settings.snapshot_interval_ms),
         board(this->options.clock),
         trail(this->options.folder),
+        shipped(this->options.folder + "/shipped"),
         handover(HandoverOptions()),
         neighbours(NeighboursOptions()),
         shipping(this->options.logger, this->options.clock, Level::kError),
@@ -79,11 +89,17 @@ class Core {
         threads(this->options.logger, this->options.clock, Level::kError),
         jobs(this->options.logger, this->options.clock, Level::kWarn),
         missing(this->options.logger, this->options.clock, Level::kError),
-        retention(this->options.logger, this->options.clock, Level::kWarn) {}
+        retention(this->options.logger, this->options.clock, Level::kWarn),
+        upload_interval_ms(this->options.settings.min_interval_ms) {}
 
   const CoreOptions options;
+  // Of the settings, what changes with the configuration file.
+  std::atomic<int64_t> retention_ms;
+  std::atomic<int64_t> min_interval_ms;
+  std::atomic<int64_t> snapshot_interval_ms;  // 0: by the size of the log alone
   NoteBoard board;
   Trail trail;
+  ShippedLog shipped;
   Handover handover;
   Neighbours neighbours;
   LastingProblem shipping;   // of the replica
@@ -110,12 +126,15 @@ class Core {
   std::atomic<bool> placed{false};
   bool guessed = false;   // the last pass could not see what others have committed
   bool encoding = false;  // a snapshot that segments can be replayed on exists, or is being copied
-  SnapshotCopy copy;
+  SnapshotCopy copy{options.folder + "/snapshot", &outbox};
   uint64_t collapses = 0;   // another value: a repair that began with the old one is void
   bool distrusted = false;  // capture failed halfway: index, outbox and place are read again
   bool stopping = false;
+  bool renewed = false;  // other keys: the next try is made at once
   Ending ending = Ending::kNo;
-  Status stopped;         // why this pipeline gave up; sticky
+  Status stopped;  // why this pipeline gave up; sticky
+  // Lets go of the database if its state folder was removed: another process may ship by now.
+  std::function<void()> end_if_removed = [] {};
   std::string complaint;  // what the log says of it, again and again; empty: nothing to be done
   LeftState left;
   Family family;        // of the database file, when it was opened
@@ -123,16 +142,23 @@ class Core {
   Status local_error;   // of the state folder or the files; Ok when they work
   Status thread_error;  // of a thread that had to start over; Ok when both work again
   uint64_t thread_failures = 0;
+  uint64_t retries = 0;     // tries to reach the replica that failed
   int64_t last_ack_ms = 0;  // wall clock; 0: never in this process
   int64_t proven_ms = 0;    // wall clock: a snapshot was last known to be there; 0: never
+  int64_t snapshot_ms = 0;  // wall clock: of the state that it holds; 0: not known
   Lag lag;
   LookBook looks;
-  uint64_t save_above = 0;  // outbox bytes at which the index is saved again
+  RequestBudget budget{0, 0};  // as it was when a request was last counted
+  uint64_t save_above = 0;     // outbox bytes at which the index is saved again
 
+  // What this process calls itself in log/writer, where the store does not tell writers apart; 0:
+  // it has not announced itself.
+  std::atomic<uint64_t> announced{0};
   std::atomic<bool> let_go{false};  // read without the mutex, in the host's commits
   // Read by the capture thread without the mutex.
   std::atomic<bool> ship_idle{true};
   std::atomic<int64_t> last_put_start_ms{0};  // monotonic
+  std::atomic<int64_t> upload_interval_ms;    // least time to the next one
 
   bool ReadyLocked() const { return capture != nullptr && !distrusted; }
   // What capture holds in memory may be half of a change.
@@ -142,6 +168,9 @@ class Core {
   // Writes the index and drops its redo from the outbox.
   void SaveIndexLocked();
   void SaveShipLocked();
+  // kForeign: somebody has put another replica into the place of ours since we last wrote to it.
+  // Takes the mutex.
+  Status CheckOwn(const Identity& found);
   // Forgets the segments that wait: their pages become unknown, and `head` is where the log ends. A
   // repair follows. `save`: write the index back at once.
   void CollapseLocked(const LogHead& head, bool save = true);
@@ -150,6 +179,8 @@ class Core {
   void LeaveBaseLocked();
   // No transaction stands open, and what is unknown goes into segments.
   bool CopyMayBeginLocked() const;
+  // The process ends: a snapshot that is not the first one is left to the next process.
+  bool LeavesCopyLocked() const { return ending != Ending::kNo && ship.restorable; }
   // Gives up the snapshot that is being copied, if any.
   void AbortSnapshotLocked();
   // The same of one that waits for its manifest.
@@ -185,10 +216,15 @@ class Core {
   std::optional<std::vector<TransactionPtr>> Bridge(const TrailPlace& from, const TrailPlace& to);
   // What to do about a replica that is another database's.
   std::string ForeignRemedy() const;
+  // What becomes of commits when the state folder takes nothing, and what to do about it.
+  std::string FolderRemedy() const;
   // What to do when a newer writer has taken it over.
   std::string FencedRemedy() const;
+  // What to do when it is damaged where this database would go on.
+  std::string DamageRemedy() const;
   // The fields of every log line.
   void Log(Level level, const std::string& message) const;
+  void Recovered(const std::string& message) const;
 
  private:
   Handover::Options HandoverOptions();

@@ -52,7 +52,12 @@ void Database::StartThreads() {
   started_ = std::all_of(pipelines_.begin(), pipelines_.end(),
                          [](auto& pipeline) { return pipeline->Start(); });
   if (started_) return threads_.Recovered("threads can be started again", {{"db", path()}});
-  threads_.Failed("no thread can be started: not replicated until one can", {{"db", path()}});
+  const bool known = threads_.failing();
+  threads_.Failed(std::string(kNoThread) + ": not replicated until one can", {{"db", path()}});
+  if (known) return;
+  // Nobody else would write it.
+  (void)MakeStateFolder(StateFolderOf(path()), path());
+  WriteStatusFile();
 }
 
 Status Database::AddPipelines() {
@@ -61,14 +66,18 @@ Status Database::AddPipelines() {
     BACKSTAY_TRY(MakeStateFolder(StateFolderOf(path()), path()));
   }
   for (size_t i = 0; i < replicas.size(); ++i) {
-    const auto say = [&](Level level) {
-      return [logger = options_.logger, level, db = path(),
-              replica = replicas[i].Describe()](const std::string& text) {
-        logger->Log(level, text, {{"db", db}, {"replica", replica}});
-      };
+    // Not as fields: a copy of those that runs out of memory is undefined, as UBSan says.
+    const std::string db = path();
+    const std::string replica = replicas[i].Describe();
+    SilenceWords silence;
+    silence.begins = [logger = options_.logger, db, replica](const std::string& text) {
+      logger->Log(Level::kWarn, text, {{"db", db}, {"replica", replica}});
     };
-    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(
-        replicas[i], {.silence = {.begins = say(Level::kWarn), .ends = say(Level::kInfo)}});
+    silence.ends = [logger = options_.logger, db, replica](const std::string& text) {
+      logger->Recovered(text, {{"db", db}, {"replica", replica}});
+    };
+    Result<std::unique_ptr<ReplicaClient>> client =
+        options_.make_client(replicas[i], {.silence = std::move(silence)});
     if (!client.ok()) return client.status();
     CoreOptions core;
     core.settings = options_.settings;
@@ -81,6 +90,7 @@ Status Database::AddPipelines() {
     core.random = options_.random;
     core.locks = options_.locks;
     core.origin = &origin_;
+    core.look = options_.look;
     pipelines_.push_back(
         std::make_unique<Pipeline>(std::move(core), std::move(*client), [this] { Tick(); }));
   }
@@ -250,6 +260,13 @@ std::string Database::Problem() {
   return why;
 }
 
+Proof Database::ProofSince(int64_t since_ms, int64_t lag_ms) {
+  if (!started_) return {Proof::kAwaited, path() + ": its threads could not be started"};
+  Proof proof;
+  for (auto& pipeline : pipelines_) proof.Add(pipeline->ProofSince(since_ms, lag_ms));
+  return proof;
+}
+
 void Database::CommitIsLate(int64_t waited_ms) {
   ++late_commits_;
   const std::string why = Problem();
@@ -317,6 +334,11 @@ std::string Database::Describe(int64_t now_ms) {
     status.Add("late_commits", late_commits_.load());
     status.Add("late", late_.failing());
   }
+  if (const HeartbeatTally* beats = options_.heartbeat; beats != nullptr) {
+    status.Add("heartbeat", TimeOrNull(beats->good_ms));
+    status.Add("heartbeat_ms", MsOrNull(beats->good_ms));
+    status.Add("heartbeat_failures", beats->failures.load());
+  }
   status.Add("state", State());
   // What it says is its last word: it did not die over it.
   status.Add("ended", stopping_.load());
@@ -349,8 +371,12 @@ void Database::WriteStatusFile() {
   if (retired_ || !Leads()) return;
   std::string status = Describe(0);
   std::lock_guard<std::mutex> lock(status_mutex_);
-  if (status == status_written_) return;
+  const bool changed = status != status_written_;
+  const bool metrics = metrics_.Due(changed, stopping_);
+  if (!changed && !metrics) return;
   const std::string text = Describe(options_.clock->WallMs());
+  if (metrics) metrics_.Write(text, !stopping_);
+  if (!changed) return;
   // A folder that cannot be written is reported where it matters: by the capture thread.
   const Status written = backstay::WriteStatusFile(StateFolderOf(path()), text);
   if (written.ok()) status_written_ = std::move(status);

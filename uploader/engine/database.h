@@ -18,21 +18,33 @@
 
 #include "uploader/base/clock.h"
 #include "uploader/base/log.h"
+#include "uploader/engine/heartbeat_tally.h"
 #include "uploader/engine/host.h"
+#include "uploader/engine/metrics_file.h"
 #include "uploader/engine/pipeline.h"
 #include "uploader/engine_api.h"
 #include "uploader/settings/settings.h"
 #include "uploader/state/process_id.h"
+#include "uploader/storage/client_factory.h"
 
 namespace backstay {
 
 struct DatabaseOptions {
   DatabaseSettings settings;
+  MetricsWriter* metrics = nullptr;           // null: no metrics file
+  const HeartbeatTally* heartbeat = nullptr;  // null: no monitor is told
   Clock* clock = nullptr;
   Logger* logger = nullptr;
   FileId file;  // which the host reads; not known: whatever lies at the path
   std::function<uint64_t()> random;
   LockRegister* locks = nullptr;  // null: forked children are of no concern
+  // Looks whether the settings have changed, and has them taken up; often, on a ship thread.
+  // `denied`: a replica denies what it is asked for.
+  std::function<void(bool denied)> look;
+  // What other settings than those it was opened with say of it; empty: it is not asked.
+  std::function<Result<DatabaseSettings>(const Settings& settings)> choose;
+  std::function<Result<std::unique_ptr<ReplicaClient>>(const ReplicaSettings&, ClientOptions)>
+      make_client = MakeReplicaClient;
   // Called when a closed database has nothing left to do; any thread, perhaps more than once.
   std::function<void()> quiet;
 };
@@ -87,6 +99,10 @@ class Database {
   void Leave();
   // ... and waited for. False: it is not all in every replica; Outlook() says what becomes of it.
   bool Drain(LastWait* wait);
+  // Takes up what can change of its settings while it is open. By one caller at a time.
+  void TakeUp(const Settings& settings);
+  // Of all replicas; Pipeline has it.
+  Proof ProofSince(int64_t since_ms, int64_t lag_ms);
   // Why a replica lags; empty when nothing is known to be wrong.
   std::string Problem();
   // Starts threads for which there was no room or memory before; costs nothing when all run.
@@ -106,8 +122,10 @@ class Database {
  private:
   explicit Database(DatabaseOptions options)
       : options_(std::move(options)),
+        newest_(options_.settings),
         late_(options_.logger, options_.clock, Level::kWarn),
-        threads_(options_.logger, options_.clock, Level::kError) {}
+        threads_(options_.logger, options_.clock, Level::kError),
+        metrics_(options_.metrics, options_.settings.path, options_.clock) {}
 
   Status AddPipelines();
   void End();
@@ -125,6 +143,7 @@ class Database {
   bool Leads();
 
   const DatabaseOptions options_;
+  DatabaseSettings newest_;  // TakeUp()'s; as they were read last
   const ProcessId process_ = ThisProcess();
   Host host_;
   std::mutex origin_;  // of the pipelines: what the file says of itself is written by one at a time
@@ -143,6 +162,7 @@ class Database {
   LastingProblem threads_;                 // that cannot be started
   std::atomic<uint64_t> late_commits_{0};  // that returned before every replica had them
   std::mutex status_mutex_;
+  MetricsFile metrics_;         // guarded by status_mutex_
   bool led_ = false;            // guarded by status_mutex_
   int64_t status_at_ms_ = 0;    // guarded by status_mutex_; monotonic
   std::string status_written_;  // guarded by status_mutex_; without its time

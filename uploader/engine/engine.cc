@@ -13,6 +13,8 @@
 
 #include "uploader/base/caught.h"
 #include "uploader/engine/term_signal.h"
+#include "uploader/settings/log_options.h"
+#include "uploader/storage/ping.h"
 
 namespace backstay {
 namespace {
@@ -44,15 +46,19 @@ LogSettings LogSettingsOf(const Result<Settings>& settings, const SettingsSource
   return variables.ok() ? variables->log : LogSettings{};
 }
 
-LogOptions LogOptionsFrom(const LogSettings& log) {
-  LogOptions options;
-  options.json = log.type == "json";
-  options.file = log.file;
-  options.level = log.level == "debug"   ? Level::kDebug
-                  : log.level == "warn"  ? Level::kWarn
-                  : log.level == "error" ? Level::kError
-                                         : Level::kInfo;
-  return options;
+OpenedWith With(const BackstayOpen& options) {
+  OpenedWith with{options.path, options.replica_url != nullptr ? options.replica_url : "", {}};
+  for (int i = 0; i < options.nparam; ++i) {
+    with.parameters.emplace_back(options.params[2 * i], options.params[2 * i + 1]);
+  }
+  return with;
+}
+
+// The last metrics of a process; a disk takes them at once.
+constexpr int64_t kLastMetricsMs = 500;
+
+std::string MetricsFolder(const Result<Settings>& settings) {
+  return settings.ok() ? settings->metrics_folder : "";
 }
 
 int64_t DrainTimeout(const Result<Settings>& settings) {
@@ -66,40 +72,42 @@ int64_t CloseTimeout(const Result<Settings>& settings) {
 }  // namespace
 
 Engine::Engine(SettingsSources sources)
-    : sources_(std::move(sources)),
-      settings_(LoadSettings(sources_)),
-      logger_(LogOptionsFrom(LogSettingsOf(settings_, sources_))),
-      closes_(RealClock(), CloseTimeout(settings_)) {
+    : configuration_(std::move(sources), RealClock()),
+      logger_(LogOptionsFrom(LogSettingsOf(configuration_.settings(), configuration_.sources()))),
+      metrics_({MetricsFolder(configuration_.settings()), &logger_, RealClock()}),
+      closes_(RealClock(), CloseTimeout(configuration_.settings())) {
   // Whoever makes it tries again.
-  if (!settings_.ok() && settings_.status().retryable()) throw std::bad_alloc();
+  const Result<Settings>& settings = configuration_.settings();
+  if (!settings.ok() && settings.status().retryable()) throw std::bad_alloc();
+  if (settings.ok()) {
+    for (const std::string& warning : settings->warnings) logger_.Log(Level::kWarn, warning);
+  }
   // OpenSSL would clean itself up at exit before the shim's drain runs: exit handlers run last in,
   // first out.
   OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
 }
 
-Result<DatabaseSettings> Engine::SettingsOf(const BackstayOpen& options) {
-  if (!settings_.ok()) return settings_.status();
-  std::vector<std::pair<std::string, std::string>> parameters;
-  for (int i = 0; i < options.nparam; ++i) {
-    parameters.emplace_back(options.params[2 * i], options.params[2 * i + 1]);
-  }
-  Result<DatabaseSettings> settings =
-      SettingsFor(*settings_, sources_, options.path,
-                  options.replica_url != nullptr ? options.replica_url : "", parameters);
-  if (!settings.ok()) return settings;
-  settings->path = options.path;
-  for (ReplicaSettings& replica : settings->replicas) FillCredentials(sources_, &replica);
-  if (settings->replicas.empty()) {
-    return Status(Code::kInvalid, "no replica is configured for " + settings->path +
+Result<DatabaseSettings> Engine::SettingsOf(const OpenedWith& with,
+                                            const Settings& settings) const {
+  const SettingsSources& sources = configuration_.sources();
+  Result<DatabaseSettings> chosen =
+      SettingsFor(settings, sources, with.path, with.replica_url, with.parameters);
+  if (!chosen.ok()) return chosen;
+  chosen->path = with.path;
+  for (ReplicaSettings& replica : chosen->replicas) FillCredentials(sources, &replica);
+  if (chosen->replicas.empty()) {
+    return Status(Code::kInvalid, "no replica is configured for " + with.path +
                                       ": set BACKSTAY_REPLICA_URL or dbs[].replicas");
   }
-  return settings;
+  return chosen;
 }
 
 Result<Database*> Engine::Open(const BackstayOpen& options) {
-  Result<DatabaseSettings> settings = SettingsOf(options);
-  if (!settings.ok()) return settings.status();
+  const OpenedWith with = With(options);
   std::unique_lock<std::mutex> lock(mutex_);
+  if (!configuration_.settings().ok()) return configuration_.settings().status();
+  Result<DatabaseSettings> settings = SettingsOf(with, *configuration_.settings());
+  if (!settings.ok()) return settings.status();
   MakeWay(settings->path, &lock);
   if (drained_) return Status(Code::kCancelled, "the process is exiting");
   const FileId file{options.device, options.inode};
@@ -111,17 +119,24 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   if (place != nullptr) RetireLocked(&place);
   DatabaseOptions database;
   database.settings = *settings;
+  database.metrics = &metrics_;
+  if (!configuration_.settings()->heartbeat_url.empty()) database.heartbeat = &beats_;
   database.file = file;
   database.clock = RealClock();
   database.logger = &logger_;
   database.random = RandomBits;
   database.locks = &locks_;
+  database.choose = [this, with](const Settings& fresh) { return SettingsOf(with, fresh); };
+  database.look = [this](bool denied) {
+    (void)Caught([&] { return TakeUpSettings(denied), Status::Ok(); });
+  };
   database.quiet = [this] { reap_.notify_all(); };
   Result<std::unique_ptr<Database>> opened = Database::Open(std::move(database), options.host);
   if (!opened.ok()) return opened.status();
   place = std::move(*opened);
   StartReaperLocked();
   TakeTermSignalLocked();
+  (void)Caught([this] { return StartHeartbeatLocked(), Status::Ok(); });
   return place.get();
 }
 
@@ -153,13 +168,64 @@ void Engine::Closed(Database* database) {
   database->Closed();
 }
 
+void Engine::TakeUpSettings(bool denied) {
+  const std::optional<Settings> fresh = configuration_.Look(denied, &logger_);
+  if (!fresh) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  const std::string restart = NeedRestart(*configuration_.settings(), *fresh);
+  if (!restart.empty()) {
+    logger_.Log(Level::kWarn,
+                "the configuration has changed: " + restart + " take effect with the next start");
+  }
+  logger_.UseLevel(LogOptionsFrom(fresh->log).level);
+  for (auto& [path, database] : databases_) {
+    if (database != nullptr) database->TakeUp(*fresh);
+  }
+  // They ship what was committed before. From its beginning on they are Drain()'s.
+  if (!drained_) {
+    for (auto& database : retired_) database->TakeUp(*fresh);
+  }
+  configuration_.Take(*fresh);
+}
+
 void Engine::TakeTermSignalLocked() {
-  if (!settings_->drain_on_sigterm || std::exchange(term_signal_, true)) return;
+  if (!configuration_.settings()->drain_on_sigterm || std::exchange(term_signal_, true)) return;
   const bool taken = TermSignal::Take([this] {
     logger_.Log(Level::kInfo, "SIGTERM: the process ends when what is committed is shipped");
     (void)Caught([this] { return Drain(), Status::Ok(); });
   });
   if (!taken) logger_.Log(Level::kInfo, "drain-on-sigterm: the program handles SIGTERM itself");
+}
+
+// Of all that this process has open or follows: a monitor is told one thing.
+void Engine::StartHeartbeatLocked() {
+  const Settings& settings = *configuration_.settings();
+  if (settings.heartbeat_url.empty()) return;
+  if (heartbeat_ == nullptr) {
+    HeartbeatOptions options;
+    options.url = settings.heartbeat_url;
+    options.interval_ms = settings.heartbeat_interval_ms;
+    options.clock = RealClock();
+    options.logger = &logger_;
+    options.tally = &beats_;
+    options.transport = std::make_unique<CurlTransport>(
+        Ping::Timeouts(Ping::CaFile(configuration_.sources().getenv)));
+    options.prove = [this](int64_t since_ms, int64_t lag_ms) {
+      return ProofSince(since_ms, lag_ms);
+    };
+    heartbeat_ = std::make_unique<Heartbeat>(std::move(options));
+  }
+  // Without a thread: with the next open.
+  (void)heartbeat_->Start();
+}
+
+Proof Engine::ProofSince(int64_t since_ms, int64_t lag_ms) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Proof proof;
+  for (auto& [path, database] : databases_) {
+    if (database != nullptr && !drained_) proof.Add(database->ProofSince(since_ms, lag_ms));
+  }
+  return proof;
 }
 
 void Engine::Log(Level level, const char* path, const char* message) {
@@ -170,17 +236,20 @@ void Engine::Log(Level level, const char* path, const char* message) {
 void Engine::Drain() {
   // Who comes second waits for the first: only then everything is shipped.
   std::lock_guard<std::mutex> draining(drain_mutex_);
+  int64_t drain_ms = 0;
   {
     std::unique_lock<std::mutex> lock(mutex_);
     if (drained_) return;
     EndLost(&lock);
     drained_ = true;
+    drain_ms = DrainTimeout(configuration_.settings());
   }
   reap_.notify_all();
-  // Nobody starts it any more.
+  // Nobody starts them any more.
   reaper_.Join();
+  if (heartbeat_ != nullptr) heartbeat_->Stop();
   // Nobody adds or removes a database any more. Without memory the threads must end, too.
-  LastWait wait(RealClock(), DrainTimeout(settings_), [this] { return OpenWrites(); });
+  LastWait wait(RealClock(), drain_ms, [this] { return OpenWrites(); });
   const auto each = [this](auto does) {
     for (auto& [path, owned] : databases_) {
       Database* database = owned.get();
@@ -196,6 +265,7 @@ void Engine::Drain() {
     if (database->holds() || database->ThreadsOver()) database->Stop();
   });
   DropEnding();
+  (void)Caught([this] { return metrics_.Finish(kLastMetricsMs), Status::Ok(); });
 }
 
 std::vector<uint64_t> Engine::OpenWrites() {

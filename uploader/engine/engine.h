@@ -12,23 +12,34 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "uploader/base/status.h"
 #include "uploader/base/thread.h"
 #include "uploader/engine/close_budget.h"
+#include "uploader/engine/configuration.h"
 #include "uploader/engine/database.h"
+#include "uploader/engine/heartbeat.h"
+#include "uploader/engine/metrics_writer.h"
 #include "uploader/engine_api.h"
 #include "uploader/settings/settings.h"
 
 namespace backstay {
+
+// What the host says of a database beside the settings.
+struct OpenedWith {
+  std::string path;
+  std::string replica_url;  // or empty
+  std::vector<std::pair<std::string, std::string>> parameters;
+};
 
 class Engine {
  public:
   // Throws std::bad_alloc if memory or file descriptors ran out.
   explicit Engine(SettingsSources sources);
 
-  // The settings as they were read at the start, or why they cannot be used.
+  // With the settings as they were read last; fails where they cannot be used.
   Result<Database*> Open(const BackstayOpen& options);
   // Lets go of all databases; they may be opened anew. False: there was none.
   bool GiveBack();
@@ -42,7 +53,9 @@ class Engine {
   void Forked() noexcept;
 
  private:
-  Result<DatabaseSettings> SettingsOf(const BackstayOpen& options);
+  Result<DatabaseSettings> SettingsOf(const OpenedWith& with, const Settings& settings) const;
+  // What has changed in the configuration file.
+  void TakeUpSettings(bool denied);
   // Ends what has lost this database; waits until it has released it, at most 0.1 s.
   void MakeWay(const std::string& path, std::unique_lock<std::mutex>* lock);
   // What the application has taken descriptors of is opened anew by its host, within 0.5 s.
@@ -50,6 +63,9 @@ class Engine {
   bool AllReleasedLocked() const;
   void StartReaperLocked();
   void TakeTermSignalLocked();
+  // If the settings want one.
+  void StartHeartbeatLocked();
+  Proof ProofSince(int64_t since_ms, int64_t lag_ms);
   void Reap();
   bool EndsNothingLocked() const;
   void ReapOnce();
@@ -65,9 +81,9 @@ class Engine {
   void DrainOne(Database* database, LastWait* wait);
   int64_t FollowedSinceLocked() const;
 
-  const SettingsSources sources_;
-  const Result<Settings> settings_;
+  Configuration configuration_;  // Look() aside guarded by mutex_
   Logger logger_;
+  MetricsWriter metrics_;
   LockRegister locks_;
   CloseBudget closes_;
   std::mutex mutex_;
@@ -83,7 +99,9 @@ class Engine {
   Thread reaper_;                  // guarded by mutex_
   bool drained_ = false;           // guarded by mutex_
   bool term_signal_ = false;       // looked at; guarded by mutex_
-  std::mutex drain_mutex_;         // held while the process drains
+  HeartbeatTally beats_;
+  std::unique_ptr<Heartbeat> heartbeat_;  // made under mutex_, null until then
+  std::mutex drain_mutex_;                // held while the process drains
 };
 
 }  // namespace backstay

@@ -140,6 +140,7 @@ Status Fence::Announce(bool takeover) {
   const std::string text = EncodeAnnouncement({writer, process_});
   BACKSTAY_TRY(client->Put(kWriterKey, AsBytes(text)));
   announced_ = writer;
+  core_->announced = process_;
   stranger_since_ms_.reset();
   if (other) {
     std::unique_lock<std::mutex> lock(core_->mutex);
@@ -201,6 +202,23 @@ void Fence::Remember(const std::string& key, Bytes body) {
   }
   const Bytes end = body.subspan(body.size() - std::min<size_t>(body.size(), kEndBytes));
   ends_[key].assign(end.begin(), end.end());
+}
+
+Status Fence::Ask(Core* core) {
+  uint64_t writer = 0;
+  {
+    std::lock_guard<std::mutex> lock(core->mutex);
+    if (core->ship.refusing_store == PlaceHash(*core->options.client)) return Status::Ok();
+    writer = core->ship.writer_id;
+  }
+  Result<Announcement> there = ReadAnnouncement(core->options.client);
+  if (there.status().code() == Code::kNotFound) return Status::Ok();
+  if (!there.ok()) return there.status();
+  const uint64_t process = core->announced;
+  const bool ours = process != 0 ? there->process == process : there->writer == writer;
+  if (ours) return Status::Ok();
+  return {Code::kContended, "another writer has announced itself in " + std::string(kWriterKey) +
+                                "; nothing is packed"};
 }
 
 bool Fence::LookDue() const {

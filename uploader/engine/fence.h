@@ -49,6 +49,10 @@ class Fence {
   // False: an object of this process was overwritten.
   Result<bool> Intact();
 
+  // On any thread, for who writes anything else than the log: kContended when somebody else has
+  // announced himself.
+  static Status Ask(Core* core);
+
  private:
   void Refuses();
   void RefusesNot(const std::string& why);

@@ -10,9 +10,6 @@ namespace {
 
 constexpr uint64_t kMinSnapshotLogBytes = 4
                                           << 20;  // below this a replay costs less than a snapshot
-constexpr uint64_t kPackObjects = 1024;
-constexpr uint64_t kPackBytes = 4 << 20;
-constexpr int64_t kPackAgeMs = 3600 * 1000;
 constexpr int64_t kFirstPauseMs = 10000;
 constexpr int64_t kMaxPauseMs = 300000;
 constexpr int kQuietTries = 2;  // a hiccup is nobody's business
@@ -39,15 +36,23 @@ Jobs::Job Jobs::Due() {
   if (core_->ship.writer_id == 0) return Job::kNone;
   // First: under a load that keeps the others due all the time, most of what is old piles up.
   if (PruneDue()) return Job::kPrune;
-  const ShipState& ship = core_->ship;
-  const bool quiet = core_->CopyMayBeginLocked();
-  uint64_t limit = std::max(ship.snapshot_bytes, kMinSnapshotLogBytes);
-  if (quiet && (!ship.restorable || ship.log_bytes > limit)) return Job::kSnapshot;
-  uint64_t singles = ship.next_log_number - 1 - ship.packed_through;
-  int64_t age = core_->options.clock->WallMs() - ship.unpacked_since_ms;
-  bool old = ship.unpacked_since_ms != 0 && age > kPackAgeMs && singles > 1;
-  if (singles >= kPackObjects || ship.unpacked_bytes >= kPackBytes || old) return Job::kPack;
+  if (SnapshotDueLocked() && core_->CopyMayBeginLocked() && !core_->LeavesCopyLocked()) {
+    return Job::kSnapshot;
+  }
+  if (packer_.DueLocked()) return Job::kPack;
   return Job::kNone;
+}
+
+// By age only where there is something that the last one does not hold: an idle database has none.
+bool Jobs::SnapshotDueLocked() const {
+  const ShipState& ship = core_->ship;
+  if (!ship.restorable || core_->copy.waits() ||
+      ship.log_bytes > std::max(ship.snapshot_bytes, kMinSnapshotLogBytes)) {
+    return true;
+  }
+  const int64_t interval_ms = core_->snapshot_interval_ms.load();
+  if (interval_ms == 0 || ship.log_bytes == 0 || core_->snapshot_ms == 0) return false;
+  return core_->options.clock->WallMs() - core_->snapshot_ms >= interval_ms;
 }
 
 bool Jobs::Free() {
@@ -58,10 +63,13 @@ bool Jobs::Free() {
   return !core_->guessed;
 }
 
-bool Jobs::BuildDue() {
-  if (!Free()) return false;
-  const Job job = Due();
-  return job == Job::kSnapshot || job == Job::kPack;
+bool Jobs::SnapshotDue() { return Free() && Due() == Job::kSnapshot; }
+
+Status Jobs::Pack() {
+  bool packed = false;
+  BACKSTAY_TRY(packer_.Run(&packed));
+  if (packed) ReplicaGrew(std::nullopt);
+  return Status::Ok();
 }
 
 void Jobs::StartDue() {
@@ -74,6 +82,9 @@ void Jobs::StartDue() {
   if (!thread_.Start("backstay-job", [this, job] { Run(job); })) {
     Pause();
     running_ = false;
+    LastingProblem* problem = job == Job::kPrune ? &core_->retention : &core_->jobs;
+    problem->Failed(std::string(NameOf(job)) + " cannot be begun: " + kNoThread,
+                    {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   }
 }
 

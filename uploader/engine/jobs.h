@@ -10,29 +10,39 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "uploader/engine/backoff.h"
 #include "uploader/engine/core.h"
+#include "uploader/engine/packer.h"
 #include "uploader/format/snapshot.h"
+#include "uploader/state/begun_snapshot.h"
 
 namespace backstay {
 
 class Jobs {
  public:
-  explicit Jobs(Core* core) : core_(core), backoff_(core->options.random) {}
+  explicit Jobs(Core* core)
+      : core_(core),
+        backoff_(core->options.random),
+        packer_(core, [this](const std::function<Status()>& attempt) { return Persist(attempt); }) {
+  }
   ~Jobs() { Stop(); }
 
   // Starts the job that is due, if any and none is running.
   void StartDue();
-  // That job is a snapshot or a pack: the caller looks at the replica first.
-  bool BuildDue();
+  // That job is a snapshot: the caller looks at the replica first.
+  bool SnapshotDue();
   bool running() const { return running_.load(); }
   bool over() const { return thread_.over(); }
+  // A part of a snapshot is on its way: the next process goes on behind it.
+  bool sends_frame() const { return sends_frame_.load(); }
   // Waits for a running job; its network calls must have been cancelled.
   void Stop();
 
@@ -40,6 +50,7 @@ class Jobs {
   enum class Job { kNone, kSnapshot, kPack, kPrune };
   static const char* NameOf(Job job);
   Job Due();
+  bool SnapshotDueLocked() const;
   bool Free();
   void Run(Job job);
   void Ended(Job job, const Status& done);
@@ -47,21 +58,17 @@ class Jobs {
   // Snapshot (snapshotter.cc).
   struct Copy {
     uint64_t run = 0;
-    uint64_t number = 0;  // next log number at the start
-    uint64_t nonce = 0;
-    LogHead start;
-    uint64_t epoch = 0;
-    uint64_t base = 0;
-    uint32_t pages = 0;
-    uint32_t page_size = 0;
-    uint64_t log_bytes = 0;
-    uint64_t bytes = 0;  // of all frames
-    uint64_t frames_checksum = 0;
-    std::vector<uint64_t> frame_bytes;
+    BegunSnapshot begun;
+    // Frames in the bucket, of which the next process cannot know yet: the number of transactions
+    // that had begun when its pages were read, and the frame.
+    std::deque<std::pair<uint64_t, BegunSnapshot::Frame>> unsettled;
   };
   Status Snapshot();
   Status BeginCopy(Copy* copy);
+  BegunSnapshot NewCopyLocked();
+  Status CopyFrames(Copy* copy);
   Status CopyFrame(Copy* copy, uint32_t frame);
+  Status KeepFrames(Copy* copy);
   Status SettleCopy(const Copy& copy);
   Status CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock);
   Status FindEnd(const Copy& copy, std::unique_lock<std::mutex>* lock);
@@ -70,17 +77,13 @@ class Jobs {
   Status StillOwn();
   // kCorrupt: the frames are not.
   Status StillThere(const SnapshotManifest& manifest);
+  SnapshotManifest ManifestOf(const BegunSnapshot& begun, const LogHead& end) const;
   Status WriteManifest(const Copy& copy, const LogHead& end);
 
-  // Pack (packer.cc).
   Status Pack();
-  Status LearnPacks(uint64_t first);
-  // kUnavailable until the store lists this pack.
-  Status Listed(uint64_t first, uint64_t last);
 
   // Retention (pruner.cc).
   Status Prune();
-  Status CheckOwn(const Identity& found);
   bool PruneDue() const;
   void ReplicaGrew(std::optional<int64_t> base_time_ms);
 
@@ -93,6 +96,8 @@ class Jobs {
 
   Core* const core_;
   Backoff backoff_;
+  Packer packer_;
+  std::atomic<bool> sends_frame_{false};
   Thread thread_;
   std::atomic<bool> running_{false};
   std::atomic<int64_t> not_before_ms_{0};  // monotonic

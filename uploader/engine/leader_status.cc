@@ -32,7 +32,7 @@ class StatusReader : public nlohmann::json_sax<nlohmann::json> {
   }
   bool binary(binary_t&) override { return true; }
   bool start_object(size_t) override {
-    ++depth_;
+    if (++depth_ != kReplica) return true;
     each_ = {};
     matches_ = false;
     return true;

@@ -5,9 +5,6 @@
 // or is of its family (log_sibling.cc). Equal pages alone prove nothing: a copy has them too, and a
 // new database of the same application has the same schema and the same first rows.
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <span>
@@ -15,8 +12,10 @@
 #include <vector>
 
 #include "uploader/base/hash.h"
+#include "uploader/base/own_folder.h"
 #include "uploader/engine/log_writer.h"
 #include "uploader/replica/absence.h"
+#include "uploader/replica/log_rest.h"
 #include "uploader/replica/restore.h"
 #include "uploader/state/database_mark.h"
 #include "uploader/state/state_folder.h"
@@ -25,23 +24,22 @@ namespace backstay {
 namespace {
 
 constexpr auto kStill = std::chrono::seconds(3);
+constexpr char kScratch[] = "adopt.tmp";
+
+// What it holds goes with the descriptor.
+Result<Fd> NamelessFile(const std::string& folder_path) {
+  Result<OwnFolder> folder = OwnFolder::Open(folder_path);
+  if (!folder.ok()) return folder.status();
+  folder->Remove(kScratch);
+  Result<Fd> file = folder->MakeFile(kScratch);
+  folder->Remove(kScratch);
+  return file;
+}
 
 RetryOptions Once() {
   RetryOptions once;
   once.attempts = 1;
   return once;
-}
-
-// Of the state that the plan leads to; 0 when no object of the plan says.
-uint32_t PagesOf(const ReplicaReader& reader, const RestorePlan& plan) {
-  for (auto entry = plan.entries.rbegin(); entry != plan.entries.rend(); ++entry) {
-    if (entry->segments.empty()) continue;
-    auto body = FetchEntry(reader, *entry);
-    if (!body.ok()) return 0;
-    Result<LogObject> object = ParseLogObject(AsBytes(**body), entry->header.number);
-    return object.ok() ? object->segments.back().steps().back().pages : 0;
-  }
-  return plan.snapshot.pages;
 }
 
 LogHead HeadAt(const LogEnd& end) {
@@ -83,20 +81,20 @@ Status LogWriter::Adopt(const Identity& found) {
     if (sibling) return AdoptBeginning(found, OfSibling());
     return marked > 0 ? AdoptBeginning(found, OwnAgain(found.id, false)) : TakeUnfinished(found);
   }
-  if (!plan.ok()) return plan.status();
+  if (!plan.ok()) return AdoptBehindDamage(found, plan.status());
   if (marked > 0 && marked < plan->epoch) return Overtaken();
   if (sibling) BACKSTAY_TRY(CheckLives(reader, *plan));
   const bool proven = marked > 0 || sibling;
   const bool other_size = plan->snapshot.page_size != PageSize();
   if (!proven && !MayBeOurs(found)) return Foreign(found.id);
   if (!proven && (other_size || !HasPages(PagesOf(reader, *plan)))) return NotOurs(found.id);
-  const std::string path = core_->options.folder + "/adopt.tmp";
-  Result<Fd> file = OpenFile(path, O_RDWR | O_CREAT | O_TRUNC);
+  Result<Fd> file = NamelessFile(core_->options.folder);
   if (!file.ok()) return file.status().Wrap("the replica cannot be read back");
-  unlink(path.c_str());
-  FilePageStore store(*file, path);
+  FilePageStore store(*file, core_->options.folder + "/" + kScratch);
   Result<RestoreOutcome> outcome = RestoreInto(reader, {}, &store);
-  if (!outcome.ok()) return outcome.status().Wrap("the replica cannot be read back");
+  if (!outcome.ok()) {
+    return AdoptBehindDamage(found, outcome.status().Wrap("the replica cannot be read back"));
+  }
   const ReplayResult& end = outcome->result;
   if (!proven && !HoldsPages(end.page_hashes)) return NotOurs(found.id);
   Result<Said> said = sibling ? SayOfSibling(reader, *outcome) : OwnAgain(found.id, !proven);
@@ -112,6 +110,31 @@ Status LogWriter::Adopt(const Identity& found) {
   ship.new_base = other_size || outcome->plan.left;
   ship.restorable = !ship.new_base;
   return AdoptState(found, ship, end.page_hashes, *said);
+}
+
+// Whoever adopted it wants it gone on with, whatever it holds: behind everything, with a new base,
+// across which nothing is replayed. What is damaged stays where it is, and what lies before it can
+// be restored as ever.
+Status LogWriter::AdoptBehindDamage(const Identity& found, const Status& failed) {
+  if (failed.code() != Code::kCorrupt || !IsAdopted(core_->options.folder, found.id)) return failed;
+  ReplicaReader reader(core_->options.client, Once());
+  Result<Catalogue> catalogue = LoadCatalogue(reader, 1);
+  if (!catalogue.ok()) return catalogue.status();
+  Result<LogRest> rest = RestOfLog(reader, *catalogue);
+  if (!rest.ok()) return rest.status();
+  if (MarkedEpoch(found.id) < rest->epoch) return Overtaken();
+  ShipState ship;
+  // What cannot be read may have had the next one.
+  ship.epoch = rest->epoch + 1;
+  ship.void_below = ship.epoch;
+  ship.next_log_number = rest->next_number;
+  ship.packed_through = rest->next_number - 1;
+  ship.shipped = {rest->segment_number, rest->segment_hash, rest->txid, rest->time_ms, false};
+  ship.new_base = true;
+  return AdoptState(found, ship, {},
+                    {Level::kWarn, failed.message() + "; as `backstay adopt` said, the replica "
+                                                      "goes on behind it from this database, with "
+                                                      "a new first snapshot"});
 }
 
 // A replica from which nothing can be restored protects nothing: whoever began it was stopped in

@@ -219,6 +219,7 @@ Status LogWriter::TryTakeOver(bool* done) {
   core_->ship.next_log_number = takeover.number + 1;
   if (takeover.record.page_size != 0) BeginBaseLocked(takeover);
   core_->SaveIndexLocked();
+  core_->shipped.Clear();
   core_->Log(Level::kInfo, "took over the log at object " + std::to_string(takeover.number) +
                                ", epoch " + std::to_string(takeover.epoch));
   *done = true;

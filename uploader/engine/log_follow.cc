@@ -12,14 +12,18 @@
 namespace backstay {
 namespace {
 
-// Retention has deleted object `number` of a log that is packed beyond it: a snapshot stands for
-// it.
+// Retention may have deleted object `number` of a log that is packed beyond it: a snapshot stands
+// for it. What lies there before the oldest snapshot may have been put by a stale writer.
 bool IsExpired(const Catalogue& catalogue, uint64_t number) {
   const auto covers = [&](const PackName& pack) {
     return pack.first <= number && number <= pack.last;
   };
-  return !catalogue.snapshots.empty() && catalogue.snapshots.back().next_log_number > number &&
-         std::none_of(catalogue.packs.begin(), catalogue.packs.end(), covers);
+  if (catalogue.snapshots.empty() || catalogue.snapshots.back().next_log_number <= number) {
+    return false;
+  }
+  const bool kept =
+      catalogue.singles.contains(number) && catalogue.snapshots.front().next_log_number <= number;
+  return !kept && std::none_of(catalogue.packs.begin(), catalogue.packs.end(), covers);
 }
 
 }  // namespace
@@ -79,6 +83,14 @@ Status LogWriter::FollowLog() {
   Result<bool> packed = NextIsPacked();
   if (!packed.ok()) return packed.status();
   if (*packed) return FollowPacks();
+  BACKSTAY_TRY(FollowSingles());
+  // The log may have been packed meanwhile.
+  packed = NextIsPacked();
+  if (!packed.ok()) return packed.status();
+  return *packed ? FollowPacks() : Status::Ok();
+}
+
+Status LogWriter::FollowSingles() {
   for (;;) {
     uint64_t number = 0;
     {
@@ -86,28 +98,30 @@ Status LogWriter::FollowLog() {
       number = core_->ship.next_log_number;
     }
     Result<std::string> bytes = core_->options.client->Get(LogKey(number));
-    if (bytes.status().code() == Code::kNotFound) break;
+    if (bytes.status().code() == Code::kNotFound) return Status::Ok();
     if (!bytes.ok()) return bytes.status();
     Result<LogObject> object = ParseLogObject(AsBytes(*bytes), number);
     if (!object.ok()) return object.status().Wrap(LogKey(number));
     if (IsOwn(object->takeover)) return Status::Ok();
     BACKSTAY_TRY(FollowOne(*object, number));
   }
-  packed = NextIsPacked();
-  if (!packed.ok()) return packed.status();
-  if (!*packed) return Status::Ok();
-  BACKSTAY_TRY(FollowPacks());
-  return {Code::kUnavailable, "the log has been packed meanwhile", true};
 }
 
-// Our place in the log is so old that what followed has been packed.
+// Our place in the log is so old that what followed has been packed. Packs may become larger ones
+// while they are read.
 Status LogWriter::FollowPacks() {
   RetryOptions once;
   once.attempts = 1;
-  ReplicaReader reader(core_->options.client, once);
-  LogPlanOptions options;
-  Result<Catalogue> catalogue = LoadCatalogue(reader, options.parallelism);
-  if (!catalogue.ok()) return catalogue.status();
+  const ReplicaReader reader(core_->options.client, once);
+  for (int looks = 1;; ++looks) {
+    Result<Catalogue> catalogue = LoadCatalogue(reader, LogPlanOptions().parallelism);
+    if (!catalogue.ok()) return catalogue.status();
+    Status followed = FollowPacksOf(reader, *catalogue);
+    if (looks == kMaxLooks || !ListingIsStale(followed)) return followed;
+  }
+}
+
+Status LogWriter::FollowPacksOf(const ReplicaReader& reader, const Catalogue& catalogue) {
   LogStart start;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
@@ -115,8 +129,8 @@ Status LogWriter::FollowPacks() {
     start = {ship.next_log_number, ship.void_below, ship.shipped.segment_number,
              ship.shipped.segment_hash};
   }
-  if (IsExpired(*catalogue, start.number)) return Adopt(catalogue->identity);
-  Result<LogPlan> plan = PlanLog(reader, *catalogue, start, options);
+  if (IsExpired(catalogue, start.number)) return Adopt(catalogue.identity);
+  Result<LogPlan> plan = PlanLog(reader, catalogue, start, {});
   if (!plan.ok()) return plan.status();
   for (const LogEntry& entry : plan->entries) {
     Result<std::shared_ptr<const std::string>> body = FetchEntry(reader, entry);

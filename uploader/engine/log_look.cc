@@ -23,6 +23,16 @@ Status LogWriter::Glance() {
   return Status::Ok();
 }
 
+Status LogWriter::Prove() {
+  if (look_.Old()) return Look();
+  if (!look_.IsManifestsTurn()) return Glance();
+  const int64_t began = look_.Begin();
+  Result<bool> there = look_.HasManifest();
+  if (!there.ok() || !*there) return Look();
+  look_.Proved(began);
+  return Status::Ok();
+}
+
 Status LogWriter::Look() {
   const int64_t began = look_.Begin();
   Result<Identity> found = look_.FindIdentity();
@@ -70,7 +80,8 @@ Status LogWriter::MakeGood(bool identity) {
     look_.Lost();
     core_->missing.Failed(
         "the replica is gone from the bucket, in whole or in part (missing: " + missing->Names() +
-            "); it is made good from this database, what it held before may be lost",
+            "); it is made good from this database, what it held before may be lost; see who "
+            "deletes there: a rule of the bucket, perhaps",
         {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   }
   const bool anew = missing->snapshot || missing->log();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "uploader/engine/pack_tiers.h"
 #include "uploader/format/keys.h"
 
 namespace backstay {
@@ -59,14 +60,15 @@ Status LogWriter::Append() {
   if (!counts.ok()) return counts.status();
   if (!*counts) return TakeOver();
   acknowledged_ = true;
-  if (Acknowledge(*batch, batch->heads.size())) return put;
+  if (Acknowledge(*batch, batch->heads.size(), batch->body)) return put;
   Result<LogObject> object = ParseLogObject(AsBytes(batch->body), batch->number);
   return object.ok() ? Follow(*object, batch->number, /*save=*/true) : object.status();
 }
 
 // False: the outbox collapsed while the PUT was under way; the log has segments that it has not.
-bool LogWriter::Acknowledge(const Batch& batch, size_t segments) {
+bool LogWriter::Acknowledge(const Batch& batch, size_t segments, const std::string& object) {
   Core* core = core_;
+  const bool small = object.size() <= PackTiers::kSmallBytes;
   std::lock_guard<std::mutex> lock(core->mutex);
   if (core->collapses != batch.collapses) return false;
   doubtful_.clear();
@@ -74,14 +76,15 @@ bool LogWriter::Acknowledge(const Batch& batch, size_t segments) {
   int64_t now = core->options.clock->WallMs();
   ship.next_log_number = batch.number + 1;
   ship.shipped = batch.heads[segments - 1];
-  ship.log_bytes += batch.body.size();
-  ship.unpacked_bytes += batch.body.size();
+  ship.log_bytes += object.size();
+  if (small) ship.unpacked_bytes += object.size();
   if (ship.unpacked_since_ms == 0) ship.unpacked_since_ms = now;
   core->outbox->Shipped(ship.shipped.segment_number);
   core->SettleLagLocked();
   core->last_ack_ms = now;
   core->looks.Wrote();
   core->SaveShipLocked();
+  core->shipped.Add(batch.number, small ? AsBytes(object) : Bytes());
   core->board.Shipped(ship.shipped.segment_number, ship.restorable);
   // A snapshot waits for it.
   core->ship_work.notify_all();
@@ -109,7 +112,7 @@ Status LogWriter::Settle(const Batch& batch) {
   if (!counts.ok()) return counts.status();
   if (!*counts) return TakeOver();
   BACKSTAY_TRY(fence_.Hold());
-  if (whole && Acknowledge(batch, same)) return Status::Ok();
+  if (whole && Acknowledge(batch, same, *bytes)) return Status::Ok();
   return Follow(*object, batch.number, /*save=*/true);
 }
 

@@ -39,6 +39,9 @@ class LogWriter {
   Status Look();
   // The same where the identity is gone; while it is there, one small request.
   Status Glance();
+  // The same, in turn of the identity and of the newest snapshot's manifest, with which a restore
+  // begins; and once an hour a whole look.
+  Status Prove();
   bool LookDue() { return look_.Due() || fence_.LookDue() || look_.Vanished(); }
   // Due though nothing is to be shipped: once behind the last upload.
   bool LastLookDue() const { return fence_.LookDue(); }
@@ -91,7 +94,8 @@ class LogWriter {
   bool IsDoubtful(const LogObject& object) const;
   Result<Batch> NextBatch();
   Status Settle(const Batch& batch);
-  bool Acknowledge(const Batch& batch, size_t segments);
+  // `object`: what lies in the log.
+  bool Acknowledge(const Batch& batch, size_t segments, const std::string& object);
 
   // On a store that does not refuse: what lies where the next object should go.
   Status LookAhead();
@@ -117,7 +121,9 @@ class LogWriter {
   Status StepOver(const LogObject& object, uint64_t number);
   // From the next number to the end of the log, through packs if need be.
   Status FollowLog();
+  Status FollowSingles();
   Status FollowPacks();
+  Status FollowPacksOf(const ReplicaReader& reader, const Catalogue& catalogue);
   Status FollowOne(const LogObject& object, uint64_t number);
   // `save`: write the state back at once.
   Status Follow(const LogObject& object, uint64_t number, bool save);
@@ -134,6 +140,8 @@ class LogWriter {
   Status AdoptBeginning(const Identity& found, const Said& said);
   Status AdoptState(const Identity& found, const ShipState& ship,
                     const std::vector<uint64_t>& hashes, const Said& said);
+  // `failed`: why the replica cannot be read back; returned unless it is damaged, and adopted.
+  Status AdoptBehindDamage(const Identity& found, const Status& failed);
   // Another database's, whose first snapshot was never finished.
   Status TakeUnfinished(const Identity& found);
   bool HasPages(uint32_t pages);

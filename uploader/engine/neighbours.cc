@@ -231,7 +231,10 @@ std::string Neighbours::Problem() {
 Neighbours::PagePtr Neighbours::OpenPage(bool holder) {
   Result<PagePtr> opened = SharedPage::Open(options_.folder, holder);
   if (opened.ok()) {
-    failure_.clear();
+    if (!std::exchange(failure_, "").empty()) {
+      options_.recovered(
+          "processes that use the database together tell each other what they commit");
+    }
     missing_since_ms_ = 0;
     return *opened;
   }
@@ -320,15 +323,16 @@ void Neighbours::Attend() {
   const bool started = listener_.Start("backstay-near", [this, page] { Listen(page); });
   if (started == attended_) return;
   attended_ = started;
-  started ? options_.log(Level::kInfo, "other processes are answered again")
+  started ? options_.recovered("other processes are answered again")
           : options_.log(Level::kWarn, "no thread can be started that answers other processes");
 }
 
+// It wakes for other reasons, too, once a second at least: who only looks has committed nothing.
 void Neighbours::Listen(const PagePtr& page) {
-  for (;;) {
+  for (uint32_t heard = 0;;) {
     const uint32_t bell = page->bell();
     if (stop_ || page != Page()) return;
-    Heed(page.get());
+    if (bell != std::exchange(heard, bell)) Heed(page.get());
     page->Sleep(bell);
   }
 }

@@ -35,6 +35,7 @@ class Neighbours {
     NoteBoard* board = nullptr;
     Clock* clock = nullptr;
     std::function<void(Level level, const std::string& message)> log;
+    std::function<void(const std::string& message)> recovered = [](const std::string&) {};
   };
   explicit Neighbours(Options options) : options_(std::move(options)) {}
   ~Neighbours() { Stop(/*holds=*/false); }

@@ -1,115 +1,270 @@
-// Jobs, the pack: concatenates the oldest single log objects, then deletes them. Takeover objects
-// are packed too but stay under log/: their number is the one that a stale writer would try next.
-// Nothing is deleted before the store's list shows the pack: who reads or goes on with the log
-// looks there, and would take a freed number for the end of the log.
+#include "uploader/engine/packer.h"
 
 #include <algorithm>
-#include <utility>
+#include <atomic>
+#include <memory>
 
-#include "uploader/engine/jobs.h"
+#include "uploader/engine/fence.h"
 #include "uploader/format/keys.h"
-#include "uploader/format/pack.h"
+#include "uploader/replica/parallel.h"
 
 namespace backstay {
 namespace {
 
-constexpr uint64_t kMaxObjects = 1024;
-constexpr uint64_t kMaxBytes = 4 << 20;
-constexpr uint64_t kRoomForLast = 4 << 20;  // log objects are about this large at most
+constexpr int64_t kAgeMs = 3600 * 1000;
+constexpr uint64_t kMaxObjects = 1024;  // looked at in one job
+constexpr size_t kParallel = 8;
+constexpr uint64_t kIndexBytes = 64;  // of an object in a pack's index, about
+
+ListOptions PacksFrom(uint64_t first) {
+  ListOptions options;
+  options.prefix = "pack/";
+  options.start_after = PackKey(first - std::min<uint64_t>(first, kMaxPackObjects), 0);
+  return options;
+}
 
 }  // namespace
 
-Status Jobs::Listed(uint64_t first, uint64_t last) {
-  const std::string key = PackKey(first, last);
+bool Packer::DueLocked() const {
+  const ShipState& ship = core_->ship;
+  const uint64_t singles = ship.next_log_number - 1 - ship.packed_through;
+  const int64_t age = core_->options.clock->WallMs() - ship.unpacked_since_ms;
+  const bool old = ship.unpacked_since_ms != 0 && age > kAgeMs;
+  const bool much = ship.unpacked_bytes >= PackTiers::kFullBytes;
+  return singles >= PackTiers::kObjects || (singles >= PackTiers::kLeastObjects && (old || much));
+}
+
+Status Packer::LearnPacks(uint64_t first) {
+  Result<std::vector<ObjectInfo>> packs = core_->options.client->List(PacksFrom(first));
+  if (!packs.ok()) return packs.status();
+  packs_.reset();
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  ShipState& ship = core_->ship;
+  for (const ObjectInfo& pack : *packs) {
+    const auto range = ParsePackKey(pack.key);
+    if (!range || range->second < first || range->second >= ship.next_log_number) continue;
+    ship.packed_through = std::max(ship.packed_through, range->second);
+  }
+  if (ship.packed_through >= first) return Status::Ok();
+  return {Code::kNotFound, core_->options.replica + ": " + LogKey(first) + " is missing"};
+}
+
+Status Packer::Listed(const std::string& key) {
+  const auto range = ParsePackKey(key);
   ListOptions options;
   options.prefix = "pack/";
-  options.start_after = PackKey(first, 0);
+  options.start_after = PackKey(range->first, 0);
   Result<std::vector<ObjectInfo>> packs = core_->options.client->List(options);
   if (!packs.ok()) return packs.status();
-  for (const ObjectInfo& pack : *packs) {
-    if (pack.key == key) return Status::Ok();
-  }
+  const auto is_it = [&](const ObjectInfo& pack) { return pack.key == key; };
+  if (std::any_of(packs->begin(), packs->end(), is_it)) return Status::Ok();
   return {Code::kUnavailable,
           core_->options.replica + " does not list " + key + ", which it has taken", true};
 }
 
-// Another writer may have packed what ours was to begin with.
-Status Jobs::LearnPacks(uint64_t first) {
-  ListOptions options;
-  options.prefix = "pack/";
-  options.start_after = PackKey(first - std::min<uint64_t>(first, kMaxPackObjects), 0);
-  Result<std::vector<ObjectInfo>> packs = core_->options.client->List(options);
-  if (!packs.ok()) return packs.status();
-  for (const ObjectInfo& pack : *packs) {
-    const auto range = ParsePackKey(pack.key);
-    if (!range || range->first > first || range->second < first) continue;
-    std::lock_guard<std::mutex> lock(core_->mutex);
-    ShipState& ship = core_->ship;
-    if (range->second < ship.next_log_number) {
-      ship.packed_through = std::max(ship.packed_through, range->second);
-      return Status::Ok();
-    }
-  }
-  return {Code::kNotFound, core_->options.replica + ": " + LogKey(first) + " is missing"};
+Result<std::string> Packer::Fetch(uint64_t number) {
+  if (std::optional<std::string> kept = core_->shipped.Read(number)) return std::move(*kept);
+  GetOptions small;
+  small.max_bytes = PackTiers::kSmallBytes;
+  Result<std::string> got = core_->options.client->Get(LogKey(number), small);
+  return got.status().code() == Code::kInvalid ? std::string() : got;
 }
 
-Status Jobs::Pack() {
-  uint64_t first = 0;
-  uint64_t end = 0;
+// The first series from `first` on that is worth a pack. Large objects, and few between two of
+// them, stay single.
+Status Packer::Collect(uint64_t first, uint64_t end, Series* series) {
+  std::atomic<bool> full{false};
+  *series = {first, {}, 0};
+  return ParallelOrdered<std::string>::Run(
+      end - first, kParallel, kParallel * 2,
+      [&](size_t i) { return full ? Result<std::string>(std::string()) : Fetch(first + i); },
+      [&](size_t i, std::string object) {
+        const bool room = series->bytes + object.size() <= PackTiers::kFullBytes;
+        const bool enough = series->objects.size() >= PackTiers::kLeastObjects;
+        full = full || (enough && (object.empty() || !room));
+        if (full) return Status::Ok();
+        if (object.empty()) {
+          *series = {first + i + 1, {}, 0};
+          return Status::Ok();
+        }
+        series->bytes += object.size();
+        series->objects.push_back(std::move(object));
+        return Status::Ok();
+      });
+}
+
+// Of a log that has nothing but large objects one of many is packed, for its number: the newest
+// pack tells a stale writer how far the log has come, also when retention has deleted its end.
+Status Packer::CollectLast(uint64_t number, Series* series) {
+  *series = {number, {}, 0};
+  return persist_([&]() -> Status {
+    Result<std::string> object = core_->options.client->Get(LogKey(number));
+    if (!object.ok()) return object.status();
+    series->bytes = object->size();
+    series->objects.push_back(std::move(*object));
+    return Status::Ok();
+  });
+}
+
+Status Packer::FindPacks(uint64_t first) {
+  if (packs_) return Status::Ok();
+  Result<std::vector<ObjectInfo>> listed = core_->options.client->List(PacksFrom(first));
+  if (!listed.ok()) return listed.status();
+  packs_.emplace();
+  for (const ObjectInfo& info : *listed) {
+    const auto range = ParsePackKey(info.key);
+    if (range && range->second < first) packs_->push_back({range->first, range->second, info.size});
+  }
+  return Status::Ok();
+}
+
+// All that is in a pack of the bucket.
+Status Packer::AddPack(const PackTiers::Pack& pack, PackWriter* writer) {
+  std::string body;
+  std::vector<PackedObject> index;
+  for (uint64_t number = pack.first; number <= pack.last; ++number) {
+    std::optional<std::string> kept = core_->shipped.Read(number);
+    if (kept && !kept->empty()) {
+      BACKSTAY_TRY(writer->Add(AsBytes(*kept), number));
+      continue;
+    }
+    if (index.empty()) {
+      Result<std::string> got = core_->options.client->Get(PackKey(pack.first, pack.last));
+      if (!got.ok()) return got.status();
+      body = std::move(*got);
+      Result<uint64_t> offset = PackIndexOffset(AsBytes(body), body.size());
+      if (!offset.ok()) return offset.status();
+      DatabaseId of{};
+      auto parsed = ParsePackIndex(AsBytes(body).subspan(*offset), body.size(), &of);
+      if (!parsed.ok()) return parsed.status();
+      if (of != writer->id()) return {Code::kCorrupt, "pack: of another database"};
+      index = std::move(*parsed);
+    }
+    const uint64_t at = number - pack.first;
+    if (at >= index.size()) return {Code::kCorrupt, "pack: shorter than its name says"};
+    BACKSTAY_TRY(writer->Add(AsBytes(body).subspan(index[at].offset, index[at].length), number));
+  }
+  return Status::Ok();
+}
+
+Result<std::string> Packer::Build(const std::vector<PackTiers::Pack>& merged,
+                                  const Series& series) {
+  uint64_t bytes = series.bytes + series.objects.size() * kIndexBytes;
+  for (const PackTiers::Pack& pack : merged) bytes += pack.bytes;
   DatabaseId id{};
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
-    first = core_->ship.packed_through + 1;
-    end = std::min(core_->ship.next_log_number, first + kMaxObjects);
     id = core_->identity.id;
   }
-  PackWriter pack(id, kMaxBytes + kRoomForLast);
-  std::vector<std::string> singles;
-  uint64_t segment_bytes = 0;
-  uint64_t number = first;
-  // Large ones come in a row, in the catch-up behind an outage: it has memory for one.
-  size_t last_size = 0;
-  for (; number < end && pack.bytes() + last_size <= kMaxBytes; ++number) {
-    std::string object;
-    Status got = Persist([&]() -> Status {
-      Result<std::string> got = core_->options.client->Get(LogKey(number));
-      if (got.ok()) object = std::move(*got);
-      return got.status();
-    });
-    if (got.code() == Code::kNotFound && number == first) return LearnPacks(first);
-    BACKSTAY_TRY(got);
-    BACKSTAY_TRY(pack.Add(AsBytes(object), number));
-    last_size = object.size();
+  PackWriter writer(id, bytes);
+  for (const PackTiers::Pack& pack : merged) BACKSTAY_TRY(AddPack(pack, &writer));
+  for (size_t i = 0; i < series.objects.size(); ++i) {
+    BACKSTAY_TRY(writer.Add(AsBytes(series.objects[i]), series.first + i));
+  }
+  return writer.Finish();
+}
+
+// Takeover objects are packed too but stay under log/: their number is the one that a stale writer
+// would try next.
+Status Packer::Deletable(const std::vector<PackTiers::Pack>& merged, const Series& series,
+                         std::vector<std::string>* keys) {
+  for (size_t i = 0; i < series.objects.size(); ++i) {
     size_t used = 0;
-    Result<LogHeader> header = ParseLogHeader(AsBytes(object), &used);
+    Result<LogHeader> header = ParseLogHeader(AsBytes(series.objects[i]), &used);
     if (!header.ok()) return header.status();
-    if (IsTakeover(header->kind)) continue;
-    singles.push_back(LogKey(number));
-    segment_bytes += object.size();
+    if (!IsTakeover(header->kind)) keys->push_back(LogKey(series.first + i));
   }
-  uint64_t last = number - 1;
-  std::string bytes = pack.Finish();
-  BACKSTAY_TRY(
-      Persist([&] { return core_->options.client->Put(PackKey(first, last), AsBytes(bytes)); }));
-  {
-    std::lock_guard<std::mutex> lock(core_->mutex);
-    ShipState& ship = core_->ship;
-    ship.packed_through = std::max(ship.packed_through, last);
-    ship.unpacked_bytes -= std::min(ship.unpacked_bytes, segment_bytes);
-    ship.unpacked_since_ms = last + 1 < ship.next_log_number ? core_->options.clock->WallMs() : 0;
-    core_->SaveShipLocked();
+  for (const PackTiers::Pack& pack : merged) keys->push_back(PackKey(pack.first, pack.last));
+  return Status::Ok();
+}
+
+void Packer::Note(const Series& series) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  ShipState& ship = core_->ship;
+  const uint64_t last = series.last();
+  ship.packed_through = std::max(ship.packed_through, last);
+  ship.unpacked_bytes -= std::min(ship.unpacked_bytes, series.bytes);
+  ship.unpacked_since_ms = last + 1 < ship.next_log_number ? core_->options.clock->WallMs() : 0;
+  core_->SaveShipLocked();
+}
+
+// What is there is asked for again in an hour, or when there is more.
+void Packer::Postpone() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->ship.unpacked_since_ms = core_->options.clock->WallMs();
+  core_->ship.unpacked_bytes = 0;
+}
+
+// What is kept of the own log tells nothing of the bucket: another database may have begun there.
+Status Packer::CheckOwn() {
+  Result<std::string> bytes = core_->options.client->Get(kIdentityKey);
+  if (!bytes.ok()) return bytes.status();
+  Result<Identity> found = ParseIdentity(*bytes);
+  BACKSTAY_TRY(found.ok() ? core_->CheckOwn(*found) : found.status());
+  // Nor does it where another writer may have put its own objects in the place of ours.
+  return Fence::Ask(core_);
+}
+
+Status Packer::MakePack(const Series& series) {
+  const size_t count = PackTiers::Merged(*packs_, series.AsPack());
+  std::vector<PackTiers::Pack> merged(packs_->end() - static_cast<ptrdiff_t>(count), packs_->end());
+  Result<std::string> bytes = Build(merged, series);
+  if (!bytes.ok() && !merged.empty()) {
+    // One of them is gone or damaged: they stay what they are.
+    merged.clear();
+    bytes = Build(merged, series);
   }
-  core_->Log(Level::kDebug,
-             "packed log objects " + std::to_string(first) + " to " + std::to_string(last));
-  ReplicaGrew(std::nullopt);
-  BACKSTAY_TRY(Persist([&] { return Listed(first, last); }));
-  Status deleted = Persist([&] { return core_->options.client->Delete(singles); });
+  if (!bytes.ok()) return bytes.status();
+  std::vector<std::string> keys;
+  BACKSTAY_TRY(Deletable(merged, series, &keys));
+  const uint64_t first = merged.empty() ? series.first : merged.front().first;
+  const uint64_t last = series.last();
+  const std::string key = PackKey(first, last);
+  BACKSTAY_TRY(persist_([&]() -> Status {
+    BACKSTAY_TRY(CheckOwn());
+    return core_->options.client->Put(key, AsBytes(*bytes));
+  }));
+  Note(series);
+  const std::string which = std::to_string(first) + " to " + std::to_string(last);
+  core_->Log(Level::kDebug, "packed log objects " + which);
+  BACKSTAY_TRY(persist_([&] { return Listed(key); }));
+  packs_->resize(packs_->size() - merged.size());
+  packs_->push_back({first, last, bytes->size()});
+  if (packs_->back().closed()) {
+    packs_->clear();
+    core_->shipped.DropThrough(last);
+  }
+  BACKSTAY_TRY(persist_([&] { return CheckOwn(); }));
+  Status deleted = persist_([&] { return core_->options.client->Delete(keys); });
   if (deleted.code() == Code::kCancelled) return deleted;
   // Readers ignore singles that a pack covers: a store that does not let us delete only keeps more
   // objects.
   if (!deleted.ok()) return deleted.Wrap("packed objects cannot be deleted");
-  core_->Log(Level::kDebug,
-             "deleted packed log objects " + std::to_string(first) + " to " + std::to_string(last));
+  core_->Log(Level::kDebug, "deleted packed log objects " + which);
+  return Status::Ok();
+}
+
+Status Packer::Run(bool* packed) {
+  *packed = false;
+  uint64_t first = 0;
+  uint64_t end = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    first = core_->ship.packed_through + 1;
+    end = std::min(core_->ship.next_log_number, first + kMaxObjects);
+  }
+  if (first >= end) return Status::Ok();
+  Series series;
+  Status collected = persist_([&] { return Collect(first, end, &series); });
+  if (collected.code() == Code::kNotFound) return LearnPacks(first);
+  BACKSTAY_TRY(collected);
+  if (series.objects.size() < PackTiers::kLeastObjects) {
+    if (end - first < PackTiers::kObjects) return Postpone(), Status::Ok();
+    BACKSTAY_TRY(CollectLast(end - 1, &series));
+  }
+  BACKSTAY_TRY(persist_([&] { return FindPacks(first); }));
+  BACKSTAY_TRY(MakePack(series));
+  *packed = true;
   return Status::Ok();
 }
 

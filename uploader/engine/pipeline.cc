@@ -2,20 +2,16 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "uploader/base/caught.h"
 #include "uploader/engine/bridge.h"
 #include "uploader/engine/leader_status.h"
-#include "uploader/format/keys.h"
 #include "uploader/state/state_folder.h"
 
 namespace backstay {
 namespace {
 
-// Longer than a commit usually waits until it is encoded, ms.
-constexpr int64_t kUsualMs = 3000;
 // A sync looks at the replica no more often than this; an exit only where nobody has for so long,
 // and it waits so long for the answer.
 constexpr int64_t kSyncLookMs = 5000;
@@ -27,10 +23,6 @@ constexpr auto kRestartPause = std::chrono::milliseconds(250);
 CoreOptions WithClient(CoreOptions options, ReplicaClient* client) {
   options.client = client;
   return options;
-}
-
-nlohmann::json TimeOrNull(int64_t ms) {
-  return ms == 0 ? nlohmann::json(nullptr) : nlohmann::json(FormatRfc3339(ms));
 }
 
 }  // namespace
@@ -47,11 +39,15 @@ bool Pipeline::Start() {
   const auto runs = [](const char* name, const std::function<void()>& body, Thread* thread) {
     return thread->joinable() || thread->Start(name, body);
   };
-  return runs(
-             "backstay-capt", [this] { Keep("capture", [this] { loop_.Run(); }); },
-             &capture_thread_) &&
-         runs(
-             "backstay-ship", [this] { Keep("ship", [this] { shipper_.Run(); }); }, &ship_thread_);
+  // In this order: the one that captures takes the database.
+  const bool started =
+      runs(
+          "backstay-ship", [this] { Keep("ship", [this] { shipper_.Run(); }); }, &ship_thread_) &&
+      runs(
+          "backstay-capt", [this] { Keep("capture", [this] { loop_.Run(); }); }, &capture_thread_);
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  if (!started) core_.thread_error = Status(Code::kUnavailable, kNoThread, true);
+  return started;
 }
 
 void Pipeline::Keep(const char* name, const std::function<void()>& body) {
@@ -108,6 +104,18 @@ bool Pipeline::Quiet() {
 }
 
 bool Pipeline::Drain(LastWait* wait) {
+  const bool shipped = DrainLog(wait);
+  // A part of a snapshot that is not waited for is sent anew by the next process.
+  for (int64_t ms = 0; shipped && jobs_.sends_frame() && (ms = wait->Next()) > 0;) {
+    std::unique_lock<std::mutex> lock(core_.mutex);
+    if (core_.UnhealthyLocked() || core_.jobs.failing()) break;
+    core_.ship_work.wait_for(lock, std::chrono::milliseconds(ms),
+                             [this] { return !jobs_.sends_frame(); });
+  }
+  return shipped;
+}
+
+bool Pipeline::DrainLog(LastWait* wait) {
   {
     std::lock_guard<std::mutex> lock(core_.mutex);
     if (!holds()) return core_.AllShippedLocked();
@@ -180,6 +188,24 @@ bool Pipeline::VainLocked(const LastWait& wait) {
   if (core_.passive) return LeaderFails();
   if (!error.ok()) return !core_.options.client->Reached();
   return !core_.ship.restorable && core_.jobs.failing();
+}
+
+void Pipeline::TakeUp(const DatabaseSettings& settings, const ReplicaSettings& replica) {
+  core_.retention_ms = settings.retention_ms;
+  core_.min_interval_ms = settings.min_interval_ms;
+  core_.snapshot_interval_ms = settings.snapshot_interval_ms;
+  const Result<bool> others = client_->UseKeys(replica);
+  if (!others.ok()) {
+    return core_.Log(Level::kWarn,
+                     "the configuration has changed and holds no access keys; those from before "
+                     "are used until the application ends: " +
+                         others.status().message());
+  }
+  if (!*others) return;
+  core_.Log(Level::kInfo, "other access keys are used from now on");
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  core_.renewed = !core_.last_error.ok();
+  core_.ship_work.notify_all();
 }
 
 bool Pipeline::Stopped() {
@@ -280,24 +306,6 @@ void Pipeline::Release() {
   core_.index.reset();
 }
 
-const char* Pipeline::StateLocked() const {
-  if (core_.stopped.code() == Code::kFenced) return "fenced";
-  if (!core_.stopped.ok()) return "error";
-  if (core_.stopping) return "ended";
-  if (!core_.local_error.ok() || !core_.thread_error.ok()) return "error";
-  if (core_.passive) return "passive";
-  if (!core_.last_error.ok() || !client_->Silence().empty()) return "retrying";
-  if (!core_.connected) return "starting";
-  if (core_.repair != RepairNeed::kNone) return "repairing";
-  return core_.ship.restorable ? "replicating" : "snapshotting";
-}
-
-// Not known before somebody has looked: the state folder may tell of a bucket that was emptied.
-nlohmann::json Pipeline::RestorableLocked() const {
-  if (core_.ship.restorable ? core_.proven_ms != 0 : core_.connected) return core_.ship.restorable;
-  return nullptr;
-}
-
 std::string Pipeline::State() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   return StateLocked();
@@ -307,89 +315,9 @@ bool Pipeline::Leads() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   // The lock was lost, and somebody else has it.
   const bool lost = core_.let_go && !loop_.HoldsLock();
-  if (lost && FolderLock::IsHeld(core_.options.folder)) return false;
-  return core_.neighbours.leads() || (!core_.passive && !core_.local_error.ok());
-}
-
-// The number is known while all that waits is in segments, the time from the first moment on.
-void Pipeline::AddLagLocked(JsonText* out) {
-  const NoteBoard::Noted noted = core_.board.NotTaken();
-  const int64_t now = core_.options.clock->WallMs();
-  const bool watched = core_.stopped.ok() && core_.local_error.ok();
-  const bool late = noted.first_ms != 0 && now - noted.first_ms > kUsualMs;
-  const bool counted = watched && !late && core_.ReadyLocked() && core_.ship.restorable &&
-                       core_.repair == RepairNeed::kNone;
-  nlohmann::json transactions;
-  if (counted) {
-    const uint64_t txid = core_.capture->encoder()->head().txid;
-    transactions = txid - std::min(txid, core_.ship.shipped.txid) + noted.count;
-  }
-  int64_t since = core_.lag.since_ms();
-  if (since == 0 || (noted.first_ms != 0 && noted.first_ms < since)) since = noted.first_ms;
-  nlohmann::json ms;
-  if (since != 0) {
-    ms = std::max<int64_t>(0, now - since);
-  } else if (watched) {
-    ms = 0;
-  }
-  out->Add("lag_transactions", transactions);
-  out->Add("lag_ms", ms);
-}
-
-// What the process that ships says, unless it has not seen what this one has committed.
-void Pipeline::AddLeadersLag(JsonText* out) {
-  const auto leader =
-      LeaderStatus::Read(StateFolderOf(core_.options.settings.path), core_.options.replica);
-  const int64_t last = core_.board.NotTaken().last_ms;
-  const int64_t now = core_.options.clock->WallMs();
-  nlohmann::json transactions;
-  nlohmann::json ms;
-  if (leader && leader->lag_ms) {
-    int64_t since = *leader->lag_ms == 0 ? 0 : leader->written_ms - *leader->lag_ms;
-    const bool unseen = last > leader->written_ms && now - last > kUsualMs;
-    if (unseen && since == 0) since = last;
-    ms = since == 0 ? 0 : std::max<int64_t>(0, now - since);
-    if (!unseen && leader->lag_transactions) transactions = *leader->lag_transactions;
-  }
-  out->Add("shipped_by", leader ? nlohmann::json(leader->pid) : nlohmann::json());
-  out->Add("lag_transactions", transactions);
-  out->Add("lag_ms", ms);
-}
-
-void Pipeline::AddStatus(JsonText* out) {
-  std::lock_guard<std::mutex> lock(core_.mutex);
-  JsonText& j = *out;
-  const ShipState& ship = core_.ship;
-  LogHead head = core_.ReadyLocked() ? core_.capture->encoder()->head() : LogHead{};
-  uint64_t outbox = core_.ReadyLocked() ? core_.outbox->pending_bytes() : 0;
-  std::string error = ErrorLocked().message();
-  if (error.empty()) error = client_->Silence();
-  j.Open('{');
-  j.Add("replica", core_.options.replica);
-  j.Add("state", StateLocked());
-  j.Add("error", error.empty() ? nlohmann::json(nullptr) : nlohmann::json(error));
-  j.Add("database_id", FormatDatabaseId(core_.identity.id));
-  j.Add("txid", head.txid);
-  j.Add("replicated_txid", ship.shipped.txid);
-  core_.passive ? AddLeadersLag(out) : AddLagLocked(out);
-  j.Add("last_acknowledged", TimeOrNull(core_.last_ack_ms));
-  j.Add("epoch", ship.epoch);
-  j.Add("log_number", ship.next_log_number - 1);
-  j.Add("segment_number", ship.shipped.segment_number);
-  j.Add("restorable", RestorableLocked());
-  j.Add("restorable_proven", TimeOrNull(core_.proven_ms));
-  j.Add("snapshot_number", ship.snapshot_number);
-  j.Add("snapshot_bytes", ship.snapshot_bytes);
-  j.Add("log_bytes_since_snapshot", ship.log_bytes);
-  j.Add("outbox_bytes", outbox);
-  j.Add("thread_failures", core_.thread_failures);
-  ClientCounters counters = client_->Counters();
-  j.Add("requests", counters.requests);
-  j.Add("bytes_sent", counters.bytes_sent);
-  j.Add("bytes_received", counters.bytes_received);
-  j.Add("pages_encoded", core_.ReadyLocked() ? core_.capture->encoder()->pages_encoded() : 0);
-  j.Add("pages_based", core_.ReadyLocked() ? core_.capture->encoder()->pages_based() : 0);
-  j.Close('}');
+  const bool idle = !core_.thread_error.ok() && !core_.neighbours.leads();
+  if ((lost || idle) && FolderLock::IsHeld(core_.options.folder)) return false;
+  return core_.neighbours.leads() || idle || (!core_.passive && !core_.local_error.ok());
 }
 
 }  // namespace backstay

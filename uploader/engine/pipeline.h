@@ -19,6 +19,7 @@
 #include "uploader/engine/core.h"
 #include "uploader/engine/jobs.h"
 #include "uploader/engine/last_wait.h"
+#include "uploader/engine/proof.h"
 #include "uploader/engine/shipper.h"
 
 namespace backstay {
@@ -55,6 +56,8 @@ class Pipeline {
   void Leave() { core_.Leave(); }
   // ... and waited for, as long as that is of use. False: it is not all in the replica.
   bool Drain(LastWait* wait);
+  // Of settings that were read anew: what takes effect at once.
+  void TakeUp(const DatabaseSettings& settings, const ReplicaSettings& replica);
   // It has given up for good.
   bool Stopped();
   // Why the replica lags; empty when nothing is known to be wrong.
@@ -78,6 +81,9 @@ class Pipeline {
   // This process is the one that ships, or nobody can be: what it says of itself is news.
   bool Leads();
   std::string State();
+  // What is seen since then (monotonic), with nothing waiting for longer than `lag_ms`; asks for a
+  // look where none was so lately. One kAwaited may be another thing a moment later.
+  Proof ProofSince(int64_t since_ms, int64_t lag_ms);
   void AddStatus(JsonText* out);
 
  private:
@@ -85,6 +91,10 @@ class Pipeline {
   // pause.
   void Keep(const char* name, const std::function<void()>& body);
   void ReportFailure(const char* name, const Status& failure);
+  Proof JudgeLocked(int64_t since_ms, int64_t lag_ms);
+  int64_t WaitsSinceLocked();
+  int64_t BudgetLeftLocked() const;
+  bool DrainLog(LastWait* wait);
   bool VainLocked(const LastWait& wait);
   bool NothingSent();
   int64_t LookSince(int64_t start_ms, int64_t ms) const;
@@ -95,6 +105,7 @@ class Pipeline {
   const char* StateLocked() const;
   const Status& ErrorLocked() const;
   nlohmann::json RestorableLocked() const;
+  void AddRequests(JsonText* out);
   void AddLagLocked(JsonText* out);
   void AddLeadersLag(JsonText* out);
 

@@ -24,26 +24,17 @@ RetryOptions Once() {
 }  // namespace
 
 bool Jobs::PruneDue() const {
-  return core_->options.settings.retention_ms > 0 &&
-         core_->options.clock->WallMs() >= prune_at_ms_.load();
+  return core_->retention_ms.load() > 0 && core_->options.clock->WallMs() >= prune_at_ms_.load();
 }
 
 // `base_time_ms`: of the snapshot that was made; nullopt: it was a pack.
 void Jobs::ReplicaGrew(std::optional<int64_t> base_time_ms) {
-  const int64_t due = base_time_ms ? *base_time_ms + core_->options.settings.retention_ms : kNever;
+  const int64_t due = base_time_ms ? *base_time_ms + core_->retention_ms.load() : kNever;
   prune_at_ms_ = prune_known_ ? std::min(prune_at_ms_.load(), due) : 0;
 }
 
-// Somebody may have put another replica into the place of ours since we last wrote to it.
-Status Jobs::CheckOwn(const Identity& found) {
-  std::lock_guard<std::mutex> lock(core_->mutex);
-  if (found.id == core_->identity.id) return Status::Ok();
-  return {Code::kForeign, core_->options.replica + " belongs to another database by now (id " +
-                              FormatDatabaseId(found.id) + "): nothing is deleted"};
-}
-
 Status Jobs::Prune() {
-  const int64_t window_ms = core_->options.settings.retention_ms;
+  const int64_t window_ms = core_->retention_ms.load();
   const ReplicaReader reader(core_->options.client, Once());
   prune_known_ = true;
   prune_at_ms_ = core_->options.clock->WallMs() + kFailedPauseMs;
@@ -51,11 +42,13 @@ Status Jobs::Prune() {
   BACKSTAY_TRY(Persist([&]() -> Status {
     Result<Catalogue> catalogue = LoadCatalogue(reader, 1);
     if (!catalogue.ok()) return catalogue.status();
-    BACKSTAY_TRY(CheckOwn(catalogue->identity));
+    BACKSTAY_TRY(core_->CheckOwn(catalogue->identity));
     Result<RetentionPlan> planned =
         PlanRetention(reader, *catalogue, core_->options.clock->WallMs() - window_ms);
     if (planned.ok()) plan = std::move(*planned);
-    return planned.status();
+    Status status = planned.status();
+    if (status.code() != Code::kCorrupt) return status;
+    return {Code::kCorrupt, status.message() + core_->DamageRemedy()};
   }));
   for (const std::vector<std::string>& keys : plan.batches) {
     Status deleted = Persist([&] { return core_->options.client->Delete(keys); });

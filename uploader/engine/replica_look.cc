@@ -11,6 +11,7 @@ namespace backstay {
 namespace {
 
 constexpr int64_t kEveryMs = 5 * 60 * 1000;
+constexpr int64_t kOldMs = 60 * 60 * 1000;
 constexpr int64_t kBehindLossMs = 30 * 1000;
 constexpr int64_t kFreshMs = 10;
 constexpr uint64_t kPeekBytes = 64;
@@ -37,6 +38,10 @@ bool ReplicaLook::Stale() const {
   return !looked_ms_ || core_->options.clock->MonotonicMs() - *looked_ms_ >= kFreshMs;
 }
 
+bool ReplicaLook::Old() const {
+  return !looked_ms_ || core_->options.clock->MonotonicMs() - *looked_ms_ >= kOldMs;
+}
+
 void ReplicaLook::Done(int64_t began_ms) {
   looked_ms_ = core_->options.clock->MonotonicMs();
   pause_ms_ = lost_ ? kBehindLossMs : kEveryMs;
@@ -47,6 +52,12 @@ void ReplicaLook::Done(int64_t began_ms) {
 void ReplicaLook::Glanced(int64_t began_ms) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   core_->looks.Seen(began_ms);
+  core_->ship_work.notify_all();
+}
+
+void ReplicaLook::Proved(int64_t began_ms) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->looks.Proved(began_ms);
   core_->ship_work.notify_all();
 }
 
@@ -78,6 +89,21 @@ Result<bool> ReplicaLook::Exists(const std::string& key) {
   return got.status();
 }
 
+bool ReplicaLook::IsManifestsTurn() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  manifests_turn_ = !manifests_turn_ && core_->ship.restorable;
+  return manifests_turn_;
+}
+
+Result<bool> ReplicaLook::HasManifest() {
+  uint64_t known = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    known = core_->ship.snapshot_number;
+  }
+  return known == 0 ? Result<bool>(false) : Exists(SnapshotManifestKey(known));
+}
+
 // One that a newer version wrote is its own affair.
 Result<bool> ReplicaLook::IsWhole(uint64_t snapshot) {
   const std::string key = SnapshotManifestKey(snapshot);
@@ -89,6 +115,8 @@ Result<bool> ReplicaLook::IsWhole(uint64_t snapshot) {
   if (!manifest.ok()) return manifest.status().code() != Code::kCorrupt;
   Result<std::string> missing = MissingFrame(core_->options.client, *manifest);
   if (!missing.ok()) return missing.status();
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (missing->empty()) core_->snapshot_ms = manifest->consistent_time_ms;
   return missing->empty();
 }
 

@@ -38,6 +38,8 @@ class ReplicaLook {
   bool Due() const;
   // Not so lately that another look could only say the same.
   bool Stale() const;
+  // So long ago that what lies behind the manifest is to be looked at for a proof, too.
+  bool Old() const;
   // The replica is gone, where to ask costs nothing: what is written next would be all of it.
   bool Vanished();
   // Something was missing: whoever deletes it may be at it still, so the next look is due soon.
@@ -47,9 +49,15 @@ class ReplicaLook {
   void Done(int64_t began_ms);
   // The identity alone was looked at, and is there.
   void Glanced(int64_t began_ms);
+  // One other object was.
+  void Proved(int64_t began_ms);
 
   // kNotFound: there is none.
   Result<Identity> FindIdentity();
+  // Every second time, once there is a snapshot: its manifest is to be looked at, not the identity.
+  bool IsManifestsTurn();
+  // The newest snapshot's. False also where its number is not known.
+  Result<bool> HasManifest();
   // Of what this state knows, snapshot and log. The identity is the caller's.
   Result<MissingObjects> FindRest();
   // The number of the newest snapshot that is finished and may be used; 0: there is none.
@@ -71,6 +79,7 @@ class ReplicaLook {
   std::optional<int64_t> looked_ms_;  // monotonic
   bool lost_ = false;                 // in the look that is under way
   int64_t pause_ms_ = 0;              // behind the last one
+  bool manifests_turn_ = false;
 };
 
 }  // namespace backstay

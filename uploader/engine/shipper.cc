@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace backstay {
 namespace {
@@ -21,8 +22,10 @@ bool IsFinal(const Status& status) {
 }  // namespace
 
 void Shipper::Run() {
-  if (!Connect()) return;
-  while (WaitForSegments()) Ship();
+  if (Connect()) {
+    while (WaitForSegments()) Ship();
+  }
+  pace_.Settle(/*last=*/true);
 }
 
 bool Shipper::Connect() {
@@ -30,6 +33,7 @@ bool Shipper::Connect() {
     std::unique_lock<std::mutex> lock(core_->mutex);
     core_->ship_work.wait(lock, [&] { return OverLocked() || core_->ReadyLocked(); });
   }
+  pace_.Begin();
   for (;;) {
     {
       std::lock_guard<std::mutex> lock(core_->mutex);
@@ -37,17 +41,17 @@ bool Shipper::Connect() {
     }
     Status status = log_.Connect();
     if (status.ok()) break;
-    if (IsFinal(status)) {
-      core_->Stop(status);
-      return false;
-    }
+    if (IsFinal(status)) return Stop(status), false;
     if (!PauseAfter(status)) return false;
   }
+  DatabaseId id{};
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     core_->connected = true;
     core_->board.Shipped(core_->ship.shipped.segment_number, core_->ship.restorable);
+    id = core_->identity.id;
   }
+  core_->shipped.Open(id);
   Succeeded();
   core_->Log(Level::kInfo, "replication started");
   return true;
@@ -56,24 +60,26 @@ bool Shipper::Connect() {
 // Returns when segments wait or the replica has to be probed; starts jobs meanwhile. False: stop.
 bool Shipper::WaitForSegments() {
   for (;;) {
-    // A snapshot or a pack of what has gone from the bucket would hide the loss.
-    const bool look = (jobs_->BuildDue() && log_.LookStale()) || log_.LastLookDue();
+    // A snapshot of what has gone from the bucket would hide the loss. A pack makes it good.
+    const bool look = (jobs_->SnapshotDue() && log_.LookStale()) || log_.LastLookDue();
     if (look && !Settled(log_.Look())) return false;
-    if (GlanceWanted() && !Settled(log_.Glance())) return false;
+    if (Wanted(&LookBook::wanted) && !Settled(log_.Glance())) return false;
+    if (Wanted(&LookBook::proof_wanted) && !Settled(log_.Prove())) return false;
     jobs_->StartDue();
+    LookAtSettings(/*denied=*/false);
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;
     if (core_->ReadyLocked() && WaitsLocked()) return true;
     if (!core_->last_error.ok()) return true;
-    if (core_->looks.wanted()) continue;
+    if (core_->looks.wanted() || core_->looks.proof_wanted()) continue;
     if (!core_->ship_idle.exchange(true)) core_->board.Poke();
     core_->ship_work.wait_for(lock, kJobCheck);
   }
 }
 
-bool Shipper::GlanceWanted() const {
+bool Shipper::Wanted(bool (LookBook::*look)() const) const {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  return core_->looks.wanted() && core_->last_error.ok();
+  return (core_->looks.*look)() && core_->last_error.ok();
 }
 
 // A folder is looked at before each upload.
@@ -100,8 +106,8 @@ bool Shipper::PressesLocked() const {
 
 bool Shipper::WaitForInterval() {
   for (;;) {
-    int64_t now = core_->options.clock->MonotonicMs();
-    int64_t due = core_->last_put_start_ms.load() + core_->options.settings.min_interval_ms;
+    const int64_t due = core_->last_put_start_ms.load() + pace_.IntervalMs();
+    const int64_t now = core_->options.clock->MonotonicMs();
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;
     // Asked with the mutex held: a Sync() that comes later is followed by a pass, which wakes us.
@@ -145,16 +151,22 @@ void Shipper::Ship() {
     acknowledged_ms_ = core_->options.clock->MonotonicMs();
     round_trip_ms_ = acknowledged_ms_ - start;
     core_->options.logger->Over(
+        "this database is replicated again",
         {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
     status = GlanceIfDue();
   }
   (void)Settled(status);
 }
 
+void Shipper::Stop(const Status& status) {
+  const bool damaged = status.code() == Code::kCorrupt;
+  core_->Stop(damaged ? Status(status.code(), status.message() + core_->DamageRemedy()) : status);
+}
+
 // What a request to the replica means for the pipeline. False: it is over.
 bool Shipper::Settled(const Status& status) {
   if (status.ok()) return Succeeded(), true;
-  if (IsFinal(status)) return core_->Stop(status), false;
+  if (IsFinal(status)) return Stop(status), false;
   return PauseAfter(status);
 }
 
@@ -176,6 +188,10 @@ void Shipper::Succeeded() {
       {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
 }
 
+void Shipper::LookAtSettings(bool denied) {
+  if (core_->options.look) core_->options.look(denied);
+}
+
 // Notes the failure and waits before the next try. False: stop.
 bool Shipper::PauseAfter(const Status& status) {
   {
@@ -184,18 +200,30 @@ bool Shipper::PauseAfter(const Status& status) {
     if (core_->stopping) return false;
   }
   LastingProblem& problem = status.code() == Code::kContended ? core_->contended : core_->shipping;
-  problem.Failed("the replica cannot be written: " + status.message(),
+  const char* remedy =
+      core_->options.client->Reached()
+          ? ""
+          : "; it is tried again: see whether the server runs, and can be reached from here";
+  problem.Failed("the replica cannot be written: " + status.message() + remedy,
                  {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
-  int64_t wait = backoff_.Next(core_->options.client->RetryAfterMs());
+  int64_t wait = backoff_.Next(core_->options.client->RetryAfterMs(), status.retryable());
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->last_error = status;
+  ++core_->retries;
   if (core_->ending == Ending::kBegun) core_->ending = Ending::kTried;
   core_->board.Trouble();
   const auto ends = [this] { return core_->ending == Ending::kBegun; };
-  core_->ship_work.wait_for(lock, std::chrono::milliseconds(wait),
-                            [&] { return OverLocked() || ends(); });
-  // Whatever the pauses had come to: there is no time for them.
-  if (ends()) backoff_.Reset();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait);
+  const auto over = [&] { return OverLocked() || ends() || core_->renewed; };
+  while (!over() && std::chrono::steady_clock::now() < until) {
+    core_->ship_work.wait_until(lock, std::min(until, std::chrono::steady_clock::now() + kJobCheck),
+                                over);
+    lock.unlock();
+    LookAtSettings(status.code() == Code::kDenied);
+    lock.lock();
+  }
+  // Whatever the pauses had come to: there is no time for them, or another reason.
+  if (ends() || std::exchange(core_->renewed, false)) backoff_.Reset();
   return !OverLocked();
 }
 

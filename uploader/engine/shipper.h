@@ -14,13 +14,14 @@
 #include "uploader/engine/core.h"
 #include "uploader/engine/jobs.h"
 #include "uploader/engine/log_writer.h"
+#include "uploader/engine/upload_pace.h"
 
 namespace backstay {
 
 class Shipper {
  public:
   Shipper(Core* core, Jobs* jobs)
-      : core_(core), jobs_(jobs), log_(core), backoff_(core->options.random) {}
+      : core_(core), jobs_(jobs), log_(core), pace_(core), backoff_(core->options.random) {}
 
   void Run();
 
@@ -31,16 +32,18 @@ class Shipper {
   bool WaitsLocked() const;
   // The pause between two uploads would save no request, or what waits needs room.
   bool PressesLocked() const;
-  // Waits out the minimum interval, unless somebody waits for the bucket or the outbox presses.
-  // False: stop.
+  // Waits out the interval between uploads, unless somebody waits for the bucket or the outbox
+  // presses. False: stop.
   bool WaitForInterval();
   // With durability=sync: those that the last PUT has answered soon commit again, and what goes out
   // without them makes them wait for a second PUT. Gives them a fraction of a round trip.
   void WaitForGroup();
-  bool GlanceWanted() const;
+  bool Wanted(bool (LookBook::*look)() const) const;
   // Behind an upload, at a bounded rate.
   Status GlanceIfDue();
   bool Settled(const Status& status);
+  void LookAtSettings(bool denied);
+  void Stop(const Status& status);
   bool PauseAfter(const Status& status);
   void Succeeded();
   bool OverLocked() const { return core_->stopping || !core_->stopped.ok(); }
@@ -48,6 +51,7 @@ class Shipper {
   Core* const core_;
   Jobs* const jobs_;
   LogWriter log_;
+  UploadPace pace_;
   Backoff backoff_;
   int64_t acknowledged_ms_ = 0;  // monotonic, when the last PUT was
   int64_t round_trip_ms_ = 0;    // of that PUT

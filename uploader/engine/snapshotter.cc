@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "uploader/base/caught.h"
@@ -31,15 +33,15 @@ Status Jobs::Snapshot() {
   BACKSTAY_TRY(BeginCopy(&copy));
   LogHead end;
   Status done = Caught([&]() -> Status {
-    uint32_t frame_pages = SnapshotFramePages(copy.page_size);
-    for (uint32_t frame = 0; frame * frame_pages < copy.pages; ++frame) {
-      BACKSTAY_TRY(CopyFrame(&copy, frame));
-    }
+    BACKSTAY_TRY(CopyFrames(&copy));
     BACKSTAY_TRY(FinishCopy(&copy, &end));
     return WriteManifest(copy, end);
   });
+  sends_frame_ = false;
   if (done.ok()) return done;
   std::lock_guard<std::mutex> lock(core_->mutex);
+  const bool left = core_->copy.Counts(copy.run) && core_->stopped.ok();
+  if (left && (core_->stopping || core_->LeavesCopyLocked())) return done;
   if (core_->copy.Counts(copy.run)) core_->VoidSnapshotLocked();
   // What a first copy has put into the index is worth nothing without its manifest.
   if (!core_->ship.restorable) core_->NeedRepairLocked(RepairNeed::kAll);
@@ -48,49 +50,105 @@ Status Jobs::Snapshot() {
 
 Status Jobs::BeginCopy(Copy* copy) {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return Aborted();
-  Encoder* encoder = core_->capture->encoder();
-  if (!core_->CopyMayBeginLocked()) return Aborted();
-  encoder->BeginSnapshot(/*first=*/!core_->ship.restorable);
-  core_->encoding = true;
-  copy->run = core_->copy.Begin();
-  copy->number = core_->ship.next_log_number;
-  copy->nonce = core_->options.random();
-  copy->start = encoder->head();
-  copy->epoch = core_->ship.epoch;
-  copy->base = core_->ship.base;
-  copy->pages = core_->index->pages();
-  copy->page_size = core_->identity.page_size;
-  copy->log_bytes = core_->ship.log_bytes;
-  if (!problem_->failing())
-    core_->Log(Level::kInfo, "snapshot begins: " + std::to_string(copy->pages) + " pages");
+  if (!core_->ReadyLocked() || !core_->CopyMayBeginLocked()) return Aborted();
+  std::string found;
+  if (core_->copy.waits()) {
+    std::tie(copy->run, copy->begun) = core_->copy.Take();
+    found = ", " + std::to_string(copy->begun.frames.size()) + " objects are there";
+  } else {
+    copy->begun = NewCopyLocked();
+    const bool first = copy->begun.first;
+    core_->capture->encoder()->set_head(copy->begun.start);
+    core_->capture->encoder()->BeginSnapshot(first);
+    core_->encoding = true;
+    // What is encoded from here on, and the next process reads back, goes on from this index.
+    if (first) core_->SaveIndexLocked();
+    copy->run = core_->copy.Begin(copy->begun);
+  }
+  if (!problem_->failing()) {
+    const std::string pages = std::to_string(copy->begun.pages) + " pages";
+    core_->Log(Level::kInfo,
+               found.empty() ? "snapshot begins: " + pages : "snapshot goes on: " + pages + found);
+  }
+  return Status::Ok();
+}
+
+BegunSnapshot Jobs::NewCopyLocked() {
+  BegunSnapshot begun;
+  begun.database_id = core_->identity.id;
+  begun.page_size = core_->identity.page_size;
+  begun.first = !core_->ship.restorable;
+  begun.writer_id = core_->ship.writer_id;
+  begun.epoch = core_->ship.epoch;
+  begun.base = core_->ship.base;
+  begun.number = core_->ship.next_log_number;
+  begun.nonce = core_->options.random();
+  begun.start = core_->capture->encoder()->head();
+  // Its pages may hold what was committed before and never encoded.
+  const int64_t now = core_->options.clock->WallMs();
+  if (begun.first) begun.start.time_ms = std::max(begun.start.time_ms, now);
+  begun.pages = core_->index->pages();
+  begun.log_bytes = core_->ship.log_bytes;
+  return begun;
+}
+
+Status Jobs::CopyFrames(Copy* copy) {
+  const uint32_t frame_pages = SnapshotFramePages(copy->begun.page_size);
+  for (auto frame = static_cast<uint32_t>(copy->begun.frames.size());
+       frame * frame_pages < copy->begun.pages; ++frame) {
+    {
+      std::lock_guard<std::mutex> lock(core_->mutex);
+      if (core_->LeavesCopyLocked()) return Aborted();
+    }
+    BACKSTAY_TRY(CopyFrame(copy, frame));
+    BACKSTAY_TRY(KeepFrames(copy));
+  }
   return Status::Ok();
 }
 
 Status Jobs::CopyFrame(Copy* copy, uint32_t frame) {
-  uint32_t frame_pages = SnapshotFramePages(copy->page_size);
+  const uint32_t page_size = copy->begun.page_size;
+  uint32_t frame_pages = SnapshotFramePages(page_size);
   uint32_t first = frame * frame_pages + 1;
-  uint32_t count = std::min(frame_pages, copy->pages - frame * frame_pages);
-  std::string images(static_cast<size_t>(count) * copy->page_size, '\0');
+  uint32_t count = std::min(frame_pages, copy->begun.pages - frame * frame_pages);
+  std::string images(static_cast<size_t>(count) * page_size, '\0');
   for (uint32_t done = 0; done < count; done += kPagesPerHold) {
     std::lock_guard<std::mutex> lock(core_->mutex);
     if (!core_->copy.Counts(copy->run) || core_->stopping) return Aborted();
     const uint32_t pages = std::min(kPagesPerHold, count - done);
-    auto* out =
-        reinterpret_cast<uint8_t*>(images.data()) + static_cast<size_t>(done) * copy->page_size;
+    auto* out = reinterpret_cast<uint8_t*>(images.data()) + static_cast<size_t>(done) * page_size;
     BACKSTAY_TRY(core_->capture->CopyPages(first + done, pages,
-                                           {out, static_cast<size_t>(pages) * copy->page_size}));
+                                           {out, static_cast<size_t>(pages) * page_size}));
   }
-  std::vector<uint64_t> hashes;
-  Result<std::string> object =
-      EncodeSnapshotFrame(copy->page_size, first, AsBytes(images), &hashes);
+  const uint64_t begun = core_->handover.begun();
+  BegunSnapshot::Frame kept;
+  Result<std::string> object = EncodeSnapshotFrame(page_size, first, AsBytes(images), &kept.hashes);
   if (!object.ok()) return object.status();
   images = {};
-  std::string key = SnapshotFrameKey(copy->number, copy->nonce, frame);
-  copy->frame_bytes.push_back(object->size());
-  copy->bytes += object->size();
-  for (uint64_t hash : hashes) copy->frames_checksum += hash;
-  return Persist([&] { return core_->options.client->Put(key, AsBytes(*object)); });
+  const std::string key = SnapshotFrameKey(copy->begun.number, copy->begun.nonce, frame);
+  kept.bytes = object->size();
+  for (uint64_t hash : kept.hashes) kept.checksum += hash;
+  sends_frame_ = true;
+  BACKSTAY_TRY(Persist([&] { return core_->options.client->Put(key, AsBytes(*object)); }));
+  copy->begun.frames.push_back({kept.bytes, {}, kept.checksum});
+  if (!copy->begun.first) kept.hashes = {};
+  copy->unsettled.emplace_back(begun, std::move(kept));
+  return Status::Ok();
+}
+
+// The next process knows of frames that were not read in the middle of a transaction: that one may
+// be rolled back. It sends the others anew; behind the end nobody needs to know of any.
+Status Jobs::KeepFrames(Copy* copy) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  if (!core_->copy.Counts(copy->run)) return Aborted();
+  while (!copy->unsettled.empty()) {
+    const auto settled = core_->handover.SettledSince(copy->unsettled.front().first);
+    if (settled != Handover::Settled::kYes) break;
+    core_->copy.Keep(copy->unsettled.front().second);
+    copy->unsettled.pop_front();
+  }
+  sends_frame_ = false;
+  return Status::Ok();
 }
 
 // Waits until the transactions in the middle of which pages were copied have handed theirs over.
@@ -145,6 +203,7 @@ Status Jobs::FindEnd(const Copy& copy, std::unique_lock<std::mutex>* lock) {
   for (;;) {
     BACKSTAY_TRY(CatchUp(copy, lock));
     if (core_->EndCopyLocked()) return Status::Ok();
+    if (over()) return Aborted();
     core_->copy.SeekEnd();
     // Behind a first copy they are repaired for the first time.
     if (core_->index->unknown() != 0) core_->NeedRepairLocked(RepairNeed::kUnknown);
@@ -204,47 +263,58 @@ Status Jobs::StillThere(const SnapshotManifest& manifest) {
   return {Code::kCorrupt, *missing + " is gone from the bucket: somebody deletes what is written"};
 }
 
-Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
+SnapshotManifest Jobs::ManifestOf(const BegunSnapshot& begun, const LogHead& end) const {
   SnapshotManifest manifest;
-  manifest.page_size = copy.page_size;
-  manifest.nonce = copy.nonce;
-  manifest.epoch = copy.epoch;
-  manifest.base = copy.base;
-  manifest.next_log_number = copy.number;
-  manifest.segment_number = copy.start.segment_number;
-  manifest.segment_hash = copy.start.segment_hash;
-  manifest.start_txid = copy.start.txid;
+  manifest.page_size = begun.page_size;
+  manifest.nonce = begun.nonce;
+  manifest.epoch = begun.epoch;
+  manifest.base = begun.base;
+  manifest.next_log_number = begun.number;
+  manifest.segment_number = begun.start.segment_number;
+  manifest.segment_hash = begun.start.segment_hash;
+  manifest.start_txid = begun.start.txid;
   manifest.consistent_txid = end.txid;
   manifest.consistent_time_ms = end.time_ms != 0 ? end.time_ms : core_->options.clock->WallMs();
-  manifest.frames_checksum = copy.frames_checksum;
-  manifest.pages = copy.pages;
-  manifest.frame_bytes = copy.frame_bytes;
+  manifest.pages = begun.pages;
+  for (const BegunSnapshot::Frame& frame : begun.frames) {
+    manifest.frames_checksum += frame.checksum;
+    manifest.frame_bytes.push_back(frame.bytes);
+  }
+  return manifest;
+}
+
+Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
+  const BegunSnapshot& begun = copy.begun;
+  SnapshotManifest manifest = ManifestOf(begun, end);
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     manifest.database_id = core_->identity.id;
   }
-  Result<std::string> bytes = EncodeSnapshotManifest(manifest);
-  if (!bytes.ok()) return bytes.status();
+  const uint64_t bytes =
+      std::accumulate(manifest.frame_bytes.begin(), manifest.frame_bytes.end(), uint64_t{0});
+  Result<std::string> encoded = EncodeSnapshotManifest(manifest);
+  if (!encoded.ok()) return encoded.status();
   BACKSTAY_TRY(Persist([&] { return StillOwn(); }));
   BACKSTAY_TRY(Persist([&] { return StillThere(manifest); }));
   BACKSTAY_TRY(Persist([&] {
-    return core_->options.client->Put(SnapshotManifestKey(copy.number), AsBytes(*bytes));
+    return core_->options.client->Put(SnapshotManifestKey(begun.number), AsBytes(*encoded));
   }));
   // Never before it: without it, what is there could be taken for one that was never finished.
   BACKSTAY_TRY(Persist([&] { return core_->options.client->Put(kRestorableKey, AsBytes("1\n")); }));
   std::lock_guard<std::mutex> lock(core_->mutex);
   ShipState& ship = core_->ship;
   // What the log behind it needs was lost meanwhile, or the database got another page size.
-  if (copy.number <= ship.snapshot_above || ship.new_base || copy.base != ship.base) {
+  if (begun.number <= ship.snapshot_above || ship.new_base || begun.base != ship.base) {
     return Aborted();
   }
   ship.restorable = true;
   core_->proven_ms = core_->options.clock->WallMs();
+  core_->snapshot_ms = manifest.consistent_time_ms;
   core_->looks.Wrote();
   core_->encoding = true;
-  ship.snapshot_number = copy.number;
-  ship.snapshot_bytes = copy.bytes;
-  ship.log_bytes -= std::min(ship.log_bytes, copy.log_bytes);
+  ship.snapshot_number = begun.number;
+  ship.snapshot_bytes = bytes;
+  ship.log_bytes -= std::min(ship.log_bytes, begun.log_bytes);
   // A first snapshot that a gap overtook is good, but the index began anew meanwhile.
   // Whoever waits for later commits waits for the repair.
   if (!core_->copy.Counts(copy.run)) {
@@ -255,8 +325,8 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   core_->SaveIndexLocked();
   core_->SettleLagLocked();
   core_->board.Shipped(ship.shipped.segment_number, true);
-  core_->Log(Level::kInfo, "snapshot complete: " + std::to_string(copy.frame_bytes.size()) +
-                               " objects, " + std::to_string(copy.bytes) + " bytes");
+  core_->Log(Level::kInfo, "snapshot complete: " + std::to_string(begun.frames.size()) +
+                               " objects, " + std::to_string(bytes) + " bytes");
   core_->missing.Recovered(
       "the replica is whole again: everything from here on can be restored",
       {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});

@@ -47,6 +47,7 @@ class PackWriter {
   // One whole log object, in order of dense numbers; anything else is refused with its parse error
   // or kInvalid.
   Status Add(Bytes object, uint64_t number);
+  const DatabaseId& id() const { return id_; }
   size_t objects() const { return index_.size(); }
   size_t bytes() const { return out_.size(); }
   // The pack, empty if nothing was added; the writer is spent.

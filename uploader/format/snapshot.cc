@@ -48,21 +48,6 @@ Status Decompress(Bytes compressed, uint64_t size, std::string* images) {
   return Status::Ok();
 }
 
-Status CheckPages(const SnapshotFrame& frame) {
-  Bytes left = AsBytes(frame.images);
-  uint32_t pgno = frame.first_page;
-  for (uint64_t hash : frame.hashes) {
-    Bytes image = left.first(frame.page_size);
-    left = left.subspan(frame.page_size);
-    bool lock_page = pgno == LockBytePage(frame.page_size);
-    if (hash != HashOf(frame.page_size, pgno, image) || (lock_page && !AllZero(image))) {
-      return Corrupt(kFrame, "page " + std::to_string(pgno) + " does not match its hash");
-    }
-    ++pgno;
-  }
-  return Status::Ok();
-}
-
 // Magic, version and trailing hash, in the order in which they may be believed.
 Status CheckEnvelope(const char* what, Bytes data, uint32_t magic) {
   if (data.size() < 5 + kHashBytes || LoadLe32(data.data()) != magic) {
@@ -92,6 +77,21 @@ Status CheckManifest(const SnapshotManifest& manifest) {
   for (uint64_t length : manifest.frame_bytes) {
     if (length == 0 || length > kMaxSnapshotObjectBytes) return bad("bad frame length");
   }
+  return Status::Ok();
+}
+
+// All before the images.
+Status ReadHead(ByteReader* in, SnapshotFrame* frame) {
+  frame->page_size = ReadPageSize(in);
+  frame->first_page = static_cast<uint32_t>(in->VarintMax(kMaxPageNumber));
+  const uint64_t count = in->VarintMax(SnapshotFramePages(frame->page_size));
+  if (!in->ok() || frame->first_page == 0 || count == 0 || in->remaining() / 8 < count ||
+      frame->first_page + count - 1 > kMaxPageNumber) {
+    return Corrupt(kFrame, "bad header");
+  }
+  frame->hashes.clear();
+  frame->hashes.reserve(count);
+  for (uint64_t i = 0; i < count; ++i) frame->hashes.push_back(in->U64());
   return Status::Ok();
 }
 
@@ -133,21 +133,45 @@ Result<std::string> EncodeSnapshotFrame(uint32_t page_size, uint32_t first_page,
   return object;
 }
 
-Result<SnapshotFrame> DecodeSnapshotFrame(Bytes data) {
+Status CheckSnapshotPages(uint32_t first, uint32_t page_size, const std::vector<uint64_t>& hashes,
+                          Bytes images) {
+  uint32_t pgno = first;
+  for (uint64_t hash : hashes) {
+    const Bytes image = images.first(page_size);
+    images = images.subspan(page_size);
+    const bool lock_page = pgno == LockBytePage(page_size);
+    if (hash != HashOf(page_size, pgno, image) || (lock_page && !AllZero(image))) {
+      return Corrupt(kFrame, "page " + std::to_string(pgno) + " does not match its hash");
+    }
+    ++pgno;
+  }
+  return Status::Ok();
+}
+
+Status DecodeSnapshotFrame(Bytes data, SnapshotFrame* frame) {
   BACKSTAY_TRY(CheckEnvelope(kFrame, data, kFrameMagic));
   ByteReader in(Body(data));
-  SnapshotFrame frame;
-  frame.page_size = ReadPageSize(&in);
-  frame.first_page = static_cast<uint32_t>(in.VarintMax(kMaxPageNumber));
-  uint64_t count = in.VarintMax(SnapshotFramePages(frame.page_size));
-  if (!in.ok() || frame.first_page == 0 || count == 0 || in.remaining() / 8 < count ||
-      frame.first_page + count - 1 > kMaxPageNumber) {
-    return Corrupt(kFrame, "bad header");
+  BACKSTAY_TRY(ReadHead(&in, frame));
+  const uint64_t size = frame->hashes.size() * uint64_t{frame->page_size};
+  BACKSTAY_TRY(Decompress(in.Raw(in.remaining()), size, &frame->images));
+  return CheckSnapshotPages(frame->first_page, frame->page_size, frame->hashes,
+                            AsBytes(frame->images));
+}
+
+Result<SnapshotFrame> ParseSnapshotHead(Bytes data) {
+  if (data.size() < 5 || LoadLe32(data.data()) != kFrameMagic) {
+    return Corrupt(kFrame, "not one of Backstay's, or cut off");
   }
-  frame.hashes.reserve(count);
-  for (uint64_t i = 0; i < count; ++i) frame.hashes.push_back(in.U64());
-  BACKSTAY_TRY(Decompress(in.Raw(in.remaining()), count * frame.page_size, &frame.images));
-  BACKSTAY_TRY(CheckPages(frame));
+  BACKSTAY_TRY(CheckVersion(kFrame, data[4]));
+  ByteReader in(data.subspan(5));
+  SnapshotFrame frame;
+  BACKSTAY_TRY(ReadHead(&in, &frame));
+  return frame;
+}
+
+Result<SnapshotFrame> DecodeSnapshotFrame(Bytes data) {
+  SnapshotFrame frame;
+  BACKSTAY_TRY(DecodeSnapshotFrame(data, &frame));
   return frame;
 }
 

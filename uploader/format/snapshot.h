@@ -36,6 +36,17 @@ struct SnapshotFrame {
 };
 // Verifies the object's hash and every page hash.
 Result<SnapshotFrame> DecodeSnapshotFrame(Bytes data);
+// The same into a frame whose memory is used again.
+Status DecodeSnapshotFrame(Bytes data, SnapshotFrame* frame);
+
+// Bytes in which the head of a frame of so many pages lies: all before its images.
+inline uint64_t SnapshotHeadBytes(uint64_t pages) { return 14 + 8 * pages; }
+// The head alone, from an object or the beginning of one: proven by nothing but what it is compared
+// with. `images` stays empty.
+Result<SnapshotFrame> ParseSnapshotHead(Bytes data);
+// kCorrupt unless `images` are the pages from `first` of these hashes.
+Status CheckSnapshotPages(uint32_t first, uint32_t page_size, const std::vector<uint64_t>& hashes,
+                          Bytes images);
 
 struct SnapshotManifest {
   uint32_t page_size = 0;

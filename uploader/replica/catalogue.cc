@@ -1,6 +1,7 @@
 #include "uploader/replica/catalogue.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -15,14 +16,28 @@ constexpr uint64_t kMaxIdentityBytes = 64 << 10;
 constexpr uint64_t kMaxManifestBytes = 256 << 20;
 constexpr std::string_view kSnapshots = "snapshot/";
 
-Result<Identity> LoadIdentity(const ReplicaReader& reader) {
+constexpr char kWrittenAnew[] =
+    "; while the database and its state folder are there, its application writes it anew, with the "
+    "next start at the latest";
+
+Status Unreadable(const ReplicaReader& reader, const Status& why) {
+  Status failed = why.Wrap(reader.Describe() + "/" + kIdentityKey);
+  if (failed.code() != Code::kCorrupt) return failed;
+  return {Code::kCorrupt, failed.message() +
+                              "; put an older version of the object back (versions of the bucket), "
+                              "or delete it" +
+                              kWrittenAnew};
+}
+
+Status LoadIdentity(const ReplicaReader& reader, Identity* found) {
   GetOptions options;
   options.max_bytes = kMaxIdentityBytes;
   Result<std::string> text = reader.Get(kIdentityKey, options);
   if (text.ok()) {
     Result<Identity> identity = ParseIdentity(*text);
-    if (identity.ok()) return identity;
-    return identity.status().Wrap(reader.Describe() + "/" + kIdentityKey);
+    if (!identity.ok()) return Unreadable(reader, identity.status());
+    *found = *identity;
+    return Status::Ok();
   }
   if (text.status().code() != Code::kNotFound) return text.status();
   Result<WithoutIdentity> there = LookWithoutIdentity(reader);
@@ -30,19 +45,19 @@ Result<Identity> LoadIdentity(const ReplicaReader& reader) {
   switch (there->found) {
     case WithoutIdentity::kNothing: break;
     case WithoutIdentity::kRemains:
-      return Status(Code::kCorrupt, reader.Describe() + ": " + kIdentityKey +
-                                        " is missing, though the replica's objects are there (" +
-                                        there->key + ")");
+      return {Code::kCorrupt, reader.Describe() + ": " + kIdentityKey +
+                                  " is missing, though the replica's objects are there (" +
+                                  there->key + "); undelete it (versions of the bucket)" +
+                                  kWrittenAnew};
     case WithoutIdentity::kForeign:
-      return Status(Code::kForeign, reader.Describe() + " holds objects that are no replica's (" +
-                                        there->key + "), and no " + kIdentityKey +
-                                        ": correct the prefix");
+      return {Code::kForeign, reader.Describe() + " holds objects that are no replica's (" +
+                                  there->key + "), and no " + kIdentityKey +
+                                  ": correct the prefix"};
   }
-  return Status(Code::kNotFound, "no replica at " + reader.Describe());
+  return {Code::kNotFound, "no replica at " + reader.Describe()};
 }
 
 Status ListLog(const ReplicaReader& reader, Catalogue* catalogue) {
-  // The log before the packs: what is packed in between is then seen twice, never not at all.
   ListOptions options;
   options.prefix = "log/";
   Result<std::vector<ObjectInfo>> log = reader.List(options);
@@ -51,38 +66,51 @@ Status ListLog(const ReplicaReader& reader, Catalogue* catalogue) {
     std::optional<uint64_t> number = ParseLogKey(info.key);
     if (number) catalogue->singles[*number] = info.size;
   }
-  options.prefix = "pack/";
-  Result<std::vector<ObjectInfo>> packs = reader.List(options);
-  if (!packs.ok()) return packs.status();
-  for (const ObjectInfo& info : *packs) {
-    auto range = ParsePackKey(info.key);
-    if (range) catalogue->packs.push_back({range->first, range->second, info.size});
-  }
-  std::sort(catalogue->packs.begin(), catalogue->packs.end(),
-            [](const PackName& a, const PackName& b) {
-              return std::pair(a.first, a.last) < std::pair(b.first, b.last);
-            });
   return Status::Ok();
 }
 
-Result<std::vector<uint64_t>> SnapshotNumbers(const ReplicaReader& reader) {
+Status SnapshotNumbers(const ReplicaReader& reader, std::vector<uint64_t>* numbers) {
   ListOptions options;
   options.prefix = kSnapshots;
   options.folders = true;
   Result<std::vector<ObjectInfo>> list = reader.List(options);
   if (!list.ok()) return list.status();
-  std::vector<uint64_t> numbers;
   for (const ObjectInfo& info : *list) {
     std::optional<uint64_t> number = ParseSnapshotManifestKey(info.key + "manifest");
-    if (number) numbers.push_back(*number);
+    if (number) numbers->push_back(*number);
   }
-  return numbers;
+  return Status::Ok();
+}
+
+// Both at a time, where there are threads for it; the error of the first before that of the second.
+Status Both(size_t threads, const std::function<Status()>& first,
+            const std::function<Status()>& second) {
+  using Done = ParallelOrdered<bool>;
+  return Done::Run(
+      2, threads, 2,
+      [&](size_t i) -> Result<bool> {
+        const Status done = i == 0 ? first() : second();
+        return done.ok() ? Result<bool>(true) : Result<bool>(done);
+      },
+      [](size_t, bool) { return Status::Ok(); });
 }
 
 struct ManifestResult {
   Status status;  // kNotFound: unfinished
   SnapshotManifest manifest;
 };
+
+// One alone may be at fault; all of them are not.
+Status OfAnotherDatabase(const ReplicaReader& reader, const std::string& key,
+                         const Identity& identity, const SnapshotManifest& manifest) {
+  return {Code::kCorrupt, reader.Describe() + "/" + key + ": is of database " +
+                              FormatDatabaseId(manifest.database_id) + ", but " + kIdentityKey +
+                              " names " + FormatDatabaseId(identity.id) +
+                              "; if all snapshots say so, " + kIdentityKey +
+                              " was changed: put an older version of it back (versions of the "
+                              "bucket), or delete it" +
+                              kWrittenAnew};
+}
 
 // What must end the command is an error; what concerns only this snapshot is in the value.
 Result<ManifestResult> LoadManifest(const ReplicaReader& reader, const Identity& identity,
@@ -101,10 +129,13 @@ Result<ManifestResult> LoadManifest(const ReplicaReader& reader, const Identity&
     if (status.code() == Code::kNewer) return status;
     return ManifestResult{status, {}};
   }
-  if (manifest->database_id != identity.id || manifest->next_log_number != number) {
+  if (manifest->next_log_number != number) {
     return ManifestResult{
         Status(Code::kCorrupt, reader.Describe() + "/" + key + ": belongs to another snapshot"),
         {}};
+  }
+  if (manifest->database_id != identity.id) {
+    return ManifestResult{OfAnotherDatabase(reader, key, identity, *manifest), {}};
   }
   return ManifestResult{Status::Ok(), std::move(*manifest)};
 }
@@ -175,18 +206,36 @@ std::optional<uint64_t> Catalogue::WholeFromBeginning() const {
   return end;
 }
 
+Status ListPacks(const ReplicaReader& reader, Catalogue* catalogue) {
+  ListOptions options;
+  options.prefix = "pack/";
+  Result<std::vector<ObjectInfo>> packs = reader.List(options);
+  if (!packs.ok()) return packs.status();
+  for (const ObjectInfo& info : *packs) {
+    auto range = ParsePackKey(info.key);
+    if (range) catalogue->packs.push_back({range->first, range->second, info.size});
+  }
+  std::sort(catalogue->packs.begin(), catalogue->packs.end(),
+            [](const PackName& a, const PackName& b) {
+              return std::pair(a.first, a.last) < std::pair(b.first, b.last);
+            });
+  return Status::Ok();
+}
+
 Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads) {
   Catalogue catalogue;
-  Result<Identity> identity = LoadIdentity(reader);
-  if (!identity.ok()) return identity.status();
-  catalogue.identity = *identity;
+  std::vector<uint64_t> numbers;
   // Snapshots before the log: the log of the newest one is then listed in full.
-  Result<std::vector<uint64_t>> numbers = SnapshotNumbers(reader);
-  if (!numbers.ok()) return numbers.status();
-  BACKSTAY_TRY(LoadSnapshots(reader, *numbers, threads, &catalogue));
-  BACKSTAY_TRY(ListLog(reader, &catalogue));
+  BACKSTAY_TRY(Both(
+      threads, [&] { return LoadIdentity(reader, &catalogue.identity); },
+      [&] { return SnapshotNumbers(reader, &numbers); }));
+  BACKSTAY_TRY(Both(
+      threads, [&] { return LoadSnapshots(reader, numbers, threads, &catalogue); },
+      [&] { return ListLog(reader, &catalogue); }));
+  // Behind the log: what is packed in between is then seen twice, never not at all.
+  BACKSTAY_TRY(ListPacks(reader, &catalogue));
   if (catalogue.NothingToRestoreYet()) {
-    BACKSTAY_TRY(FindByName(reader, *numbers, threads, &catalogue));
+    BACKSTAY_TRY(FindByName(reader, numbers, threads, &catalogue));
   }
   return catalogue;
 }

@@ -54,6 +54,9 @@ struct Catalogue {
 // `threads`: manifests read at a time.
 Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads);
 
+// Of all that a replica holds, the names of the packs alone.
+Status ListPacks(const ReplicaReader& reader, Catalogue* catalogue);
+
 // How often a moving replica is looked at again: packing and retention run hours apart.
 constexpr int kMaxLooks = 4;
 

@@ -27,7 +27,7 @@ class Planner {
       : reader_(reader),
         catalogue_(catalogue),
         options_(options),
-        cover_(reader, catalogue.packs),
+        cover_(reader, catalogue),
         start_(start),
         void_below_(start.epoch),
         end_{start.segment_number, start.txid, start.segment_hash},
@@ -37,6 +37,7 @@ class Planner {
   }
 
   Result<LogPlan> Run() {
+    BACKSTAY_TRY(cover_.Prepare(start_.number, options_.parallelism));
     while (!plan_.damage && !ended_) BACKSTAY_TRY(Advance());
     plan_.txid = end_.txid;
     return std::move(plan_);
@@ -118,8 +119,11 @@ Status Planner::AddPack(const LoadedPack& pack) {
 }
 
 Status Planner::AddSingles(const std::vector<uint64_t>& numbers) {
+  const ParallelLimits limits{
+      options_.parallelism, 4 * options_.parallelism, options_.room,
+      [&](size_t i) { return catalogue_.singles.find(numbers[i])->second; }};
   return ParallelOrdered<std::string>::Run(
-      numbers.size(), options_.parallelism, options_.parallelism * 2,
+      numbers.size(), limits,
       [&](size_t i) -> Result<std::string> {
         Result<std::string> body = GetSingle(reader_, numbers[i]);
         if (body.ok() || body.status().code() != Code::kNotFound) return body;

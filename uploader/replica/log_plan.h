@@ -66,8 +66,9 @@ struct LogPlan {
 };
 
 struct LogPlanOptions {
-  size_t parallelism = 8;          // requests at a time
-  uint64_t keep_bytes = 64 << 20;  // of singles, in memory
+  size_t parallelism = 8;          // requests at a time, where there is room
+  uint64_t keep_bytes = 16 << 20;  // of singles, in memory
+  uint64_t room = 16 << 20;        // bytes of singles that are under way
 };
 
 Result<LogPlan> PlanLog(const ReplicaReader& reader, const Catalogue& catalogue,

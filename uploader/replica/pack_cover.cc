@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "uploader/replica/parallel.h"
+
 namespace backstay {
 namespace {
 
@@ -30,7 +32,8 @@ Status StaleListing(const std::string& key) {
   return {Code::kUnavailable, key + ": moved while the replica was being read", true};
 }
 
-Result<std::vector<PackedObject>> LoadPackIndex(const ReplicaReader& reader, const PackName& pack) {
+Result<std::vector<PackedObject>> LoadPackIndex(const ReplicaReader& reader, const PackName& pack,
+                                                const DatabaseId& id) {
   const std::string key = pack.key();
   const uint64_t tail_size = std::min<uint64_t>(pack.size, kPackTailBytes);
   if (tail_size == 0) return Status(Code::kCorrupt, key + ": empty");
@@ -46,10 +49,37 @@ Result<std::vector<PackedObject>> LoadPackIndex(const ReplicaReader& reader, con
     if (!whole.ok()) return whole.status();
     end = std::move(*whole);
   }
-  Result<std::vector<PackedObject>> objects = ParsePackIndex(AsBytes(end), pack.size);
+  DatabaseId of{};
+  Result<std::vector<PackedObject>> objects = ParsePackIndex(AsBytes(end), pack.size, &of);
   if (!objects.ok()) return objects.status().Wrap(key);
+  if (of != id) {
+    return Status(Code::kCorrupt, key + ": of another database (id " + FormatDatabaseId(of) + ")");
+  }
   BACKSTAY_TRY(CheckIndex(pack, *objects).Wrap(key));
   return objects;
+}
+
+Status PackCover::Prepare(uint64_t number, size_t threads) {
+  std::vector<const PackName*> names;
+  for (const PackName& pack : packs_) {
+    if (pack.last >= number) names.push_back(&pack);
+  }
+  struct Index {
+    Status status;
+    std::vector<PackedObject> objects;
+  };
+  return ParallelOrdered<Index>::Run(
+      names.size(), threads, 2 * threads,
+      [&](size_t i) -> Result<Index> {
+        Result<std::vector<PackedObject>> objects = LoadPackIndex(reader_, *names[i], id_);
+        if (!objects.ok()) return Index{objects.status(), {}};
+        return Index{Status::Ok(), std::move(*objects)};
+      },
+      [&](size_t i, Index index) {
+        if (!index.status.ok()) return Status::Ok();
+        loaded_.emplace(names[i]->key(), LoadedPack{*names[i], std::move(index.objects)});
+        return Status::Ok();
+      });
 }
 
 Result<const LoadedPack*> PackCover::Load(const PackName& name) {
@@ -57,7 +87,7 @@ Result<const LoadedPack*> PackCover::Load(const PackName& name) {
   if (damaged_.contains(key)) return nullptr;
   auto found = loaded_.find(key);
   if (found != loaded_.end()) return &found->second;
-  Result<std::vector<PackedObject>> objects = LoadPackIndex(reader_, name);
+  Result<std::vector<PackedObject>> objects = LoadPackIndex(reader_, name, id_);
   if (objects.ok()) {
     return &loaded_.emplace(key, LoadedPack{name, std::move(*objects)}).first->second;
   }

@@ -27,14 +27,19 @@ struct LoadedPack {
 // The listing no longer holds what it showed: read the catalogue again.
 Status StaleListing(const std::string& key);
 
-// The index of one pack, checked against its name.
-Result<std::vector<PackedObject>> LoadPackIndex(const ReplicaReader& reader, const PackName& pack);
+// The index of one pack, checked against its name. A pack of another database than `id` is damage:
+// a writer that did not know of it has put it there.
+Result<std::vector<PackedObject>> LoadPackIndex(const ReplicaReader& reader, const PackName& pack,
+                                                const DatabaseId& id);
 
 class PackCover {
  public:
-  PackCover(const ReplicaReader& reader, const std::vector<PackName>& packs)
-      : reader_(reader), packs_(packs) {}
+  PackCover(const ReplicaReader& reader, const Catalogue& catalogue)
+      : reader_(reader), packs_(catalogue.packs), id_(catalogue.identity.id) {}
 
+  // Loads those that reach beyond `number`, several at a time. What fails is told where it is
+  // needed.
+  Status Prepare(uint64_t number, size_t threads);
   // The pack to read `number` from; null when none covers it.
   Result<const LoadedPack*> At(uint64_t number);
   // Other packs that hold a number of `pack`, loaded.
@@ -50,6 +55,7 @@ class PackCover {
 
   const ReplicaReader& reader_;
   const std::vector<PackName>& packs_;
+  const DatabaseId id_;
   std::map<std::string, LoadedPack> loaded_;
   std::map<std::string, Status> damaged_;
 };

@@ -13,9 +13,21 @@
 #include "uploader/format/segment.h"
 
 namespace backstay {
+namespace {
+
+// Of one write: the page cache takes several small ones at half the cost of one that is large.
+constexpr size_t kPiece = 128 << 10;
+
+}  // namespace
 
 Status FilePageStore::Write(uint64_t offset, Bytes data) {
-  return WriteAt(fd_, data, static_cast<int64_t>(offset)).Wrap(path_);
+  while (!data.empty()) {
+    const Bytes piece = data.first(std::min(data.size(), kPiece));
+    BACKSTAY_TRY(WriteAt(fd_, piece, static_cast<int64_t>(offset)).Wrap(path_));
+    offset += piece.size();
+    data = data.subspan(piece.size());
+  }
+  return Status::Ok();
 }
 
 Status FilePageStore::Read(uint64_t offset, uint8_t* out, size_t n) {
@@ -68,14 +80,13 @@ Status DatabaseImage::Resize(uint32_t pages) {
   return store_->Truncate(uint64_t{pages} * page_size_);
 }
 
-Status DatabaseImage::WriteRun(uint32_t first, Bytes images, const std::vector<uint64_t>& hashes) {
+Status DatabaseImage::NoteRun(uint32_t first, const std::vector<uint64_t>& hashes) {
   const auto count = static_cast<uint32_t>(hashes.size());
   if (first + count - 1 > hashes_.size()) BACKSTAY_TRY(ResizeHashes(first + count - 1));
   for (uint32_t i = 0; i < count; ++i) {
     if (first + i != lock_page_) SetHash(first + i, hashes[i]);
   }
-  // The lock-byte page of a frame is zeros: writing it along does no harm.
-  return store_->Write(uint64_t{first - 1} * page_size_, images);
+  return Status::Ok();
 }
 
 Status DatabaseImage::WritePage(uint32_t pgno, Bytes image, uint64_t hash) {

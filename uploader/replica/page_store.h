@@ -1,7 +1,8 @@
 // Where a database is rebuilt: PageStore (a file), and DatabaseImage, which keeps the page hashes
 // and their sum as pages are written.
 //
-// Both belong to one replay, one thread. Errors are kIo with the path (disk full among them), and
+// Both belong to one replay, one thread; only Read and Write of PageStore are called on several at
+// once, for ranges that do not overlap. Errors are kIo with the path (disk full among them), and
 // kCorrupt for a size that the replica's objects do not justify.
 
 #ifndef BACKSTAY_UPLOADER_REPLICA_PAGE_STORE_H_
@@ -48,8 +49,8 @@ class DatabaseImage {
   DatabaseImage(PageStore* store, uint32_t page_size, uint64_t max_pages);
 
   uint32_t pages() const { return static_cast<uint32_t>(hashes_.size()); }
-  // Consecutive pages from `first` with their known hashes; the lock-byte page is left out.
-  Status WriteRun(uint32_t first, Bytes images, const std::vector<uint64_t>& hashes);
+  // The hashes of consecutive pages from `first`, which are in the store already.
+  Status NoteRun(uint32_t first, const std::vector<uint64_t>& hashes);
   // `hash`: the page hash of `image`. Grows the database when it is too short.
   Status WritePage(uint32_t pgno, Bytes image, uint64_t hash);
   Status ReadPage(uint32_t pgno, uint8_t* out);

@@ -7,6 +7,11 @@
 #include "uploader/base/clock.h"
 
 namespace backstay {
+namespace {
+
+constexpr int kMostRounds = 64;  // of `attempts` each, for one range
+
+}  // namespace
 
 void ReplicaReader::Wait(int attempt) const {
   int64_t delay = std::min(retry_.first_delay_ms << std::min(attempt, 20), retry_.max_delay_ms);
@@ -51,13 +56,39 @@ Result<std::string> ReplicaReader::Get(const std::string& key, const GetOptions&
   return Retry<std::string>([&] { return client_->Get(key, options); });
 }
 
+// What had come when a call failed is the beginning of what the next one brings, unless the object
+// was replaced meanwhile, as a replica that is copied to its place anew may be.
 Result<std::string> ReplicaReader::GetRange(const std::string& key, uint64_t offset,
                                             uint64_t length) const {
-  GetOptions options;
-  options.offset = static_cast<int64_t>(offset);
-  options.length = length;
-  options.max_bytes = length;
-  Result<std::string> body = Get(key, options);
+  std::string have;
+  std::string etag;  // of the object that it is of
+  const auto rest = [&]() -> Result<std::string> {
+    ObjectPart part;
+    GetOptions options;
+    options.offset = static_cast<int64_t>(offset + have.size());
+    options.length = length - have.size();
+    options.max_bytes = options.length;
+    options.part = &part;
+    Result<std::string> body = client_->Get(key, options);
+    if (body.ok() && have.empty()) return body;
+    const bool same = part.etag.empty() || part.etag == etag;
+    if (!same) etag = part.etag;
+    if (!same && !have.empty()) {
+      have.clear();
+      return Status(Code::kUnavailable, key + ": was replaced while it was read", true);
+    }
+    have += body.ok() ? *body : part.bytes;
+    return body.ok() || have.size() == length ? Result<std::string>(std::move(have)) : body;
+  };
+  size_t before = 0;
+  Result<std::string> body = Retry<std::string>(rest);
+  // One that gets on is not given up, unless it does in steps that come to nothing.
+  for (int rounds = 1; !body.ok() && body.error().retryable() && have.size() > before; ++rounds) {
+    if (rounds == kMostRounds) return body;
+    before = have.size();
+    Wait(0);
+    body = Retry<std::string>(rest);
+  }
   if (body.ok() && body->size() != length) {
     return Status(Code::kCorrupt, client_->Describe() + "/" + key + ": ends before byte " +
                                       std::to_string(offset + length));

@@ -39,6 +39,7 @@ class Planner {
   Status CheckReach(const RestorePoint& last, const LogPlan& log) const;
   Status CheckBehind(const std::string& proven, const LogPlan& log) const;
   Status NoneFits() const;
+  void TellDamaged(RestorePlan* plan) const;
   uint64_t KnownTxid() const;
   uint64_t KnownNumber() const;
 
@@ -118,6 +119,7 @@ Status Planner::CheckBehind(const std::string& proven, const LogPlan& log) const
 
 // `last` is the last state that can be proven. Is what was asked for behind it?
 Status Planner::CheckReach(const RestorePoint& last, const LogPlan& log) const {
+  if (target_.kind == Kind::kSound) return Status::Ok();
   const std::string proven = Describe(last.txid, last.time_ms);
   const bool beyond = target_.kind == Kind::kLatest ||
                       (target_.kind == Kind::kTxid && target_.txid > last.txid) ||
@@ -128,7 +130,7 @@ Status Planner::CheckReach(const RestorePoint& last, const LogPlan& log) const {
                              ": ask for it with -txid " + std::to_string(last.txid);
   if (log.damage) {
     return {Code::kCorrupt,
-            reader_.Describe() + ": the log is damaged at " + log.damage->what + remedy};
+            reader_.Describe() + ": the log is damaged: " + log.damage->what + remedy};
   }
   if (log.next_number < KnownNumber()) {
     return {Code::kCorrupt, reader_.Describe() + ": " + LogKey(log.next_number) +
@@ -204,7 +206,7 @@ Result<std::optional<RestorePlan>> Planner::From(const SnapshotManifest& snapsho
     return Status(Code::kCorrupt,
                   "snapshot " + std::to_string(snapshot.next_log_number) +
                       ": the log does not reach the transaction that makes it whole" +
-                      (log.damage ? ", it is damaged at " + log.damage->what : ""));
+                      (log.damage ? ", it is damaged: " + log.damage->what : ""));
   }
   BACKSTAY_TRY(CheckReach(**last, log));
   Result<std::optional<RestorePoint>> point = FindPoint(reader_, snapshot, log, target_);
@@ -220,28 +222,48 @@ Result<std::optional<RestorePlan>> Planner::From(const SnapshotManifest& snapsho
   return std::optional(std::move(plan));
 }
 
+// One that is older than the snapshot that is used has been made up for by that one.
+void Planner::TellDamaged(RestorePlan* plan) const {
+  for (const DamagedSnapshot& damaged : catalogue_.damaged_snapshots) {
+    const std::string& what = damaged.status.message();
+    if (damaged.number > plan->snapshot.next_log_number) {
+      plan->damages.push_back("snapshot left aside: " + what);
+    } else {
+      plan->warnings.push_back(
+          "an older snapshot cannot be used, of which only older states may "
+          "need anything; it goes with what retention deletes, or with "
+          "`backstay prune -retention TIME`: " +
+          what);
+    }
+  }
+}
+
 Result<RestorePlan> Planner::Run() {
   Status failed;
-  std::vector<std::string> warnings;
-  for (const DamagedSnapshot& damaged : catalogue_.damaged_snapshots) {
-    warnings.push_back("snapshot left aside: " + damaged.status.message());
-  }
+  std::vector<std::string> damages;
   for (auto it = catalogue_.snapshots.rbegin(); it != catalogue_.snapshots.rend(); ++it) {
     if (!Reaches(*it, target_) || Avoided(options_, it->next_log_number)) continue;
     Result<std::optional<RestorePlan>> plan = From(*it);
     if (plan.ok() && !*plan) continue;
     if (plan.ok()) {
-      (*plan)->warnings.insert((*plan)->warnings.begin(), warnings.begin(), warnings.end());
+      TellDamaged(&**plan);
+      (*plan)->damages.insert((*plan)->damages.end(), damages.begin(), damages.end());
       return std::move(**plan);
     }
     if (plan.status().code() != Code::kCorrupt) return plan.status();
     if (failed.ok()) failed = plan.status();
-    warnings.push_back("older snapshot used: " + plan.status().message());
+    damages.push_back("older snapshot used: " + plan.status().message());
   }
   return failed.ok() ? NoneFits() : failed;
 }
 
 }  // namespace
+
+std::vector<std::string> RestorePlan::Told() const {
+  std::vector<std::string> told = damages;
+  told.insert(told.end(), warnings.begin(), warnings.end());
+  return told;
+}
 
 uint64_t RestorePlan::SnapshotBytes() const {
   return std::accumulate(snapshot.frame_bytes.begin(), snapshot.frame_bytes.end(), uint64_t{0});
@@ -250,6 +272,12 @@ uint64_t RestorePlan::SnapshotBytes() const {
 uint64_t RestorePlan::LogBytes() const {
   return std::accumulate(entries.begin(), entries.end(), uint64_t{0},
                          [](uint64_t sum, const LogEntry& entry) { return sum + entry.bytes(); });
+}
+
+uint64_t RestorePlan::BytesToFetch() const {
+  return std::accumulate(
+      entries.begin(), entries.end(), SnapshotBytes(),
+      [](uint64_t sum, const LogEntry& entry) { return entry.body ? sum : sum + entry.bytes(); });
 }
 
 Result<RestorePlan> PlanRestore(const ReplicaReader& reader, const Catalogue& catalogue,

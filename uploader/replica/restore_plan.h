@@ -23,7 +23,12 @@
 namespace backstay {
 
 struct RestoreTarget {
-  enum class Kind { kLatest, kTxid, kTime };
+  enum class Kind {
+    kLatest,
+    kTxid,
+    kTime,
+    kSound,  // the last before the first damage of the log that shows without reading packs
+  };
   Kind kind = Kind::kLatest;
   uint64_t txid = 0;    // kTxid: the last transaction up to and including it
   int64_t time_ms = 0;  // kTime: the last transaction at or before it
@@ -47,10 +52,15 @@ struct RestorePlan {
   // At the end of a log in which the database has another page size by now, without a snapshot that
   // has it: who goes on from this state does so there, and states its own page size again.
   std::optional<LogEnd> left;
-  std::vector<std::string> warnings;
+  std::vector<std::string> damages;   // that were gone round: newer snapshots which lead there, too
+  std::vector<std::string> warnings;  // what else is to be known
 
+  // Both.
+  std::vector<std::string> Told() const;
   uint64_t SnapshotBytes() const;  // to be downloaded
   uint64_t LogBytes() const;
+  // Of both, without what was kept when the log was read.
+  uint64_t BytesToFetch() const;
 };
 
 struct RestorePlanOptions {
@@ -72,6 +82,10 @@ struct RestorePoint {
 Result<std::optional<RestorePoint>> FindPoint(const ReplicaReader& reader,
                                               const SnapshotManifest& snapshot, const LogPlan& log,
                                               const RestoreTarget& target);
+
+// Of the database in the state that the plan leads to, or at the end of its last log object; 0 when
+// that cannot be read. One request, where the object was not kept.
+uint32_t PagesOf(const ReplicaReader& reader, const RestorePlan& plan);
 
 }  // namespace backstay
 

@@ -42,6 +42,17 @@ Result<std::optional<RestorePoint>> LookInside(const ReplicaReader& reader, cons
 
 }  // namespace
 
+uint32_t PagesOf(const ReplicaReader& reader, const RestorePlan& plan) {
+  for (auto entry = plan.entries.rbegin(); entry != plan.entries.rend(); ++entry) {
+    if (entry->segments.empty()) continue;
+    auto body = FetchEntry(reader, *entry);
+    if (!body.ok()) return 0;
+    Result<LogObject> object = ParseLogObject(AsBytes(**body), entry->header.number);
+    return object.ok() ? object->segments.back().steps().back().pages : 0;
+  }
+  return plan.snapshot.pages;
+}
+
 Result<std::optional<RestorePoint>> FindPoint(const ReplicaReader& reader,
                                               const SnapshotManifest& snapshot, const LogPlan& log,
                                               const RestoreTarget& target) {

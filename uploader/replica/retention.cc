@@ -11,6 +11,8 @@
 namespace backstay {
 namespace {
 
+constexpr uint64_t kMostTakeoverBytes = 256;
+
 std::string SnapshotFolder(uint64_t number) {
   const std::string manifest = SnapshotManifestKey(number);
   return manifest.substr(0, manifest.rfind('/') + 1);
@@ -36,6 +38,8 @@ class Planner {
   Status AddSnapshot(uint64_t number);
   Status AddPacks();
   Status AddSingles(const PackName& pack);
+  Status AddUnpacked(uint64_t newest);
+  Result<bool> IsTakeoverAt(uint64_t number, uint64_t size) const;
   void Add(size_t batch, const std::string& key, uint64_t size);
 
   enum Batch : size_t { kManifests, kFrames, kSingles, kPacks, kBatches };
@@ -110,13 +114,39 @@ Status Planner::AddSnapshot(uint64_t number) {
 Status Planner::AddSingles(const PackName& pack) {
   auto single = catalogue_.singles.lower_bound(pack.first);
   if (single == catalogue_.singles.end() || single->first > pack.last) return Status::Ok();
-  Result<std::vector<PackedObject>> objects = LoadPackIndex(reader_, pack);
+  Result<std::vector<PackedObject>> objects = LoadPackIndex(reader_, pack, catalogue_.identity.id);
   if (objects.status().code() == Code::kCorrupt) return Status::Ok();
   if (!objects.ok()) return objects.status();
   for (const PackedObject& object : *objects) {
     if (IsTakeover(object.header.kind)) continue;
     auto found = catalogue_.singles.find(object.header.number);
     if (found != catalogue_.singles.end()) Add(kSingles, LogKey(found->first), found->second);
+  }
+  return Status::Ok();
+}
+
+Result<bool> Planner::IsTakeoverAt(uint64_t number, uint64_t size) const {
+  if (size > kMostTakeoverBytes) return false;
+  Result<std::string> head = reader_.GetRange(LogKey(number), 0, size);
+  if (!head.ok()) return head.status();
+  size_t used = 0;
+  Result<LogHeader> header = ParseLogHeader(AsBytes(*head), &used);
+  return !header.ok() || IsTakeover(header->kind);
+}
+
+// What was not worth a pack: by a stale writer who looks for one of them, a pack of higher numbers
+// has to be found.
+Status Planner::AddUnpacked(uint64_t newest) {
+  for (const auto& [number, size] : catalogue_.singles) {
+    if (number >= plan_.base->next_log_number || number > newest) break;
+    const bool packed = std::any_of(
+        catalogue_.packs.begin(), catalogue_.packs.end(),
+        [at = number](const PackName& pack) { return pack.first <= at && at <= pack.last; });
+    if (packed) continue;
+    Result<bool> takeover = IsTakeoverAt(number, size);
+    if (takeover.status().code() == Code::kNotFound) continue;
+    if (!takeover.ok()) return takeover.status();
+    if (!*takeover) Add(kSingles, LogKey(number), size);
   }
   return Status::Ok();
 }
@@ -129,7 +159,7 @@ Status Planner::AddPacks() {
     BACKSTAY_TRY(AddSingles(pack));
     Add(kPacks, pack.key(), pack.size);
   }
-  return Status::Ok();
+  return AddUnpacked(newest);
 }
 
 Result<RetentionPlan> Planner::Run(int64_t keep_after_ms) {

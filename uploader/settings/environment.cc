@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -83,25 +84,47 @@ void NoteHalf(const std::string& prefix, const Credentials& offer, ReplicaSettin
       offer.secret.empty() ? id + " is set without " + secret : secret + " is set without " + id;
 }
 
-// The table's variables for a replica key, the first that is set.
-std::string ReplicaVariable(const SettingsSources& sources, const char* key) {
+// The table's variables for a replica key, the first that is set; notes it.
+std::string ReplicaVariable(const SettingsSources& sources, const char* key,
+                            ReplicaSettings* replica) {
   for (const char* name : FindKey(Scope::kReplica, key)->variables) {
-    if (auto value = Variable(sources, name)) return *value;
+    std::optional<std::string> value = Variable(sources, name);
+    if (!value.has_value()) continue;
+    Note({key, *value, Origin::kEnvironment, name}, &replica->said);
+    return *value;
   }
   return "";
 }
 
-Status ApplyVariables(const SettingsSources& sources, Scope scope, const SettingTarget& target) {
+void ApplyVariables(const SettingsSources& sources, Scope scope, const SettingTarget& target,
+                    Problems* problems) {
   for (const Setting& setting : AllSettings()) {
     if (setting.scope != scope) continue;
     for (const char* name : setting.variables) {
       std::optional<std::string> value = Variable(sources, name);
       if (!value.has_value()) continue;
-      BACKSTAY_TRY(setting.set(*value, target).Wrap(name));
+      problems->Add(SetSetting(setting, *value, target, {Origin::kEnvironment, name}), name);
       break;
     }
   }
-  return {};
+}
+
+// What the replica has not said itself.
+void Inherit(const ReplicaSettings& defaults, const char* key, ReplicaSettings* replica) {
+  const Said* said = FindSaid(defaults.said, key);
+  if (said != nullptr && FindSaid(replica->said, key) == nullptr) Note(*said, &replica->said);
+}
+
+void NoteKeys(const std::string& prefix, ReplicaSettings* replica) {
+  for (const auto& [key, name] : {std::pair{"access-key-id", "ACCESS_KEY_ID"},
+                                  std::pair{"secret-access-key", "SECRET_ACCESS_KEY"},
+                                  std::pair{"session-token", "SESSION_TOKEN"}}) {
+    const bool token = std::string_view(key) == "session-token";
+    if (FindSaid(replica->said, key) != nullptr || (token && replica->session_token.empty())) {
+      continue;
+    }
+    Note({key, "***", Origin::kEnvironment, prefix + name}, &replica->said);
+  }
 }
 
 }  // namespace
@@ -127,27 +150,26 @@ std::optional<std::string> Variable(const SettingsSources& sources, const char* 
   return value.has_value() && value->empty() ? std::nullopt : value;
 }
 
-Status CheckEnvironment(const SettingsSources& sources) {
+void CheckEnvironment(const SettingsSources& sources, Problems* problems) {
   for (const std::string& name : sources.names()) {
-    if (std::optional<Status> unknown = UnknownVariable(name)) return *unknown;
+    if (std::optional<Status> unknown = UnknownVariable(name)) problems->Add(*unknown);
   }
-  return {};
 }
 
-Status ApplyProcessVariables(const SettingsSources& sources, Settings* settings) {
+void ApplyProcessVariables(const SettingsSources& sources, Settings* settings, Problems* problems) {
   SettingTarget target;
   target.settings = settings;
-  BACKSTAY_TRY(ApplyVariables(sources, Scope::kTop, target));
-  return ApplyVariables(sources, Scope::kLogging, target);
+  ApplyVariables(sources, Scope::kTop, target, problems);
+  ApplyVariables(sources, Scope::kLogging, target, problems);
 }
 
-Status ApplyDatabaseVariables(const SettingsSources& sources, DatabaseSettings* database) {
+void ApplyDatabaseVariables(const SettingsSources& sources, DatabaseSettings* database,
+                            Problems* problems) {
   const std::string path = database->path;
   SettingTarget target;
   target.database = database;
-  BACKSTAY_TRY(ApplyVariables(sources, Scope::kDatabase, target));
+  ApplyVariables(sources, Scope::kDatabase, target, problems);
   database->path = path;
-  return {};
 }
 
 void AddDefaults(const ReplicaSettings& defaults, ReplicaSettings* replica) {
@@ -166,8 +188,17 @@ void AddDefaults(const ReplicaSettings& defaults, ReplicaSettings* replica) {
   }
   replica->skip_verify = replica->skip_verify || defaults.skip_verify;
   if (replica->ca_file.empty()) replica->ca_file = defaults.ca_file;
-  (void)Complete({defaults.access_key_id, defaults.secret_access_key, defaults.session_token},
-                 replica);
+  for (const char* key :
+       {"bucket", "endpoint", "region", "force-path-style", "skip-verify", "ca-file"}) {
+    Inherit(defaults, key, replica);
+  }
+  if (!Complete({defaults.access_key_id, defaults.secret_access_key, defaults.session_token},
+                replica)) {
+    return;
+  }
+  for (const char* key : {"access-key-id", "secret-access-key", "session-token"}) {
+    Inherit(defaults, key, replica);
+  }
 }
 
 void FillCredentials(const SettingsSources& sources, ReplicaSettings* replica) {
@@ -176,16 +207,19 @@ void FillCredentials(const SettingsSources& sources, ReplicaSettings* replica) {
   for (const char* prefix : {"BACKSTAY_", "LITESTREAM_", "AWS_"}) {
     if (complete) break;
     const Credentials offer = FromEnvironment(sources, prefix);
-    if (Complete(offer, replica)) break;
+    if (Complete(offer, replica)) {
+      NoteKeys(prefix, replica);
+      break;
+    }
     NoteHalf(prefix, offer, replica);
   }
   if (replica->endpoint.empty()) {
-    replica->endpoint = WithScheme(ReplicaVariable(sources, "endpoint"));
+    replica->endpoint = WithScheme(ReplicaVariable(sources, "endpoint", replica));
     while (replica->endpoint.ends_with('/')) replica->endpoint.pop_back();
   }
-  if (replica->ca_file.empty()) replica->ca_file = ReplicaVariable(sources, "ca-file");
-  std::string region = ReplicaVariable(sources, "region");
-  if (!replica->region_given && !region.empty()) {
+  if (replica->ca_file.empty()) replica->ca_file = ReplicaVariable(sources, "ca-file", replica);
+  std::string region = replica->region_given ? "" : ReplicaVariable(sources, "region", replica);
+  if (!region.empty()) {
     replica->region = std::move(region);
     replica->region_given = true;
   }

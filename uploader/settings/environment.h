@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 
-#include "uploader/base/status.h"
+#include "uploader/settings/problems.h"
 #include "uploader/settings/settings.h"
 
 namespace backstay {
@@ -19,11 +19,12 @@ namespace backstay {
 // The variable's value; an empty one counts as unset, as in a container's manifest.
 std::optional<std::string> Variable(const SettingsSources& sources, const char* name);
 // Unknown names.
-Status CheckEnvironment(const SettingsSources& sources);
+void CheckEnvironment(const SettingsSources& sources, Problems* problems);
 // Overwrites log and drain timeout with what the environment says.
-Status ApplyProcessVariables(const SettingsSources& sources, Settings* settings);
+void ApplyProcessVariables(const SettingsSources& sources, Settings* settings, Problems* problems);
 // Likewise for one database; the path is left alone.
-Status ApplyDatabaseVariables(const SettingsSources& sources, DatabaseSettings* database);
+void ApplyDatabaseVariables(const SettingsSources& sources, DatabaseSettings* database,
+                            Problems* problems);
 // Fills what the replica leaves open from the JSON file's top level; s3 only.
 void AddDefaults(const ReplicaSettings& defaults, ReplicaSettings* replica);
 

@@ -29,6 +29,7 @@ struct JsonValue {
   bool boolean = false;
   uint64_t number = 0;  // of kUnsigned
   std::string text;     // of kString
+  std::string place;    // where it stood in the file, if it was moved since
   std::vector<JsonValue> items;
   std::map<std::string, JsonValue> members;
 };

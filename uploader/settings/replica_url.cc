@@ -1,6 +1,7 @@
 #include "uploader/settings/replica_url.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <set>
 #include <string_view>
@@ -50,11 +51,6 @@ Result<std::string> PercentDecode(std::string_view text, const char* part) {
     i += 2;
   }
   return out;
-}
-
-bool HasControlCharacter(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 // Amazon's rule for general purpose buckets, plus what older buckets and Ceph allow.
@@ -169,19 +165,41 @@ Status ParseQuery(std::string_view query, ReplicaSettings* replica) {
     if (value->empty()) return Invalid("parameter " + name + " has no value");
     SettingTarget target;
     target.replica = replica;
-    BACKSTAY_TRY(setting->set(*value, target).Wrap("parameter " + name));
+    BACKSTAY_TRY(
+        SetSetting(*setting, *value, target, {Origin::kUrl, name}).Wrap("parameter " + name));
   }
   return {};
+}
+
+// As other programs write it: `bucket.server`, of servers that are known for it. It is a bucket's
+// name as well, of one that lies elsewhere.
+bool NamesServer(std::string_view authority) {
+  constexpr std::array<std::string_view, 7> kServers = {
+      "localhost",       "amazonaws.com", "backblazeb2.com",  "digitaloceanspaces.com",
+      "s3.filebase.com", "scw.cloud",     "linodeobjects.com"};
+  return std::any_of(kServers.begin(), kServers.end(), [&](std::string_view server) {
+    return authority == server || authority.ends_with("." + std::string(server));
+  });
 }
 
 // `rest` is what stands between "s3://" and '?'.
 Status ParseS3(std::string_view rest, ReplicaSettings* replica) {
   replica->type = "s3";
   std::string_view authority = rest.substr(0, rest.find('/'));
+  if (authority.starts_with("arn:")) {
+    return Invalid("ARNs are not taken, " + Quote(authority) +
+                   "; of an access point write its alias in the bucket's place, else the bucket's "
+                   "name");
+  }
   if (authority.find_first_of("@:") != std::string_view::npos) {
     return Invalid(
         "no user, password or port may stand before the bucket; credentials go into "
         "BACKSTAY_ACCESS_KEY_ID and BACKSTAY_SECRET_ACCESS_KEY, a server into ?endpoint=");
+  }
+  if (NamesServer(authority)) {
+    return Invalid(
+        "the server " + Quote(authority) +
+        " stands in the bucket's place; write s3://bucket/prefix?endpoint=https://server");
   }
   replica->bucket = authority;
   Result<std::string> path = PercentDecode(rest.substr(authority.size()), "path");

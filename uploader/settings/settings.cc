@@ -1,13 +1,12 @@
 #include "uploader/settings/settings.h"
 
-#include <fnmatch.h>
-#include <unistd.h>
-
-#include <filesystem>
+#include <utility>
 
 #include "uploader/base/file.h"
 #include "uploader/settings/environment.h"
 #include "uploader/settings/json_file.h"
+#include "uploader/settings/paths.h"
+#include "uploader/settings/problems.h"
 #include "uploader/settings/replica_url.h"
 #include "uploader/settings/table.h"
 #include "uploader/settings/units.h"
@@ -15,45 +14,14 @@
 namespace backstay {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr size_t kMaxConfigBytes = 1 << 20;
 
 Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
-bool IsGlob(const std::string& pattern) {
-  return pattern.find_first_of("*?[") != std::string::npos;
-}
-
-// "/a//b/../c" -> "/a/c"
-std::string Normal(const std::string& path) { return fs::path(path).lexically_normal().string(); }
-
-// Symbolic links resolved as far as the path exists and holds no glob; SQLite does the same to the
-// names it opens.
-std::string Resolved(const std::string& pattern) {
-  const std::string normal = Normal(pattern);
-  size_t glob = normal.find_first_of("*?[");
-  size_t cut = glob == std::string::npos ? normal.size() : normal.rfind('/', glob);
-  std::error_code error;
-  fs::path head = fs::weakly_canonical(normal.substr(0, cut), error);
-  return error ? normal : head.string() + normal.substr(cut);
-}
-
-bool Matches(const std::string& pattern, const std::string& path) {
-  if (pattern.empty()) return true;
-  const std::string wanted = Normal(pattern);
-  const std::string resolved = Resolved(pattern);
-  const std::string canonical = Resolved(path);
-  if (wanted == path || resolved == canonical) return true;
-  // A path that exists as it is written is no glob, whatever its name holds.
-  if (!IsGlob(pattern) || access(pattern.c_str(), F_OK) == 0) return false;
-  return (fnmatch(wanted.c_str(), path.c_str(), FNM_PATHNAME) == 0 ||
-          fnmatch(resolved.c_str(), canonical.c_str(), FNM_PATHNAME) == 0);
-}
-
-Status ReadConfigFile(const SettingsSources& sources, bool replicas_replaced, Settings* out) {
+void ReadConfigFile(const SettingsSources& sources, bool replicas_replaced, Settings* out,
+                    Problems* problems) {
   std::string path = sources.config_file;
-  std::string from = "-config";
+  std::string from = sources.config_option;
   if (path.empty()) {
     path = Variable(sources, "BACKSTAY_CONFIG").value_or("");
     from = "BACKSTAY_CONFIG";
@@ -61,14 +29,12 @@ Status ReadConfigFile(const SettingsSources& sources, bool replicas_replaced, Se
   const bool optional = path.empty();
   if (optional) path = sources.default_config_file;
   Result<std::string> text = ReadFile(path, kMaxConfigBytes);
-  if (!text.ok()) {
-    if (optional && text.error().code() == Code::kNotFound) return {};
-    return {Code::kInvalid,
-            (optional ? "" : from + ": ") +
-                "the configuration cannot be read: " + text.error().message(),
-            text.error().retryable()};
-  }
-  return ReadSettingsJson(*text, sources, replicas_replaced, out).Wrap(path);
+  if (text.ok()) return ReadSettingsJson(*text, path, sources, replicas_replaced, out, problems);
+  if (optional && text.error().code() == Code::kNotFound) return;
+  problems->Add({Code::kInvalid,
+                 (optional ? "" : from + ": ") +
+                     "the configuration cannot be read: " + text.error().message(),
+                 text.error().retryable()});
 }
 
 Result<ReplicaSettings> UrlReplica(const SettingsSources& sources, const Settings& settings,
@@ -86,12 +52,14 @@ Result<ReplicaSettings> UrlReplica(const SettingsSources& sources, const Setting
 void AddEnvironmentRule(const std::string& pattern, const ReplicaSettings& replica,
                         Settings* settings) {
   DatabaseRule rule;
+  rule.settings = settings->database_defaults;
   for (const DatabaseRule& other : settings->rules) {
-    if (Matches(other.pattern, pattern)) {
+    if (SelectsPath(other.pattern, pattern)) {
       rule.settings = other.settings;
       break;
     }
   }
+  rule.settings.folder.clear();
   rule.pattern = pattern;
   rule.settings.replicas = {replica};
   settings->rules.insert(settings->rules.begin(), std::move(rule));
@@ -107,8 +75,8 @@ Status ApplySelection(const SettingsSources& sources, Settings* settings) {
   if (Variable(sources, "BACKSTAY_REPLICA_URL").has_value()) return {};
   std::vector<DatabaseRule> kept;
   for (DatabaseRule& rule : settings->rules) {
-    if (Matches(rule.pattern, *pattern)) rule.pattern = *pattern;
-    if (Matches(*pattern, rule.pattern)) kept.push_back(std::move(rule));
+    if (SelectsPath(rule.pattern, *pattern)) rule.pattern = *pattern;
+    if (SelectsPath(*pattern, rule.pattern)) kept.push_back(std::move(rule));
   }
   settings->rules = std::move(kept);
   if (!settings->rules.empty()) return {};
@@ -125,7 +93,9 @@ Status ApplyReplicaUrl(const SettingsSources& sources, Settings* settings) {
     AddEnvironmentRule(*pattern, *replica, settings);
     return {};
   }
-  if (settings->rules.empty()) settings->rules.emplace_back();
+  if (settings->rules.empty()) {
+    settings->rules.emplace_back().settings = settings->database_defaults;
+  }
   for (DatabaseRule& rule : settings->rules) rule.settings.replicas = {*replica};
   return {};
 }
@@ -141,7 +111,8 @@ Status CheckShared(const Settings& settings) {
                        replica.Describe() + " holds one; put {name} into its path");
       }
       for (const auto& [location, other] : seen) {
-        if (location == Location(replica) && Normal(other->pattern) != Normal(rule.pattern)) {
+        if (location == Location(replica) &&
+            NormalPath(other->pattern) != NormalPath(rule.pattern)) {
           return Invalid("databases " + Quote(other->pattern) + " and " + Quote(rule.pattern) +
                          " share the replica " + replica.Describe() +
                          "; give each its own path, for instance with {name}");
@@ -183,43 +154,53 @@ Status ApplyParameters(const std::vector<std::pair<std::string, std::string>>& p
     if (name.rfind("backstay_", 0) != 0) continue;  // SQLite's, or the application's own
     const Setting* setting = FindUriParameter(name);
     if (setting == nullptr) return UnknownUriParameter(name);
-    BACKSTAY_TRY(setting->set(value, target).Wrap("URI parameter " + name));
+    BACKSTAY_TRY(
+        SetSetting(*setting, value, target, {Origin::kUrl, name}).Wrap("URI parameter " + name));
   }
   return {};
 }
 
 const DatabaseRule* FindRule(const Settings& settings, const std::string& path) {
   for (const DatabaseRule& rule : settings.rules) {
-    if (Matches(rule.pattern, path)) return &rule;
+    if (SelectsPath(rule.pattern, path)) return &rule;
   }
   return nullptr;
 }
 
 }  // namespace
 
-Result<Settings> LoadSettings(const SettingsSources& sources) {
+Result<Settings> LoadSettings(const SettingsSources& sources, std::vector<std::string>* problems) {
   Settings settings;
-  BACKSTAY_TRY(CheckEnvironment(sources));
+  Problems found;
+  CheckEnvironment(sources, &found);
   const bool replaced = Variable(sources, "BACKSTAY_REPLICA_URL").has_value() &&
                         !Variable(sources, "BACKSTAY_DB").has_value();
-  BACKSTAY_TRY(ReadConfigFile(sources, replaced, &settings));
-  BACKSTAY_TRY(ApplyProcessVariables(sources, &settings));
-  BACKSTAY_TRY(ApplySelection(sources, &settings));
-  BACKSTAY_TRY(ApplyReplicaUrl(sources, &settings));
+  ReadConfigFile(sources, replaced, &settings, &found);
+  // What follows builds on the file: half of one would be told as a second problem.
+  const bool file = found.Sum().ok();
+  ApplyProcessVariables(sources, &settings, &found);
   DatabaseSettings checked;  // a bad value is an error even while no rule would carry it
-  BACKSTAY_TRY(ApplyDatabaseVariables(sources, &checked));
-  for (DatabaseRule& rule : settings.rules) {
-    BACKSTAY_TRY(ApplyDatabaseVariables(sources, &rule.settings));
+  ApplyDatabaseVariables(sources, &checked, &found);
+  if (file) {
+    found.Add(ApplySelection(sources, &settings));
+    found.Add(ApplyReplicaUrl(sources, &settings));
+    for (DatabaseRule& rule : settings.rules) {
+      ApplyDatabaseVariables(sources, &rule.settings, &found);
+    }
+    found.Add(CheckHalfPair(sources, settings));
+    found.Add(CheckShared(settings));
   }
-  BACKSTAY_TRY(CheckHalfPair(sources, settings));
-  BACKSTAY_TRY(CheckShared(settings));
+  if (problems != nullptr) *problems = found.found();
+  if (Status sum = found.Sum(); !sum.ok()) return sum;
   return settings;
 }
 
 Result<DatabaseSettings> EnvironmentSettings(const SettingsSources& sources) {
   DatabaseSettings settings;
-  BACKSTAY_TRY(CheckEnvironment(sources));
-  BACKSTAY_TRY(ApplyDatabaseVariables(sources, &settings));
+  Problems found;
+  CheckEnvironment(sources, &found);
+  ApplyDatabaseVariables(sources, &settings, &found);
+  if (Status sum = found.Sum(); !sum.ok()) return sum;
   return settings;
 }
 
@@ -230,17 +211,19 @@ Result<DatabaseSettings> SettingsFor(
   if (path.empty() || path[0] != '/') {
     return Invalid("database path " + Quote(path) + " is not absolute");
   }
-  const std::string normal = Normal(path);
+  const std::string normal = NormalPath(path);
   const DatabaseRule* rule = FindRule(settings, normal);
   if (rule == nullptr && replica_url.empty()) {
     return Status(Code::kNotFound, "no setting selects the database " + Quote(normal) +
                                        "; set BACKSTAY_DB and BACKSTAY_REPLICA_URL, or list it in "
                                        "the configuration's \"dbs\"");
   }
-  DatabaseSettings database = rule != nullptr ? rule->settings : DatabaseSettings();
+  DatabaseSettings database = rule != nullptr ? rule->settings : settings.database_defaults;
   database.path = normal;
-  const std::string name = NameOf(normal);
-  BACKSTAY_TRY(ApplyDatabaseVariables(sources, &database));
+  const std::string name = NameOfDatabase(database.folder, normal);
+  Problems found;
+  ApplyDatabaseVariables(sources, &database, &found);
+  BACKSTAY_TRY(found.Sum());
   if (!replica_url.empty()) {
     Result<ReplicaSettings> replica = UrlReplica(sources, settings, replica_url, name);
     if (!replica.ok()) return replica.error().Wrap("URI parameter replica");

@@ -20,6 +20,17 @@ namespace backstay {
 
 enum class Durability { kAsync, kSync };
 
+// Where a value comes from: a place in the file ("dbs[0].retention"), a variable, or a parameter of
+// a URL.
+enum class Origin { kFile, kEnvironment, kUrl };
+// What somebody said, as it was written; a secret's value is "***". For people.
+struct Said {
+  std::string key;
+  std::string value;
+  Origin origin = Origin::kFile;
+  std::string at;
+};
+
 struct ReplicaSettings {
   std::string type;      // "s3" or "file"
   std::string bucket;    // s3
@@ -33,6 +44,8 @@ struct ReplicaSettings {
   std::string ca_file;    // in place of the system's CA certificates; empty: those
   bool force_path_style = false;
   bool skip_verify = false;  // TLS
+  std::string name;          // for people, and to choose one of several
+  std::vector<Said> said;
   // Written down somewhere, not the default: then the environment leaves it alone.
   bool region_given = false;
   bool force_path_style_given = false;
@@ -42,14 +55,21 @@ struct ReplicaSettings {
 
 struct DatabaseSettings {
   std::string path;  // absolute, without a pattern
+  // Of a rule that was given as a folder and a pattern: `{name}` is the path below it.
+  std::string folder;
+  std::string folder_pattern;
+  bool recursive = false;
   std::vector<ReplicaSettings> replicas;
   Durability durability = Durability::kAsync;
   int64_t sync_timeout_ms = 5000;
   int64_t min_interval_ms = 250;                  // between the starts of two PUTs
+  uint64_t max_requests = 500000;                 // a month, in PUTs; 0: no limit
   bool sync_wal = true;                           // fdatasync the WAL before a PUT
   uint64_t outbox_limit = 64 << 20;               // bytes
   uint64_t page_cache = 8 << 20;                  // bytes
   int64_t retention_ms = 7LL * 24 * 3600 * 1000;  // 0: nothing is deleted
+  int64_t snapshot_interval_ms = 0;               // 0: by the size of the log alone
+  std::vector<Said> said;
 };
 
 struct LogSettings {
@@ -71,7 +91,13 @@ struct Settings {
   int64_t drain_timeout_ms = 5000;
   int64_t close_timeout_ms = 2000;
   bool drain_on_sigterm = false;
-  ReplicaSettings replica_defaults;  // the file's top-level endpoint, credentials, …
+  std::string metrics_folder;  // empty: none
+  std::string heartbeat_url;   // a secret; empty: none
+  int64_t heartbeat_interval_ms = 5 * 60 * 1000;
+  ReplicaSettings replica_defaults;    // the file's top-level endpoint, credentials, …
+  DatabaseSettings database_defaults;  // its top-level retention, durability, …
+  std::vector<Said> said;
+  std::vector<std::string> warnings;  // sentences, each with the remedy
 };
 
 // The seams: tests give their own environment and file reader.
@@ -83,6 +109,7 @@ struct SettingsSources {
   // Path of the JSON file given on a command line; empty: BACKSTAY_CONFIG, else /etc/backstay.json
   // if it exists.
   std::string config_file;
+  std::string config_option = "-config";  // what an error calls it
   std::string default_config_file = "/etc/backstay.json";
 };
 // An environment of texts NAME=value.
@@ -90,7 +117,9 @@ SettingsSources SourcesOf(std::vector<std::string> environment);
 // The environment as it is at the call.
 SettingsSources ProcessSources();
 
-Result<Settings> LoadSettings(const SettingsSources& sources);
+// `problems`: if not NULL, gets what the error sums up.
+Result<Settings> LoadSettings(const SettingsSources& sources,
+                              std::vector<std::string>* problems = nullptr);
 
 // Settings for one database: the first rule that matches `path`, overridden by URI parameters
 // (`replica_url` when not empty, then name/value pairs). kNotFound when nothing selects it.

@@ -19,22 +19,65 @@ bool IsKubernetesService(std::string_view name) {
          name[port + 6] <= '9';
 }
 
-std::string JsonPlace(const Setting& setting) {
-  switch (setting.scope) {
-    case Scope::kTop: return std::string("`") + setting.key + "`";
-    case Scope::kLogging: return std::string("`logging.") + setting.key + "`";
-    case Scope::kDatabase: return std::string("`dbs[].") + setting.key + "`";
-    case Scope::kReplica: return std::string("`dbs[].replicas[].") + setting.key + "`";
-    case Scope::kEnvironmentOnly: return "";
-  }
-  return "";
-}
-
 }  // namespace
 
 std::span<const Setting> AllSettings() {
   static const auto* all = new std::vector<Setting>(SettingRows());
   return *all;
+}
+
+Status SetSetting(const Setting& setting, const std::string& value, const SettingTarget& target,
+                  const Place& place) {
+  const bool secret = (setting.flags & kSecret) != 0;
+  // Most often the line end of a file that a secret was made of.
+  if (HasControlCharacter(value)) {
+    return Invalid((secret ? "the value" : Quote(value)) +
+                   " holds a control character (a line end?); take it out");
+  }
+  BACKSTAY_TRY(setting.set(value, target));
+  std::vector<Said>* said = nullptr;
+  std::string key = setting.key;
+  switch (setting.scope) {
+    case Scope::kLogging: key = JsonPlace(setting); [[fallthrough]];
+    case Scope::kTop: said = &target.settings->said; break;
+    case Scope::kDatabase: said = &target.database->said; break;
+    case Scope::kReplica: said = &target.replica->said; break;
+    case Scope::kEnvironmentOnly: return {};
+  }
+  Note({std::move(key), secret ? "***" : value, place.origin, place.at}, said);
+  return {};
+}
+
+void Note(Said said, std::vector<Said>* all) {
+  for (Said& each : *all) {
+    if (each.key != said.key) continue;
+    each = std::move(said);
+    return;
+  }
+  all->push_back(std::move(said));
+}
+
+const Said* FindSaid(const std::vector<Said>& all, const std::string& key) {
+  for (const Said& each : all) {
+    if (each.key == key) return &each;
+  }
+  return nullptr;
+}
+
+std::string JsonPlace(const Setting& setting) {
+  switch (setting.scope) {
+    case Scope::kTop: return setting.key;
+    case Scope::kLogging: return std::string("logging.") + setting.key;
+    case Scope::kDatabase: return std::string("dbs[].") + setting.key;
+    case Scope::kReplica: return std::string("dbs[].replicas[].") + setting.key;
+    case Scope::kEnvironmentOnly: return "";
+  }
+  return "";
+}
+
+bool IsDefaultToo(const Setting& setting) {
+  if (setting.scope == Scope::kDatabase) return (setting.flags & kOneDatabase) == 0;
+  return (setting.flags & kTopLevelToo) != 0;
 }
 
 const Setting* FindKey(Scope scope, const std::string& key) {
@@ -89,7 +132,8 @@ Status UnknownUriParameter(const std::string& name) {
 
 std::optional<Status> UnknownVariable(const std::string& name) {
   if (name.rfind("BACKSTAY_TEST_", 0) == 0 || IsKubernetesService(name)) return std::nullopt;
-  std::vector<std::string> known;
+  if (name == kPingUrlVariable) return std::nullopt;
+  std::vector<std::string> known{kPingUrlVariable};
   for (const Setting& setting : AllSettings()) {
     for (const char* variable : setting.variables) {
       if (name == variable) return std::nullopt;
@@ -108,8 +152,8 @@ std::string SettingsTable() {
       variables += (variables.empty() ? "`" : ", `") + std::string(name) + "`";
     }
     auto code = [](const std::string& text) { return text.empty() ? text : "`" + text + "`"; };
-    out += "| " + JsonPlace(setting) + " | " + variables + " | " + code(setting.parameter) + " | " +
-           code(setting.standard) + " | " + setting.help + " |\n";
+    out += "| " + code(JsonPlace(setting)) + " | " + variables + " | " + code(setting.parameter) +
+           " | " + code(setting.standard) + " | " + setting.help + " |\n";
   }
   return out;
 }

@@ -20,7 +20,7 @@ namespace backstay {
 enum class Scope { kTop, kLogging, kDatabase, kReplica, kEnvironmentOnly };
 
 // What the JSON value must be.
-enum class Kind { kText, kDuration, kBytes, kBool };
+enum class Kind { kText, kDuration, kBytes, kCount, kBool };
 
 // What setters write to; they touch only the member of their scope.
 struct SettingTarget {
@@ -33,6 +33,7 @@ enum SettingFlag : unsigned {
   kSecret = 1,
   kInUrl = 2,        // may stand in the query of a replica URL
   kTopLevelToo = 4,  // the file's top level may give it for every replica
+  kOneDatabase = 8,  // …what is said of a database, it may, too, but not this
 };
 
 struct Setting {
@@ -47,9 +48,30 @@ struct Setting {
   unsigned flags;  // of SettingFlag
 };
 
+// Where a value stands.
+struct Place {
+  Origin origin;
+  std::string at;
+};
+// Sets the value and notes in the target who said it.
+Status SetSetting(const Setting& setting, const std::string& value, const SettingTarget& target,
+                  const Place& place);
+// Replaces what was said of the same key before.
+void Note(Said said, std::vector<Said>* all);
+// NULL: nobody has said it.
+const Said* FindSaid(const std::vector<Said>& all, const std::string& key);
+
+// Of no setting: `backstay verify` reads it. A library may find it in an environment that both
+// share.
+inline constexpr const char* kPingUrlVariable = "BACKSTAY_PING_URL";
+
 // Makes the list, in the order of the manual; AllSettings() keeps one.
 std::vector<Setting> SettingRows();
 std::span<const Setting> AllSettings();
+// "dbs[].replicas[].url"; empty: it is no key of the file.
+std::string JsonPlace(const Setting& setting);
+// The file's top level may give it, as the default of all databases or replicas.
+bool IsDefaultToo(const Setting& setting);
 const Setting* FindKey(Scope scope, const std::string& key);
 const Setting* FindUrlParameter(const std::string& name);
 const Setting* FindUriParameter(const std::string& name);

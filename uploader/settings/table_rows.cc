@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "uploader/base/url_text.h"
 #include "uploader/settings/table.h"
 #include "uploader/settings/units.h"
 
@@ -70,6 +71,18 @@ Status DatabasePath(V value, T t) {
   return {};
 }
 
+Status DatabaseFolder(V value, T t) {
+  t.database->folder = value;
+  return {};
+}
+
+Status DatabaseFolderPattern(V value, T t) {
+  t.database->folder_pattern = value;
+  return {};
+}
+
+Status DatabaseRecursive(V value, T t) { return SetBool(value, &t.database->recursive); }
+
 Status DatabaseDurability(V value, T t) {
   std::string word;
   BACKSTAY_TRY(SetChoice(value, {"async", "sync"}, &word));
@@ -77,13 +90,36 @@ Status DatabaseDurability(V value, T t) {
   return {};
 }
 
-Status DatabaseRetention(V value, T t) {
+// Or `off`.
+Status SetLongDuration(V value, int64_t* out) {
+  *out = 0;
+  constexpr int64_t kCentury = 100 * 366 * kDay;
+  return LowerCase(value) == "off" ? Status() : SetDuration(value, 1000, kCentury, out);
+}
+
+Status DatabaseRetention(V value, T t) { return SetLongDuration(value, &t.database->retention_ms); }
+
+// Zero is how a file of Litestream's says off.
+Status DatabaseSnapshotInterval(V value, T t) {
+  const Result<int64_t> parsed = ParseDurationMs(value);
+  const bool zero = parsed.ok() && *parsed == 0;
+  return SetLongDuration(zero ? "off" : value, &t.database->snapshot_interval_ms);
+}
+
+Status DatabaseMaxRequests(V value, T t) {
   if (LowerCase(value) == "off") {
-    t.database->retention_ms = 0;
+    t.database->max_requests = 0;
     return {};
   }
-  constexpr int64_t kCentury = 100 * 366 * kDay;
-  return SetDuration(value, 1000, kCentury, &t.database->retention_ms);
+  constexpr uint64_t kMost = 1'000'000'000'000;
+  Result<uint64_t> parsed = ParseBytes(value);
+  const bool digits =
+      std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!parsed.ok() || !digits || *parsed == 0 || *parsed > kMost) {
+    return Invalid(Quote(value) + " is no number of requests; write how many a month, or off");
+  }
+  t.database->max_requests = *parsed;
+  return {};
 }
 
 Status DatabaseSyncWal(V value, T t) { return SetBool(value, &t.database->sync_wal); }
@@ -120,6 +156,24 @@ Status CloseTimeout(V value, T t) {
 
 Status DrainOnSigterm(V value, T t) { return SetBool(value, &t.settings->drain_on_sigterm); }
 
+Status MetricsFolder(V value, T t) {
+  if (value[0] != '/') return Invalid(Quote(value) + " is relative; write an absolute path");
+  t.settings->metrics_folder = value;
+  return {};
+}
+
+Status HeartbeatUrl(V value, T t) {
+  if (HttpServerEnd(value) == std::string_view::npos) {
+    return Invalid("is no URL of a monitor; write it like https://hc-ping.com/<uuid>");
+  }
+  t.settings->heartbeat_url = value;
+  return {};
+}
+
+Status HeartbeatInterval(V value, T t) {
+  return SetDuration(value, 1000, kDay, &t.settings->heartbeat_interval_ms);
+}
+
 Status LogLevel(V value, T t) {
   return SetChoice(value, {"debug", "info", "warn", "error"}, &t.settings->log.level);
 }
@@ -154,18 +208,27 @@ namespace {
 std::vector<Setting> PlaceRows() {
   constexpr Scope db = Scope::kDatabase, rep = Scope::kReplica;
   constexpr Kind text = Kind::kText, yes_no = Kind::kBool;
-  constexpr unsigned in_url = kInUrl, global = kTopLevelToo, secret = kSecret;
+  constexpr unsigned in_url = kInUrl, global = kTopLevelToo, secret = kSecret,
+                     single = kOneDatabase;
   using R = ReplicaSettings;
   return {
     {Scope::kEnvironmentOnly, "", text, {"BACKSTAY_CONFIG"}, "", "/etc/backstay.json",
      "the JSON file; the default is used if it exists", Nothing, 0},
     {db, "path", text, {"BACKSTAY_DB"}, "", "",
-     "absolute path of the database, or a glob", DatabasePath, 0},
+     "absolute path of the database, or a glob, in which one `/**/` is any number of folders", DatabasePath, single},
+    {db, "dir", text, {}, "", "",
+     "in place of a path: absolute folder of databases; `{name}` is then a database's path below it, and is added to a replica that does not have it", DatabaseFolder, single},
+    {db, "pattern", text, {}, "", "",
+     "goes with `dir`: which files there, as `*.db`", DatabaseFolderPattern, single},
+    {db, "recursive", yes_no, {}, "", "false",
+     "goes with `dir`: in the folders below it, too", DatabaseRecursive, single},
     {rep, "url", text, {"BACKSTAY_REPLICA_URL"}, "replica", "",
      "`s3://bucket/prefix?endpoint=…&region=…&force-path-style=true` or `file:///folder`; `{name}` is the database's file name",
      ReplicaUrl, 0},
     {rep, "type", text, {}, "", "",
      "`s3` or `file`, in place of a url", ReplicaType, 0},
+    {rep, "name", text, {}, "", "",
+     "for people", ReplicaText<&R::name>, 0},
     {rep, "bucket", text, {}, "", "",
      "bucket, in place of a url", ReplicaText<&R::bucket>, global},
     {rep, "path", text, {}, "", "",
@@ -192,7 +255,7 @@ std::vector<Setting> PlaceRows() {
 // How they are replicated, and what is said of it.
 std::vector<Setting> WorkRows() {
   constexpr Scope top = Scope::kTop, log = Scope::kLogging, db = Scope::kDatabase;
-  constexpr Kind text = Kind::kText, time = Kind::kDuration, bytes = Kind::kBytes, yes_no = Kind::kBool;
+  constexpr Kind text = Kind::kText, time = Kind::kDuration, bytes = Kind::kBytes, count = Kind::kCount, yes_no = Kind::kBool;
   using D = DatabaseSettings;
   return {
     {db, "durability", text, {"BACKSTAY_DURABILITY"}, "backstay_durability", "async",
@@ -201,6 +264,8 @@ std::vector<Setting> WorkRows() {
      "longest wait of a commit with durability `sync`", DatabaseDuration<&D::sync_timeout_ms, 1, kHour>, 0},
     {db, "min-interval", time, {"BACKSTAY_MIN_INTERVAL"}, "backstay_min_interval", "250ms",
      "least time between the starts of two uploads, unless 4 MiB wait, or a quarter of `outbox-limit`", DatabaseDuration<&D::min_interval_ms, 0, kDay>, 0},
+    {db, "max-requests", count, {"BACKSTAY_MAX_REQUESTS"}, "backstay_max_requests", "500000",
+     "requests a month and replica, as many as so many PUTs cost (at Amazon's prices 500000 are $2.50): on busy days there is more time between two uploads, up to 30 s; or `off`", DatabaseMaxRequests, 0},
     {db, "sync-wal", yes_no, {"BACKSTAY_SYNC_WAL"}, "backstay_sync_wal", "true",
      "flush the WAL to disk before its content is uploaded", DatabaseSyncWal, 0},
     {db, "outbox-limit", bytes, {"BACKSTAY_OUTBOX_LIMIT"}, "backstay_outbox_limit", "64MiB",
@@ -209,12 +274,20 @@ std::vector<Setting> WorkRows() {
      "memory for old page images, which make uploads smaller", DatabaseBytes<&D::page_cache, 0, 1ull << 36>, 0},
     {db, "retention", time, {"BACKSTAY_RETENTION"}, "backstay_retention", "7d",
      "how far back states can be restored; older ones are deleted from the replica, unless `off`", DatabaseRetention, 0},
+    {db, "snapshot-interval", time, {"BACKSTAY_SNAPSHOT_INTERVAL"}, "backstay_snapshot_interval", "off",
+     "a new snapshot at least this often while the database changes, as `24h`: less log to restore; `off`: when the log has grown as large as the last one", DatabaseSnapshotInterval, 0},
     {top, "drain-timeout", time, {"BACKSTAY_DRAIN_TIMEOUT"}, "", "5s",
      "longest wait at process exit for what is not yet uploaded", DrainTimeout, 0},
     {top, "close-timeout", time, {"BACKSTAY_CLOSE_TIMEOUT"}, "", "2s",
      "longest wait of a database's last close in a process for what is not yet uploaded", CloseTimeout, 0},
     {top, "drain-on-sigterm", yes_no, {"BACKSTAY_DRAIN_ON_SIGTERM"}, "", "false",
      "ship before SIGTERM ends the process, if the program leaves the signal alone", DrainOnSigterm, 0},
+    {top, "metrics-dir", text, {"BACKSTAY_METRICS_DIR"}, "", "",
+     "folder for a file of metrics per database, as node_exporter's textfile collector reads it", MetricsFolder, 0},
+    {top, "heartbeat-url", text, {"BACKSTAY_HEARTBEAT_URL"}, "", "",
+     "URL of a monitor, as healthchecks.io's, that is told in each interval that all is replicated, or at its `/fail` why not", HeartbeatUrl, kSecret},
+    {top, "heartbeat-interval", time, {"BACKSTAY_HEARTBEAT_INTERVAL"}, "", "5m",
+     "the longest time without a heartbeat", HeartbeatInterval, 0},
     {log, "level", text, {"BACKSTAY_LOG_LEVEL"}, "", "info",
      "`debug`, `info`, `warn` or `error`", LogLevel, 0},
     {log, "type", text, {"BACKSTAY_LOG_FORMAT"}, "", "json",

@@ -100,6 +100,11 @@ std::string LowerCase(std::string text) {
   return text;
 }
 
+bool HasControlCharacter(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
 std::string Quote(std::string_view text) {
   constexpr size_t kMost = 60;
   std::string quoted = "\"";

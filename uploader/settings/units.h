@@ -18,6 +18,7 @@ namespace backstay {
 Result<bool> ParseBool(const std::string& text);
 // ASCII letters only, whatever the locale.
 std::string LowerCase(std::string text);
+bool HasControlCharacter(std::string_view text);
 // In double quotes, control characters as '?', at most 60 bytes of it. Never for a secret.
 std::string Quote(std::string_view text);
 // The name nearest to `word` by edit distance, or "" when none is near.

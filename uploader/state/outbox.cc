@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <utility>
+#include <vector>
 
 #include "uploader/base/hash.h"
 #include "uploader/base/own_folder.h"
@@ -17,7 +18,9 @@ namespace {
 constexpr uint8_t kSegmentRecord = 1;
 constexpr uint8_t kShipRecord = 2;
 constexpr uint8_t kStampRecord = 3;
-constexpr size_t kRecordHead = 5;  // length and type
+constexpr uint8_t kCopyRecord = 4;
+constexpr size_t kRecordHead = 5;       // length and type
+constexpr size_t kMostProof = 1 << 20;  // bytes: a disk that has as much takes the usual
 constexpr uint32_t kMaxPayload = 128 << 20;
 
 }  // namespace
@@ -113,6 +116,9 @@ void Outbox::Redo(Bytes payload, uint8_t type, int64_t payload_offset, const Out
   } else if (type == kStampRecord) {
     FileStamp stamp = DecodeFileStamp(&in);
     if (in.ok()) redo.stamp(stamp);
+  } else if (type == kCopyRecord) {
+    const uint64_t nonce = in.U64();
+    copy_ = in.ok() ? nonce : 0;
   }
 }
 
@@ -136,7 +142,10 @@ Status Outbox::WriteRecord(uint8_t type, std::string_view payload) {
   record.Raw(payload);
   record.U32(RecordHash(record.bytes().subspan(4)));
   Status written = WriteAt(fd_, record.bytes(), end_);
-  if (!written.ok()) return written.Wrap(path_);
+  if (!written.ok()) {
+    refused_ = std::min(std::max(refused_, record.size()), kMostProof);
+    return written.Wrap(path_);
+  }
   end_ += static_cast<int64_t>(record.size());
   return Status::Ok();
 }
@@ -173,6 +182,16 @@ Status Outbox::AppendStamp(const FileStamp& stamp) {
   ByteWriter out;
   EncodeFileStamp(stamp, &out);
   return Append(kStampRecord, out.str());
+}
+
+Status Outbox::AppendCopy(uint64_t nonce) {
+  copy_ = 0;
+  if (resting_) return {Code::kUnavailable, path_ + ": not true at present"};
+  ByteWriter out;
+  out.U64(nonce);
+  BACKSTAY_TRY(Append(kCopyRecord, out.str()));
+  copy_ = nonce;
+  return Status::Ok();
 }
 
 Result<std::string> Outbox::ReadSegment(const Pending& pending) const {
@@ -220,7 +239,9 @@ Status Outbox::Compact() {
   const uint64_t gone = file_bytes() - std::min(file_bytes(), waiting_bytes());
   if (!resting_ && pending_bytes_ > std::max(kLittle, gone)) return Status::Ok();
   Status rewritten = Rewrite();
+  if (rewritten.ok()) rewritten = ProveRoom();
   resting_ = !rewritten.ok();
+  if (!resting_) refused_ = 0;
   return rewritten;
 }
 
@@ -228,6 +249,7 @@ Status Outbox::Rewrite() {
   if (!fd_.valid()) return {Code::kIo, path_ + ": not open"};
   const int64_t end = std::exchange(end_, 0);
   Status moved = MovePending();
+  if (moved.ok()) moved = MoveCopy();
   if (!moved.ok()) {
     // What was not moved lies behind it and is still needed, so that the file keeps its length.
     if (end_ > 0) EndRecords();
@@ -236,6 +258,15 @@ Status Outbox::Rewrite() {
   }
   if (ftruncate(fd_.get(), end_) != 0) return Status::Errno("truncate " + path_, errno);
   return Status::Ok();
+}
+
+// Where nothing waits, nothing was written so far. What is written here is no record to a reader.
+Status Outbox::ProveRoom() {
+  if (refused_ == 0) return Status::Ok();
+  const std::vector<uint8_t> none(refused_, 0xff);
+  Status written = WriteAt(fd_, none, end_);
+  if (ftruncate(fd_.get(), end_) != 0) return Status::Errno("truncate " + path_, errno);
+  return written.ok() ? written : written.Wrap(path_);
 }
 
 // A reader takes nothing from here on for a record. It is written over the head of one at most: the
@@ -268,6 +299,13 @@ Status Outbox::MovePending() {
     pending.offset = offset;
   }
   return Status::Ok();
+}
+
+Status Outbox::MoveCopy() {
+  if (copy_ == 0) return Status::Ok();
+  ByteWriter out;
+  out.U64(copy_);
+  return WriteRecord(kCopyRecord, out.str());
 }
 
 }  // namespace backstay

@@ -3,8 +3,9 @@
 //
 // Record (little-endian): u32 payload length, u8 type, payload, u32 low half of XXH3-64 of type and
 // payload, xor that of the database id. Types: 1 segment (EncodedSegment, then the segment's
-// bytes), 2 ShipState, 3 FileStamp. A record that is cut off or does not match its hash ends the
-// file: what follows was never finished (a torn tail is not damage), or is another database's.
+// bytes), 2 ShipState, 3 FileStamp, 4 u64 nonce of the snapshot that is being made and that another
+// process may go on with, or 0. A record that is cut off or does not match its hash ends the file:
+// what follows was never finished (a torn tail is not damage), or is another database's.
 //
 // Append… and Compact on the capture and ship threads under the pipeline's mutex; ReadSegment
 // likewise. Appends are not synced. The file is always a beginning of what happened, so that a
@@ -61,6 +62,10 @@ class Outbox {
   Status AppendSegment(const EncodedSegment& encoded, const std::string& segment);
   Status AppendShip(const ShipState& state);
   Status AppendStamp(const FileStamp& stamp);
+  // An error: the file may still name another one, or none.
+  Status AppendCopy(uint64_t nonce);
+  // The one that was named last, 0: none.
+  uint64_t copy() const { return copy_; }
 
   struct Pending {
     LogHead head;
@@ -91,7 +96,8 @@ class Outbox {
   // The application has closed its descriptor.
   bool lost() const { return open_ && !fd_.valid(); }
   // Rewrites the file with only the pending segments, unless that is much for little; the index
-  // file must hold everything else by now.
+  // file must hold everything else by now. One that rests does so until what could not be written
+  // would be taken.
   Status Compact();
   // Bytes in the file.
   uint64_t file_bytes() const { return static_cast<uint64_t>(end_); }
@@ -103,7 +109,9 @@ class Outbox {
   void Redo(Bytes payload, uint8_t type, int64_t payload_offset, const OutboxRedo& redo);
   void Push(const EncodedSegment& encoded, uint32_t size, int64_t offset, std::string memory);
   Status Rewrite();
+  Status ProveRoom();
   Status MovePending();
+  Status MoveCopy();
   void EndRecords();
 
   const std::string path_;
@@ -111,9 +119,11 @@ class Outbox {
   Fd fd_;
   bool open_ = false;  // fd_ was set
   bool resting_ = false;
+  size_t refused_ = 0;  // bytes of the longest record that was not taken, up to a bound
   int64_t end_ = 0;
   std::deque<Pending> pending_;
   uint64_t pending_bytes_ = 0;
+  uint64_t copy_ = 0;
 };
 
 // The payload of a segment record before the segment's own bytes; exposed for the fuzz target.

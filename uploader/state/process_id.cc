@@ -22,6 +22,9 @@ std::string ReadProc(const std::string& path) {
   return text;
 }
 
+// Nothing of a zombie runs, whoever has not asked for its end yet.
+bool IsOver(char state) { return state == 'Z' || state == 'X' || state == 'x'; }
+
 struct Stat {
   char state = 0;
   uint64_t start = 0;  // 0: there is no such process
@@ -57,7 +60,9 @@ std::string Boot() {
 }  // namespace
 
 bool ProcessId::Lives() const {
-  return started != 0 && !boot.empty() && boot == Boot() && started == StatOf(pid).start;
+  if (started == 0 || boot.empty() || boot != Boot()) return false;
+  const Stat stat = StatOf(pid);
+  return stat.start == started && !IsOver(stat.state);
 }
 
 // One that is traced (strace) stands still for moments only, and has been scheduled in between.

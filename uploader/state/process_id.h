@@ -16,7 +16,8 @@ struct ProcessId {
   uint64_t started = 0;  // clock ticks after the boot; 0: not known
   std::string boot;      // the kernel's id of it
 
-  // As this process sees it: in another PID namespace it has another number, and counts as gone.
+  // As this process sees it: in another PID namespace it has another number, and counts as gone. So
+  // does a zombie: it has ended, and its parent has not asked for that yet.
   bool Lives() const;
   // It lives, and has not run for 0.2 s: a signal (SIGSTOP) or a debugger holds it. Waits that
   // long.

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -141,6 +143,18 @@ Result<FolderLock> FolderLock::Take(const std::string& folder, const std::string
   }
   if (errno == EWOULDBLOCK) return Status(Code::kExists, "another process ships this database");
   return Status::Errno("lock " + folder + "/lock", errno);
+}
+
+// A process that ends asks, too, and may have no memory left.
+bool FolderLock::IsIn(const std::string& folder) const {
+  struct stat held {};
+  struct stat there {};
+  std::array<char, PATH_MAX> path{};
+  const int length = std::snprintf(path.data(), path.size(), "%s/lock", folder.c_str());
+  if (length < 0 || static_cast<size_t>(length) >= path.size()) return true;
+  if (fstat(fd_->get(), &held) != 0) return true;
+  if (stat(path.data(), &there) != 0) return errno != ENOENT && errno != ENOTDIR;
+  return held.st_dev == there.st_dev && held.st_ino == there.st_ino;
 }
 
 FileId FileIdOf(const std::string& path) {

@@ -53,6 +53,8 @@ class FolderLock {
 
   // False: the application has closed its descriptor, and other processes may have it.
   bool Holds() const { return fd_->valid(); }
+  // False: the folder was removed, or another one took its place. True where that cannot be told.
+  bool IsIn(const std::string& folder) const;
 
  private:
   FolderLock(Fd fd, LockRegister* locks);

@@ -185,7 +185,10 @@ Result<std::unique_ptr<ReplicaClient>> FileReplicaClient::Make(const std::string
 }
 
 ClientCounters FileReplicaClient::Counters() const {
-  return {.requests = requests_, .bytes_sent = bytes_sent_, .bytes_received = bytes_received_};
+  return {.requests = requests_,
+          .bytes_sent = bytes_sent_,
+          .bytes_received = bytes_received_,
+          .by_kind = counts_.All()};
 }
 
 void FileReplicaClient::Seen() {
@@ -240,11 +243,15 @@ Status FileReplicaClient::Begin(const std::string& key) {
 }
 
 Status FileReplicaClient::Put(const std::string& key, Bytes body) {
-  return Write(key, body, Mode::kReplace);
+  Status put = Write(key, body, Mode::kReplace);
+  counts_.Add(RequestKind::kPut, put);
+  return put;
 }
 
 Status FileReplicaClient::PutIfAbsent(const std::string& key, Bytes body) {
-  return Write(key, body, Mode::kCreateOnly);
+  Status put = Write(key, body, Mode::kCreateOnly);
+  counts_.Add(RequestKind::kPut, put);
+  return put;
 }
 
 Status FileReplicaClient::Write(const std::string& key, Bytes body, Mode mode) {
@@ -269,6 +276,12 @@ Status FileReplicaClient::Write(const std::string& key, Bytes body, Mode mode) {
 }
 
 Result<std::string> FileReplicaClient::Get(const std::string& key, const GetOptions& options) {
+  Result<std::string> got = Read(key, options);
+  counts_.Add(RequestKind::kGet, got.status());
+  return got;
+}
+
+Result<std::string> FileReplicaClient::Read(const std::string& key, const GetOptions& options) {
   BACKSTAY_TRY(Begin(key));
   std::string path = root_ + "/" + key;
   Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -324,6 +337,12 @@ Status FileReplicaClient::Walk(const std::string& folder, const ListOptions& opt
 }
 
 Result<std::vector<ObjectInfo>> FileReplicaClient::List(const ListOptions& options) {
+  Result<std::vector<ObjectInfo>> found = Find(options);
+  counts_.Add(RequestKind::kList, found.status());
+  return found;
+}
+
+Result<std::vector<ObjectInfo>> FileReplicaClient::Find(const ListOptions& options) {
   if (cancelled_) return Status(Code::kCancelled, "cancelled");
   requests_++;
   std::vector<ObjectInfo> found;
@@ -345,12 +364,19 @@ Result<std::vector<ObjectInfo>> FileReplicaClient::List(const ListOptions& optio
 
 Status FileReplicaClient::Delete(const std::vector<std::string>& keys) {
   for (const std::string& key : keys) {
-    BACKSTAY_TRY(Begin(key));
-    std::string path = root_ + "/" + key;
-    bool gone = unlink(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR || errno == EISDIR;
-    if (!gone) return FileError("delete " + path, errno);
-    RemoveEmptyFolders(path);
+    Status removed = Remove(key);
+    counts_.Add(RequestKind::kDelete, removed);
+    BACKSTAY_TRY(std::move(removed));
   }
+  return Status::Ok();
+}
+
+Status FileReplicaClient::Remove(const std::string& key) {
+  BACKSTAY_TRY(Begin(key));
+  std::string path = root_ + "/" + key;
+  bool gone = unlink(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR || errno == EISDIR;
+  if (!gone) return FileError("delete " + path, errno);
+  RemoveEmptyFolders(path);
   return Status::Ok();
 }
 

@@ -55,6 +55,9 @@ class FileReplicaClient : public ReplicaClient {
   // Counts the call; kCancelled, or kInvalid for a key that is no path below the root.
   Status Begin(const std::string& key);
   Status Write(const std::string& key, Bytes body, Mode mode);
+  Result<std::string> Read(const std::string& key, const GetOptions& options);
+  Result<std::vector<ObjectInfo>> Find(const ListOptions& options);
+  Status Remove(const std::string& key);
   // Notes on which file system the root is.
   void Seen();
   // Appends what `options` selects below root_/`folder` ("" or "a/b/"), in any order.
@@ -66,6 +69,7 @@ class FileReplicaClient : public ReplicaClient {
   std::atomic<uint64_t> device_{0};  // of the root, where it was last seen; 0: never
   std::atomic<bool> cancelled_{false};
   std::atomic<uint64_t> requests_{0};
+  RequestCounts counts_;
   std::atomic<uint64_t> bytes_sent_{0};
   std::atomic<uint64_t> bytes_received_{0};
 };

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "uploader/storage/curl_handle.h"
+#include "uploader/storage/http_error.h"
 #include "uploader/storage/silence.h"
 
 namespace backstay {
@@ -205,13 +206,9 @@ void SetExchange(CURL* easy, Exchange* exchange) {
   curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
 }
 
-bool IsCertificateProblem(CURLcode code) {
-  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
-         code == CURLE_SSL_ISSUER_ERROR;
-}
-
 // `detail` is curl's own text: host names and system errors, never a header.
-Status CurlError(CURLcode code, const Exchange& exchange, const char* detail) {
+Status CurlError(CURLcode code, const HttpRequest& request, const Exchange& exchange,
+                 const char* detail) {
   if (exchange.no_memory || code == CURLE_OUT_OF_MEMORY) {
     return {Code::kUnavailable, "out of memory", true};
   }
@@ -220,17 +217,8 @@ Status CurlError(CURLcode code, const Exchange& exchange, const char* detail) {
                                 std::to_string(exchange.max_response) + " bytes"};
   }
   std::string text = detail[0] != '\0' ? detail : curl_easy_strerror(code);
-  if (IsCertificateProblem(code)) {
-    return {Code::kInvalid,
-            text +
-                "; name a file with the server's CA certificate in ca-file (or AWS_CA_BUNDLE), "
-                "or set skip-verify to accept any"};
-  }
-  if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) {
-    return {Code::kInvalid, text + "; the endpoint must be http://host[:port] or https://…"};
-  }
   if (code == CURLE_ABORTED_BY_CALLBACK) text = "the connection was closed before an answer";
-  return {Code::kUnavailable, text, true};
+  return HttpFailure(code, text, request.url.starts_with("https:"), exchange.header_bytes > 0);
 }
 
 Status SilentServer(int64_t ms) {
@@ -344,10 +332,15 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   CURLcode code = handle->Perform([&] { return silence.Look() || pool_->Cancelled(); }, &done);
   long status = 0;  // NOLINT: curl's type
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  const bool success = status >= 200 && status <= 299;
   handle.reset();
+  if (request.partial != nullptr && success && (!done || code != CURLE_OK)) {
+    *request.partial = std::move(exchange.response);
+    request.partial->status = static_cast<int>(status);
+  }
   if (!done && !silence.over()) return Status(Code::kCancelled, "cancelled");
   if (!done) return SilentServer(pool_->options().stall_timeout_ms);
-  if (code != CURLE_OK && !exchange.cut) return CurlError(code, exchange, detail);
+  if (code != CURLE_OK && !exchange.cut) return CurlError(code, request, exchange, detail);
   exchange.response.status = static_cast<int>(status);
   return std::move(exchange.response);
 }

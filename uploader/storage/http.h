@@ -30,6 +30,15 @@ struct HttpSilence {
   int64_t limit_ms = 0;  // after which it is given up
 };
 
+struct HttpResponse {
+  int status = 0;
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
+  std::string body;
+
+  // Value of the first such header, or "".
+  std::string Header(const std::string& name) const;
+};
+
 struct HttpRequest {
   std::string method;  // GET, PUT, POST, DELETE
   std::string url;
@@ -44,18 +53,11 @@ struct HttpRequest {
   // The server may work on it for long and sends a byte now and then meanwhile.
   bool trickles = false;
   // Called by Send(): once for each silence; and whenever something has moved
-  // (`received`: of the answer's body).
+  // (`received`: bytes of the answer's body since the last call, the last ones left out).
   std::function<void(const HttpSilence& silence)> on_silence = {};
-  std::function<void(bool received)> on_movement = {};
-};
-
-struct HttpResponse {
-  int status = 0;
-  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
-  std::string body;
-
-  // Value of the first such header, or "".
-  std::string Header(const std::string& name) const;
+  std::function<void(uint64_t received)> on_movement = {};
+  // Receives what had come of a 2xx answer when the call failed; null: it is dropped.
+  HttpResponse* partial = nullptr;
 };
 
 class HttpTransport {

@@ -20,12 +20,20 @@
 
 #include "uploader/base/bytes.h"
 #include "uploader/base/status.h"
+#include "uploader/settings/settings.h"
+#include "uploader/storage/request_counts.h"
 
 namespace backstay {
 
 struct ObjectInfo {
   std::string key;
   uint64_t size = 0;  // bytes
+};
+
+// What a call has brought of an object, also one that failed.
+struct ObjectPart {
+  std::string bytes = {};  // of one that failed: the beginning of what it asked for
+  std::string etag = {};   // of the object that the bytes, or the answer, are of; empty: not known
 };
 
 struct GetOptions {
@@ -35,6 +43,9 @@ struct GetOptions {
   uint64_t length = 0;
   // A body larger than this is kInvalid, without having been buffered.
   uint64_t max_bytes = 1ULL << 30;
+  // Of a range from an offset that is not negative: receives from where a call that failed can go
+  // on. Null, or a client that cannot: nothing.
+  ObjectPart* part = nullptr;
 };
 
 struct ListOptions {
@@ -55,6 +66,7 @@ struct ClientCounters {
   uint64_t requests = 0;
   uint64_t bytes_sent = 0;  // bodies only
   uint64_t bytes_received = 0;
+  std::vector<RequestCount> by_kind = {};  // of those that are over
 };
 
 class ReplicaClient {
@@ -82,6 +94,9 @@ class ReplicaClient {
   virtual Result<std::vector<ObjectInfo>> List(const ListOptions& options) = 0;
   // Deleting what does not exist is Ok. Stops at the first error.
   virtual Status Delete(const std::vector<std::string>& keys) = 0;
+  // Signs with the keys of these settings from the next request on; true: they are others than
+  // those from before. kInvalid: they are none, and those from before are kept.
+  virtual Result<bool> UseKeys(const ReplicaSettings&) { return false; }
   virtual void Cancel() = 0;
   // Delay in ms that the server asked for with its last 503 (Retry-After), 0 if none.
   virtual int64_t RetryAfterMs() const { return 0; }

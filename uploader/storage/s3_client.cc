@@ -35,19 +35,27 @@ std::string RangeHeader(const GetOptions& options) {
   return "bytes=" + std::to_string(first) + "-" + std::to_string(last);
 }
 
-Status CheckCredentials(const ReplicaSettings& replica) {
-  const bool id = !replica.access_key_id.empty();
-  const bool secret = !replica.secret_access_key.empty();
-  if (id && secret) return Status::Ok();
-  const std::string none = "no credentials: ";
-  if (id != secret) {
-    return {Code::kInvalid, none + (id ? "set secret-access-key (AWS_SECRET_ACCESS_KEY), too"
-                                       : "set access-key-id (AWS_ACCESS_KEY_ID), too")};
+RequestKind KindOf(const std::string& method, const sigv4::Pairs& query) {
+  const auto asks = [&](const char* name) {
+    return std::any_of(query.begin(), query.end(),
+                       [name](const auto& each) { return each.first == name; });
+  };
+  if (method == "GET") return asks("list-type") ? RequestKind::kList : RequestKind::kGet;
+  const bool deletes = method == "DELETE" || asks("delete");
+  return deletes ? RequestKind::kDelete : RequestKind::kPut;
+}
+
+// A server that ignores the range sends all of the object.
+void CutToRange(const GetOptions& options, HttpResponse* response) {
+  std::string& body = response->body;
+  if (response->status == 200) {
+    const size_t size = body.size();
+    const size_t first = options.offset >= 0
+                             ? std::min(size, static_cast<size_t>(options.offset))
+                             : size - std::min(size, 0 - static_cast<size_t>(options.offset));
+    body.erase(0, first);
   }
-  if (!replica.half_pair.empty()) return {Code::kInvalid, none + replica.half_pair + "; set both"};
-  return {Code::kInvalid, none +
-                              "set access-key-id (AWS_ACCESS_KEY_ID) and secret-access-key "
-                              "(AWS_SECRET_ACCESS_KEY)"};
+  if (body.size() > options.length) body.resize(options.length);
 }
 
 }  // namespace
@@ -55,7 +63,7 @@ Status CheckCredentials(const ReplicaSettings& replica) {
 Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions options) {
   Result<S3Endpoint> endpoint = ResolveS3Endpoint(options.replica);
   if (!endpoint.ok()) return endpoint.status();
-  BACKSTAY_TRY(CheckCredentials(options.replica).Wrap("s3://" + options.replica.bucket));
+  BACKSTAY_TRY(SharedCredentials::Check(options.replica).Wrap("s3://" + options.replica.bucket));
   if (options.transport == nullptr) {
     CurlOptions curl{.skip_verify = options.replica.skip_verify,
                      .ca_file = options.replica.ca_file};
@@ -73,8 +81,7 @@ Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions opt
 S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint)
     : options_(std::move(options)),
       endpoint_(std::move(endpoint)),
-      credentials_{options_.replica.access_key_id, options_.replica.secret_access_key,
-                   options_.replica.session_token},
+      credentials_(options_.replica),
       prefix_(options_.replica.path.empty() ? "" : options_.replica.path + "/"),
       silence_(options_.clock, options_.silence) {}
 
@@ -90,10 +97,14 @@ std::string S3ReplicaClient::FullKey(const std::string& key) const { return pref
 void S3ReplicaClient::Cancel() { options_.transport->Cancel(); }
 
 ClientCounters S3ReplicaClient::Counters() const {
-  return {.requests = requests_, .bytes_sent = bytes_sent_, .bytes_received = bytes_received_};
+  return {.requests = requests_,
+          .bytes_sent = bytes_sent_,
+          .bytes_received = bytes_received_,
+          .by_kind = counts_.All()};
 }
 
 S3Call S3ReplicaClient::Describe(const Request& request) const {
+  const sigv4::Credentials credentials = credentials_.Get();
   std::string target = "s3://" + options_.replica.bucket;
   if (!request.key.empty()) target += "/" + request.key;
   std::string verb = request.method;
@@ -106,7 +117,7 @@ S3Call S3ReplicaClient::Describe(const Request& request) const {
           .bucket = options_.replica.bucket,
           .endpoint = endpoint_.display,
           .region = options_.replica.region,
-          .secrets = {credentials_.secret_access_key, credentials_.session_token}};
+          .secrets = {credentials.secret_access_key, credentials.session_token}};
 }
 
 HttpRequest S3ReplicaClient::Signed(const Request& request) const {
@@ -117,7 +128,7 @@ HttpRequest S3ReplicaClient::Signed(const Request& request) const {
                      .payload_hash = sigv4::Sha256Hex(request.body)};
   out.headers.emplace_back("host", endpoint_.host);
   out.headers.emplace_back("x-amz-content-sha256", out.payload_hash);
-  sigv4::Sign(credentials_,
+  sigv4::Sign(credentials_.Get(),
               {.time = sigv4::FormatTime(options_.clock->WallMs()),
                .region = options_.replica.region,
                .service = "s3"},
@@ -136,6 +147,8 @@ HttpRequest S3ReplicaClient::Signed(const Request& request) const {
 
 Result<HttpResponse> S3ReplicaClient::Send(const Request& request) {
   HttpRequest http = Signed(request);
+  HttpResponse cut_off;
+  http.partial = request.partial != nullptr ? request.partial : &cut_off;
   bool silent = false;
   http.on_silence = [&](const HttpSilence& silence) {
     silent =
@@ -145,13 +158,21 @@ Result<HttpResponse> S3ReplicaClient::Send(const Request& request) {
     if (!std::exchange(silent, false)) return;
     (void)Caught([&] { return silence_.Ends(answered), Status::Ok(); });
   };
-  http.on_movement = [&](bool received) {
-    if (received) received_ms_ = options_.clock->MonotonicMs();
+  uint64_t counted = 0;
+  http.on_movement = [&](uint64_t received) {
+    if (received > 0) received_ms_ = options_.clock->MonotonicMs();
+    bytes_received_ += received;
+    counted += received;
     ends(true);
   };
   Result<HttpResponse> response = options_.transport->Send(http);
   ends(response.ok());
-  return response;
+  // What came last, or all of a small one.
+  if (response.ok())
+    bytes_received_ += response->body.size() - std::min<uint64_t>(counted, response->body.size());
+  if (!IsWebPage(response.ok() ? *response : *http.partial)) return response;
+  *http.partial = {};
+  return WebPage();
 }
 
 Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
@@ -159,8 +180,10 @@ Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
   bytes_sent_ += request.body.size();
   Result<HttpResponse> response = Send(request);
   reached_ = response.ok();
+  if (response.status().code() != Code::kCancelled) {
+    counts_.Add(KindOf(request.method, request.query), response.ok() ? response->status : 0);
+  }
   if (!response.ok()) return response.status().Wrap(Describe(request).what);
-  bytes_received_ += response->body.size();
   bool slow_down = response->status == 503 || response->status == 429;
   retry_after_ms_ =
       slow_down ? ParseRetryAfterMs(response->Header("retry-after"), options_.clock->WallMs()) : 0;
@@ -191,26 +214,22 @@ Status S3ReplicaClient::PutIfAbsent(const std::string& key, Bytes body) {
 Result<std::string> S3ReplicaClient::Get(const std::string& key, const GetOptions& options) {
   Request request{.method = "GET", .key = FullKey(key), .max_response = options.max_bytes};
   bool ranged = options.length > 0;
+  HttpResponse partial;
+  if (options.part != nullptr) request.partial = &partial;
   if (ranged) request.headers.emplace_back("range", RangeHeader(options));
   Result<HttpResponse> response = Answer(request);
+  if (options.part != nullptr) {
+    CutToRange(options, &partial);
+    *options.part = {std::move(partial.body), (response.ok() ? *response : partial).Header("etag")};
+  }
   if (!response.ok()) return response.status();
   // There is no byte to give: the range lies behind the end, or the object is empty.
   if (ranged && response->status == 416) return std::string();
   if (response->status < 200 || response->status > 299) {
     return S3Failure(Describe(request), *response);
   }
-  std::string body = std::move(response->body);
-  if (!ranged) return body;
-  if (response->status == 200) {
-    // The server ignored the range and sent all.
-    size_t size = body.size();
-    size_t first = options.offset >= 0
-                       ? static_cast<size_t>(options.offset)
-                       : size - std::min(size, 0 - static_cast<size_t>(options.offset));
-    body.erase(0, first);
-  }
-  if (body.size() > options.length) body.resize(options.length);
-  return body;
+  if (ranged) CutToRange(options, &*response);
+  return std::move(response->body);
 }
 
 Status S3ReplicaClient::PutInParts(const std::string& key, Bytes body) {

@@ -25,6 +25,7 @@
 #include "uploader/storage/s3_error.h"
 #include "uploader/storage/s3_xml.h"
 #include "uploader/storage/server_silence.h"
+#include "uploader/storage/shared_credentials.h"
 #include "uploader/storage/sigv4.h"
 
 namespace backstay {
@@ -51,6 +52,9 @@ class S3ReplicaClient : public ReplicaClient {
   Result<std::string> Get(const std::string& key, const GetOptions& options) override;
   Result<std::vector<ObjectInfo>> List(const ListOptions& options) override;
   Status Delete(const std::vector<std::string>& keys) override;
+  Result<bool> UseKeys(const ReplicaSettings& replica) override {
+    return credentials_.Set(replica);
+  }
   void Cancel() override;
   int64_t RetryAfterMs() const override { return retry_after_ms_; }
   bool Reached() const override { return reached_; }
@@ -68,6 +72,7 @@ class S3ReplicaClient : public ReplicaClient {
     uint64_t max_response = 16 << 20;
     bool resend = true;
     bool trickles = false;
+    HttpResponse* partial = nullptr;  // as HttpRequest's
   };
 
   S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint);
@@ -99,7 +104,7 @@ class S3ReplicaClient : public ReplicaClient {
 
   const S3ClientOptions options_;
   const S3Endpoint endpoint_;
-  const sigv4::Credentials credentials_;
+  SharedCredentials credentials_;
   const std::string prefix_;  // "" or "path/"
   std::atomic<bool> no_batch_delete_{false};
   std::atomic<int64_t> retry_after_ms_{0};
@@ -107,6 +112,7 @@ class S3ReplicaClient : public ReplicaClient {
   std::atomic<int64_t> received_ms_{0};  // monotonic
   ServerSilence silence_;
   std::atomic<uint64_t> requests_{0};
+  RequestCounts counts_;
   std::atomic<uint64_t> bytes_sent_{0};
   std::atomic<uint64_t> bytes_received_{0};
 };

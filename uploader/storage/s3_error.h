@@ -1,8 +1,8 @@
 // From an S3 server's refusal to a Status that says what to do.
 //
-// Pure, any thread; called by s3_client for every answer that is not a success. The message names
-// the call, the S3 error code and the remedy; `secrets` are kept out of it even if the server
-// repeats them.
+// Pure, any thread; called by s3_client for every answer that is not a success, or only calls
+// itself one. The message names the call, the S3 error code and the remedy; `secrets` are kept out
+// of it even if the server repeats them.
 
 #ifndef BACKSTAY_UPLOADER_STORAGE_S3_ERROR_H_
 #define BACKSTAY_UPLOADER_STORAGE_S3_ERROR_H_
@@ -28,6 +28,12 @@ struct S3Call {
 Status S3Failure(const S3Call& call, int http_status, const S3ErrorBody& error);
 // Reads the error from the body and the region from x-amz-bucket-region.
 Status S3Failure(const S3Call& call, const HttpResponse& response);
+
+// Whether a web page came in place of an answer: somebody on the way answers for the server, or it
+// is none of S3. `response`: a success, or what came of one that was cut off. No object that is
+// stored through Backstay begins like one; the inside of one may, as a part (206).
+bool IsWebPage(const HttpResponse& response);
+Status WebPage();
 
 // Retry-After in ms: seconds, or a date relative to `wall_ms`; 0 if absent or not understood, at
 // most one hour.

@@ -24,7 +24,7 @@ void ServerSilence::Begins(const std::string& what, const HttpSilence& silence) 
   }
   if (!words_.begins) return;
   words_.begins(text + "; given up after " + Seconds(silence.limit_ms) +
-                " without progress, and tried again");
+                " without progress, and tried again; see whether the server is well");
 }
 
 void ServerSilence::Ends(bool answered) {

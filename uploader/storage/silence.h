@@ -50,8 +50,9 @@ class Silence {
     const bool moved = connected != connected_ || up != up_ || received;
     connected_ = connected;
     up_ = up;
+    const int64_t came = received ? down - down_ : 0;
     if (received) down_ = down;
-    if (moved && request_.on_movement) request_.on_movement(received);
+    if (moved && request_.on_movement) request_.on_movement(static_cast<uint64_t>(came));
     return moved;
   }
 

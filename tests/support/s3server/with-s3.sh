@@ -12,7 +12,8 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 server=${BACKSTAY_TEST_S3_SERVER:-ceph-rgw}
 work=$(mktemp -d "${TMPDIR:-/tmp}/backstay-s3-XXXXXX") || exit 1
-locks=${TMPDIR:-/tmp}/backstay-s3-ports-$(id -u)
+# Ports are the machine's, whatever TMPDIR is.
+locks=/tmp/backstay-s3-ports-$(id -u)
 mkdir -p "$locks" || exit 1
 command_pid=
 
@@ -67,6 +68,8 @@ if [ "$status" != 200 ]; then
 fi
 export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION
 export BACKSTAY_TEST_S3_ENDPOINT BACKSTAY_TEST_S3_BUCKET
+# For tests that administrate the server itself.
+if [ -f "$work/server/ceph.conf" ]; then export BACKSTAY_TEST_CEPH_CONF="$work/server/ceph.conf"; fi
 # In the background, so that a signal to this script is handled at once; standard input is kept.
 "$@" 9>&- <&0 &
 command_pid=$!
