@@ -20,6 +20,16 @@ const char* LevelName(Level level) {
   return "ERROR";
 }
 
+// Calls `take` with the value of the field.
+template <typename Take>
+void Give(const LogField& field, Take take) {
+  switch (field.kind) {
+    case LogField::Kind::kText: return take(std::string_view(field.text));
+    case LogField::Kind::kInteger: return take(field.integer);
+    case LogField::Kind::kReal: return take(field.real);
+  }
+}
+
 std::string JsonLine(Level level, const std::string& time, std::string_view message,
                      const LogFields& fields) {
   JsonText line(-1);
@@ -28,9 +38,7 @@ std::string JsonLine(Level level, const std::string& time, std::string_view mess
   line.Add("level", LevelName(level));
   line.Add("logger", "backstay");
   line.Add("msg", message);
-  for (const LogField& field : fields) {
-    std::visit([&](const auto& value) { line.Add(field.key, value); }, field.value);
-  }
+  for (const LogField& field : fields) Give(field, [&](auto value) { line.Add(field.key, value); });
   line.Close('}');
   // Paths may hold any bytes; invalid UTF-8 is replaced rather than refused.
   return line.Take() + "\n";
@@ -41,7 +49,7 @@ std::string TextLine(Level level, const std::string& time, std::string_view mess
   std::string line = time + " " + LevelName(level) + " backstay: " + std::string(message);
   for (const LogField& field : fields) {
     nlohmann::json value;
-    std::visit([&](const auto& v) { value = v; }, field.value);
+    Give(field, [&](auto v) { value = v; });
     line += std::string(" ") + field.key + "=" +
             value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
@@ -51,8 +59,7 @@ std::string TextLine(Level level, const std::string& time, std::string_view mess
 std::string NameOf(std::initializer_list<LogField> fields) {
   std::string name;
   for (const LogField& field : fields) {
-    const auto* text = std::get_if<std::string>(&field.value);
-    if (text != nullptr) name += *text + '\n';
+    if (field.kind == LogField::Kind::kText) name += field.text + '\n';
   }
   return name;
 }

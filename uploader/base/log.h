@@ -16,7 +16,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "uploader/base/clock.h"
@@ -27,9 +26,20 @@ namespace backstay {
 
 enum class Level { kDebug, kInfo, kWarn, kError };
 
+// A plain struct: where a copy of a std::variant runs out of memory, libstdc++ 12 calls that
+// unreachable.
 struct LogField {
+  LogField(const char* name, std::string value) : key(name), text(std::move(value)) {}
+  LogField(const char* name, int64_t value) : key(name), kind(Kind::kInteger), integer(value) {}
+  LogField(const char* name, double value) : key(name), kind(Kind::kReal), real(value) {}
+
+  enum class Kind { kText, kInteger, kReal };
+
   const char* key;
-  std::variant<std::string, int64_t, double> value;
+  Kind kind = Kind::kText;
+  std::string text;
+  int64_t integer = 0;
+  double real = 0;
 };
 
 using LogFields = std::vector<LogField>;
