@@ -100,6 +100,7 @@ Status Capture::Place(const WalTarget& to) {
     if (f.frame == to.max_frame) pages = f.commit_pages;
   }));
   BACKSTAY_TRY(CheckPages(std::max(pages, to.pages)));
+  LeaveFile();
   mark_ = *mark;
   return Status::Ok();
 }
@@ -122,11 +123,20 @@ Result<bool> Capture::SeenAll(const WalTarget& to) {
   uint32_t commits = 0;
   BACKSTAY_TRY(wal_.Headers(1, to.max_frame,
                             [&](const WalFrame& f) { commits += f.commit_pages != 0 ? 1 : 0; }));
-  if (change_known_ && to.counted()) return to.change - change_ == commits;
+  const auto since = static_cast<int32_t>(to.change - change_);
+  // Fewer than this WAL holds: it is another wal-index that counts, from its own beginning.
+  const bool one_count = change_known_ && to.counted() && since >= static_cast<int64_t>(commits);
+  if (one_count) return since == static_cast<int64_t>(commits);
   if (stamp_.size >= 0 && (stamp_ == entry_stamp_ || stamp_ == StampOf(options_.database_path))) {
     return true;
   }
   return to.exclusive && restart_announced_;
+}
+
+// From here on the file alone is not what is encoded.
+void Capture::LeaveFile() {
+  stamp_ = {};
+  entry_stamp_ = {};
 }
 
 // Stands in the WAL of `to`, at its start if it is a new one.
@@ -142,9 +152,7 @@ Result<bool> Capture::EnterWal(const WalTarget& to) {
     if (!seen.ok() || !*seen) return seen;
     source_.ForgetFrames();
     restart_announced_ = false;
-    entry_stamp_ = {};
-    // From here on the file alone is not what is encoded.
-    stamp_ = {};
+    LeaveFile();
     mark_ = wal_.Start();
   }
   if (same && wal_.mark().frame == mark_.frame && wal_.mark().SameWal(mark_)) return true;

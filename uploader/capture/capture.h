@@ -153,6 +153,7 @@ class Capture {
   uint32_t MostPages() const;
   Status CheckPages(uint32_t pages) const;
   Status OtherWal() const;
+  void LeaveFile();
   Result<bool> EnterWal(const WalTarget& to);
   Result<bool> IsStill(const WalTarget& to);
   Result<bool> SeenAll(const WalTarget& to);
