@@ -47,14 +47,23 @@ void Print(const ReplicaReader& reader, const RetentionPlan& plan, bool dry_run)
          FormatRfc3339(plan.base->consistent_time_ms).c_str());
 }
 
+// What is missing passes by itself, and has no other remedy.
+Status NothingYet(const ReplicaReader& reader, const LogGap& gap, int64_t retention_ms) {
+  return {Code::kCorrupt, reader.Describe() + ": nothing is deleted before " +
+                              FormatRfc3339(gap.to_ms + retention_ms) + ": " + gap.Told()};
+}
+
+// *passes: what is damaged will be older than what is kept, and nothing has to be done.
 Status PruneOne(ReplicaClient* client, const RetryOptions& retry, int64_t retention_ms,
-                const Options& options, Json* all) {
+                const Options& options, Json* all, bool* passes) {
   const ReplicaReader reader(client, retry);
   const int64_t keep_after_ms = RealClock()->WallMs() - retention_ms;
   Result<RetentionPlan> plan = LookAtReplica(reader, kParallelism, [&](const Catalogue& catalogue) {
     return PlanRetention(reader, catalogue, keep_after_ms);
   });
   if (!plan.ok()) return plan.status();
+  *passes = plan->gap.has_value();
+  if (plan->gap) return NothingYet(reader, *plan->gap, retention_ms);
   for (const std::vector<std::string>& keys : plan->batches) {
     if (options.dry_run) continue;
     Status deleted = client->Delete(keys);
@@ -118,10 +127,11 @@ int RunPrune(const std::vector<std::string>& arguments) {
   }
   Json all = Json::array();
   for (const std::unique_ptr<ReplicaClient>& client : source->replicas) {
-    Status pruned = PruneOne(client.get(), source->retry, *retention_ms, options, &all);
+    bool passes = false;
+    Status pruned = PruneOne(client.get(), source->retry, *retention_ms, options, &all, &passes);
     if (pruned.ok()) continue;
     exit_code = WorseOf(exit_code, Fail(pruned));
-    if (pruned.code() == Code::kCorrupt) {
+    if (pruned.code() == Code::kCorrupt && !passes) {
       TellRemedy("prune", ReplicaReader(client.get(), source->retry));
     }
     all.push_back({{"replica", client->Describe()}, {"error", pruned.message()}});

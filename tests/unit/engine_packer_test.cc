@@ -114,6 +114,47 @@ TEST_CASE("a pack that is gone or damaged is merged with nothing", "[engine]") {
   CHECK(bench.Keys("pack/").front() == PackKey(1, 32));
 }
 
+TEST_CASE("a gap behind a newer snapshot is told once, and what is around it is packed",
+          "[engine]") {
+  PackBench bench;
+  const uint64_t kept = GENERATE(3, 12);  // objects before it: too few for a pack, and enough
+  bench.Ship(48);
+  bench.PutSnapshot(46);
+  bench.core.ship.snapshot_number = 46;
+  bench.core.retention_ms = 7LL * 24 * 3600 * 1000;
+  bench.core.shipped.Clear();
+  REQUIRE(bench.client.Delete({LogKey(kept + 1), LogKey(kept + 2)}).ok());
+  for (int i = 0; i < 3; ++i) bench.Run();
+  CHECK(bench.core.ship.packed_through == 48);
+  std::vector<std::string> packs{PackKey(kept + 3, 48)};
+  if (kept == 12) packs.insert(packs.begin(), PackKey(1, kept));
+  CHECK(bench.Keys("pack/") == packs);
+  CHECK(bench.Keys("log/").size() == (kept == 12 ? 0 : kept));
+  const std::string lost = LogKey(kept + 1) + " to " + LogKey(kept + 2) + " are missing";
+  CHECK(bench.logged.find(lost) != std::string::npos);
+  CHECK(bench.logged.find("it passes on ") != std::string::npos);
+  // Another process, that does not know how far this one had come.
+  bench.logged.clear();
+  bench.core.ship.packed_through = kept;
+  REQUIRE(bench.client.Delete(packs).ok());
+  bench.Run();
+  CHECK(bench.core.ship.packed_through == 45);
+  CHECK(bench.logged.empty());
+}
+
+TEST_CASE("an object that is missing behind the newest snapshot is an error of the job",
+          "[engine]") {
+  PackBench bench;
+  bench.Ship(40);
+  bench.core.shipped.Clear();
+  REQUIRE(bench.client.Delete({LogKey(7)}).ok());
+  bool packed = false;
+  const Status done = bench.packer.Run(&packed);
+  CHECK(done.code() == Code::kNotFound);
+  CHECK(done.message().find(LogKey(7) + " is missing") != std::string::npos);
+  CHECK(bench.core.ship.packed_through == 0);
+}
+
 TEST_CASE("where another database has begun nothing is packed and nothing deleted", "[engine]") {
   PackBench bench;
   bench.Ship(PackTiers::kObjects);

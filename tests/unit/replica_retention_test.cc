@@ -265,6 +265,59 @@ TEST_CASE("nothing goes when what replaces it is damaged", "[replica]") {
   }
 }
 
+TEST_CASE("a gap that a newer snapshot has left behind is waited out", "[replica]") {
+  History history;
+  for (const std::string& key : history.Objects()) {
+    const auto range = ParsePackKey(key);
+    if (range && range->first == kPacked + 1) history.Delete({key});
+  }
+  Result<RetentionPlan> plan = history.Plan(history.time_ms[0]);
+  REQUIRE(plan.ok());
+  REQUIRE(plan->gap);
+  CHECK(plan->gap->first == kPacked + 1);
+  CHECK(plan->gap->to_ms == history.time_ms[1]);
+  CHECK(plan->objects == 0);
+  CHECK(plan->batches.empty());
+  CHECK(plan->next_ms == history.time_ms[1]);
+}
+
+TEST_CASE("a gap is told with the states that it costs", "[replica]") {
+  Folder folder;
+  ReplicaBuilder builder(folder.client.get(), 512, 12, 7);
+  const auto ship = [&] { builder.Commit(3), builder.Ship(); };
+  builder.Snapshot();
+  ship();
+  const int64_t from = builder.time_ms();
+  const uint64_t txid = *builder.points().rbegin();
+  const uint64_t lost = builder.next_number();
+  ship(), ship(), ship();
+  const uint64_t next = builder.next_number();
+  builder.Snapshot();
+  const int64_t to = builder.time_ms();
+  ship();
+  REQUIRE(folder.client->Delete({LogKey(lost), LogKey(lost + 1)}).ok());
+  RetryOptions once;
+  once.attempts = 1;
+  ReplicaReader reader(folder.client.get(), once);
+  Result<Catalogue> catalogue = LoadCatalogue(reader, 2);
+  REQUIRE(catalogue.ok());
+  Result<std::optional<LogGap>> gap = LookAtGap(reader, *catalogue, lost);
+  REQUIRE(gap.ok());
+  REQUIRE(*gap);
+  CHECK((*gap)->first == lost);
+  CHECK((*gap)->last == lost + 1);
+  CHECK((*gap)->from_ms == from);
+  CHECK((*gap)->to_ms == to);
+  // What it says is so.
+  CheckModel(builder, RestoreFrom(folder.client.get(), AtTxid(txid)));
+  CHECK(!RestoreFrom(folder.client.get(), AtTxid(txid + 1)).status.ok());
+  CHECK(!RestoreFrom(folder.client.get(), AtTime(to - 1)).status.ok());
+  CheckModel(builder, RestoreFrom(folder.client.get(), AtTime(to)));
+  gap = LookAtGap(reader, *catalogue, next);
+  REQUIRE(gap.ok());
+  CHECK(!*gap);
+}
+
 TEST_CASE("a snapshot that a wrong clock dated into the past is no older than those before it",
           "[replica]") {
   History history;

@@ -5,7 +5,9 @@
 #include <memory>
 
 #include "uploader/engine/fence.h"
+#include "uploader/engine/gap_words.h"
 #include "uploader/format/keys.h"
+#include "uploader/replica/log_gap.h"
 #include "uploader/replica/parallel.h"
 
 namespace backstay {
@@ -45,8 +47,38 @@ Status Packer::LearnPacks(uint64_t first) {
     if (!range || range->second < first || range->second >= ship.next_log_number) continue;
     ship.packed_through = std::max(ship.packed_through, range->second);
   }
-  if (ship.packed_through >= first) return Status::Ok();
-  return {Code::kNotFound, core_->options.replica + ": " + LogKey(first) + " is missing"};
+  return ship.packed_through >= first ? Status::Ok() : Status(Code::kNotFound, "not packed");
+}
+
+// Nothing here can make it good. Behind a newer snapshot nobody has to: it is told, and left.
+Status Packer::GoRound(uint64_t gap) {
+  RetryOptions once;
+  once.attempts = 1;
+  const ReplicaReader reader(core_->options.client, once);
+  bool there = false;
+  std::optional<LogGap> lost;
+  BACKSTAY_TRY(persist_([&]() -> Status {
+    BACKSTAY_TRY(CheckOwn());
+    Result<std::optional<std::string>> again = Fetch(gap);
+    there = again.ok() && *again;
+    if (!again.ok() || there) return again.status();
+    Result<Catalogue> catalogue = LoadCatalogue(reader, 1);
+    if (!catalogue.ok()) return catalogue.status();
+    Result<std::optional<LogGap>> found = LookAtGap(reader, *catalogue, gap);
+    if (found.ok()) lost = *found;
+    return found.status();
+  }));
+  if (there) return Status::Ok();
+  if (!lost) {
+    return {Code::kNotFound, core_->options.replica + ": " + LogKey(gap) +
+                                 " is missing, and no snapshot is newer: the next look at the "
+                                 "replica, within minutes, makes it good by a new one"};
+  }
+  TellGap(core_, *lost);
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  core_->ship.packed_through = std::max(core_->ship.packed_through, lost->last);
+  core_->SaveShipLocked();
+  return Status::Ok();
 }
 
 Status Packer::Listed(const std::string& key) {
@@ -62,33 +94,43 @@ Status Packer::Listed(const std::string& key) {
           core_->options.replica + " does not list " + key + ", which it has taken", true};
 }
 
-Result<std::string> Packer::Fetch(uint64_t number) {
-  if (std::optional<std::string> kept = core_->shipped.Read(number)) return std::move(*kept);
+Result<std::optional<std::string>> Packer::Fetch(uint64_t number) {
+  using Object = std::optional<std::string>;
+  if (Object kept = core_->shipped.Read(number)) return kept;
   GetOptions small;
   small.max_bytes = PackTiers::kSmallBytes;
   Result<std::string> got = core_->options.client->Get(LogKey(number), small);
-  return got.status().code() == Code::kInvalid ? std::string() : got;
+  if (got.ok()) return Object(std::move(*got));
+  if (got.status().code() == Code::kNotFound) return Object();
+  return got.status().code() == Code::kInvalid ? Object("") : Result<Object>(got.status());
 }
 
 // The first series from `first` on that is worth a pack. Large objects, and few between two of
 // them, stay single.
-Status Packer::Collect(uint64_t first, uint64_t end, Series* series) {
+Status Packer::Collect(uint64_t first, uint64_t end, Series* series, uint64_t* gap) {
+  using Object = std::optional<std::string>;
   std::atomic<bool> full{false};
   *series = {first, {}, 0};
-  return ParallelOrdered<std::string>::Run(
+  *gap = 0;
+  return ParallelOrdered<Object>::Run(
       end - first, kParallel, kParallel * 2,
-      [&](size_t i) { return full ? Result<std::string>(std::string()) : Fetch(first + i); },
-      [&](size_t i, std::string object) {
-        const bool room = series->bytes + object.size() <= PackTiers::kFullBytes;
+      [&](size_t i) { return full ? Result<Object>(Object()) : Fetch(first + i); },
+      [&](size_t i, Object object) {
+        const bool stays = !object || object->empty();
+        const bool room = stays || series->bytes + object->size() <= PackTiers::kFullBytes;
         const bool enough = series->objects.size() >= PackTiers::kLeastObjects;
-        full = full || (enough && (object.empty() || !room));
+        full = full || (enough && (stays || !room));
+        if (!full && !object) {
+          *gap = first + i;
+          full = true;
+        }
         if (full) return Status::Ok();
-        if (object.empty()) {
+        if (stays) {
           *series = {first + i + 1, {}, 0};
           return Status::Ok();
         }
-        series->bytes += object.size();
-        series->objects.push_back(std::move(object));
+        series->bytes += object->size();
+        series->objects.push_back(std::move(*object));
         return Status::Ok();
       });
 }
@@ -255,9 +297,12 @@ Status Packer::Run(bool* packed) {
   }
   if (first >= end) return Status::Ok();
   Series series;
-  Status collected = persist_([&] { return Collect(first, end, &series); });
-  if (collected.code() == Code::kNotFound) return LearnPacks(first);
-  BACKSTAY_TRY(collected);
+  uint64_t gap = 0;
+  BACKSTAY_TRY(persist_([&] { return Collect(first, end, &series, &gap); }));
+  if (gap != 0) {
+    Status learned = persist_([&] { return LearnPacks(first); });
+    return learned.code() == Code::kNotFound ? GoRound(gap) : learned;
+  }
   if (series.objects.size() < PackTiers::kLeastObjects) {
     if (end - first < PackTiers::kObjects) return Postpone(), Status::Ok();
     BACKSTAY_TRY(CollectLast(end - 1, &series));

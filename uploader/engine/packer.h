@@ -4,8 +4,10 @@
 // held. Takes the Core's mutex for short, local work. The objects come from what the process has
 // kept of them (ShippedLog), what is missing there from the bucket. Nothing is deleted before the
 // store's list shows the pack: who reads or goes on with the log looks there, and would take a
-// freed number for the end of the log. Fails with the client's errors, kCancelled when the pipeline
-// ends, kCorrupt for an object that is damaged.
+// freed number for the end of the log. An object that is missing is gone round where a newer
+// snapshot was made behind it: what is before it and behind it is packed, or stays single. Fails
+// with the client's errors, kCancelled when the pipeline ends, kNotFound for an object that is
+// missing behind the newest snapshot, kCorrupt for one that is damaged.
 
 #ifndef BACKSTAY_UPLOADER_ENGINE_PACKER_H_
 #define BACKSTAY_UPLOADER_ENGINE_PACKER_H_
@@ -44,9 +46,10 @@ class Packer {
     PackTiers::Pack AsPack() const { return {first, last(), bytes}; }
   };
 
-  Status Collect(uint64_t first, uint64_t end, Series* series);
-  // Empty: it is too large for a pack.
-  Result<std::string> Fetch(uint64_t number);
+  // *gap: the first number that is missing, where what is before it is not worth a pack; else 0.
+  Status Collect(uint64_t first, uint64_t end, Series* series, uint64_t* gap);
+  // Empty: it is too large for a pack; nullopt: it is missing.
+  Result<std::optional<std::string>> Fetch(uint64_t number);
   Status CollectLast(uint64_t number, Series* series);
   Status FindPacks(uint64_t first);
   Status AddPack(const PackTiers::Pack& pack, PackWriter* writer);
@@ -57,8 +60,9 @@ class Packer {
   Status MakePack(const Series& series);
   void Note(const Series& series);
   void Postpone();
-  // Another writer may have packed what ours was to begin with.
+  // Another writer may have packed what ours was to begin with. kNotFound: nobody has.
   Status LearnPacks(uint64_t first);
+  Status GoRound(uint64_t gap);
   // kUnavailable until the store lists this pack.
   Status Listed(const std::string& key);
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "uploader/base/clock.h"
+#include "uploader/engine/gap_words.h"
 #include "uploader/engine/jobs.h"
 #include "uploader/replica/retention.h"
 
@@ -50,6 +51,7 @@ Status Jobs::Prune() {
     if (status.code() != Code::kCorrupt) return status;
     return {Code::kCorrupt, status.message() + core_->DamageRemedy()};
   }));
+  if (plan.gap) TellGap(core_, *plan.gap);
   for (const std::vector<std::string>& keys : plan.batches) {
     Status deleted = Persist([&] { return core_->options.client->Delete(keys); });
     if (deleted.code() == Code::kDenied) {
@@ -63,6 +65,7 @@ Status Jobs::Prune() {
                                std::to_string(plan.bytes) + " bytes; states from " +
                                FormatRfc3339(plan.base->consistent_time_ms) +
                                " on can be restored");
+  TellGapsGone(core_, plan.base->next_log_number);
   return Status::Ok();
 }
 

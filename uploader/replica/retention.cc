@@ -34,7 +34,7 @@ class Planner {
  private:
   void FindBase(int64_t keep_after_ms);
   Status CheckBase() const;
-  Status CheckLog() const;
+  Status CheckLog();
   Status AddSnapshot(uint64_t number);
   Status AddPacks();
   Status AddSingles(const PackName& pack);
@@ -79,7 +79,7 @@ Status Planner::CheckBase() const {
 }
 
 // The log behind the base is there without a gap, as far as names tell.
-Status Planner::CheckLog() const {
+Status Planner::CheckLog() {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
   for (const PackName& pack : catalogue_.packs) ranges.emplace_back(pack.first, pack.last);
   for (const auto& [number, size] : catalogue_.singles) ranges.emplace_back(number, number);
@@ -91,6 +91,11 @@ Status Planner::CheckLog() const {
     if (first <= next) next = std::max(next, end + 1);
   }
   if (last < next) return Status::Ok();
+  Result<std::optional<LogGap>> gap = LookAtGap(reader_, catalogue_, next);
+  if (!gap.ok()) return gap.status();
+  plan_.gap = *gap;
+  if (*gap) plan_.next_ms = (*gap)->to_ms;
+  if (*gap) return Status::Ok();
   return {Code::kCorrupt, LogKey(next) + " is missing, and the log goes on behind it"};
 }
 
@@ -167,6 +172,7 @@ Result<RetentionPlan> Planner::Run(int64_t keep_after_ms) {
   if (!plan_.base) return std::move(plan_);
   BACKSTAY_TRY(CheckBase());
   BACKSTAY_TRY(CheckLog());
+  if (plan_.gap) return std::move(plan_);
   plan_.batches.resize(kBatches);
   for (const SnapshotManifest& each : catalogue_.snapshots) {
     BACKSTAY_TRY(AddSnapshot(each.next_log_number));

@@ -3,7 +3,8 @@
 // Every state from `keep_after_ms` on is rebuilt from one snapshot and the log behind it: the
 // newest snapshot that was whole by then. What is older than that snapshot goes; the newest pack
 // and the takeover objects stay, because they tell a stale writer how far the log has come. A
-// replica that is damaged from there on is left alone.
+// replica that is damaged from there on is left alone; where all that is wrong is a gap that a
+// newer snapshot has left behind, until that snapshot is the one.
 //
 // Called by engine/ and the tool, one thread. Planning only reads: kCorrupt for a replica that must
 // not be pruned, else the client's error. The caller deletes, and may end anywhere: what is left is
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "uploader/replica/catalogue.h"
+#include "uploader/replica/log_gap.h"
 #include "uploader/replica/reader.h"
 
 namespace backstay {
@@ -32,6 +34,8 @@ struct RetentionPlan {
   uint64_t bytes = 0;
   // When keep_after_ms gets here, a newer snapshot takes the base's place; nullopt: there is none.
   std::optional<int64_t> next_ms;
+  // Nothing goes before the snapshot behind it takes the base's place.
+  std::optional<LogGap> gap;
 };
 
 // `keep_after_ms`: wall clock, the beginning of the window.
