@@ -1,0 +1,67 @@
+// Application: what a program does with its database, drawn from a seed, step by step: several
+// connections, all journal modes that survive a kill, savepoints, spills, VACUUM, checkpoints, and
+// a connection beside Backstay that writes, too.
+//
+// One per simulated process, in its first thread. Each transaction changes the content, and its
+// digest is in the journal before and after the commit. What the host must never see (an I/O
+// error, a corrupt database) is noted as a violation.
+
+#ifndef BACKSTAY_TESTS_SIM_APPLICATION_H_
+#define BACKSTAY_TESTS_SIM_APPLICATION_H_
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/sim/world.h"
+
+namespace backstay::sim {
+
+// The logical content: all rows of all tables. Empty: it cannot be read.
+std::string DigestOf(sqlite3* db);
+
+class Application {
+ public:
+  Application(std::string path, uint64_t seed) : path_(std::move(path)), random_(seed) {}
+
+  void Run(int steps);
+  // Closes everything, in some order.
+  void Close();
+
+ private:
+  struct Connection {
+    sqlite3* db = nullptr;
+    bool foreign = false;
+    bool reads = false;  // a read transaction stands open
+  };
+
+  void Open(bool foreign);
+  void CloseAt(size_t i);
+  int Exec(Connection* connection, const std::string& sql);
+  std::string Ask(Connection* connection, const std::string& sql);
+  Connection* Any();
+  // One of Backstay's that does not read; null: there is none.
+  Connection* Own();
+  void Prepare();
+  void Step();
+  void Transaction(Connection* connection);
+  bool Change(Connection* connection);
+  void Commit(Connection* connection);
+  std::string Statement();
+  void Checkpoint();
+  void SwitchMode();
+  void Vacuum();
+  void Read();
+  void Sync();
+  void Pause();
+
+  const std::string path_;
+  Random random_;
+  std::vector<Connection> connections_;
+};
+
+}  // namespace backstay::sim
+
+#endif  // BACKSTAY_TESTS_SIM_APPLICATION_H_

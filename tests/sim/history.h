@@ -1,0 +1,65 @@
+// History: one seed: a database, its bucket, and the lives of the processes that use it, with what
+// befalls the files between them.
+//
+// One at a time, in the simulation's only thread; the lives are forked from it. Leaves its folder
+// only where something was found.
+
+#ifndef BACKSTAY_TESTS_SIM_HISTORY_H_
+#define BACKSTAY_TESTS_SIM_HISTORY_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "tests/sim/referee.h"
+
+namespace backstay::sim {
+
+class History {
+ public:
+  // `folder`: of this history alone, made and removed by it.
+  History(uint64_t seed, std::filesystem::path folder);
+  ~History();
+  History(const History&) = delete;
+  History& operator=(const History&) = delete;
+
+  // False: a violation.
+  bool Run(int lives);
+  // Prints all of it, and what was found.
+  void Tell() const;
+
+  uint64_t lives() const { return lives_; }
+  const Referee& referee() const { return referee_; }
+
+ private:
+  struct Life {
+    uint64_t seed = 0;
+    int steps = 0;
+    uint64_t die_at = 0;
+    uint64_t switch_per_mille = 0;
+    BucketFaults faults;
+  };
+  Life DrawLife();
+  void Settle();
+  bool RunLife(const Life& life);
+  [[noreturn]] void Live(const Life& life);
+  void Between();
+  void LoseState();
+  void KeepCopy();
+  void PutBackCopy();
+  void LoseDisk();
+  std::string Database() const { return folder_ / "db"; }
+
+  const uint64_t seed_;
+  const std::filesystem::path folder_;
+  Random random_;
+  Referee referee_;
+  std::map<std::string, std::string> settings_;
+  bool conditions_ = true;
+  std::string copy_digest_;  // of the copy in the folder "copy"; empty: there is none
+  uint64_t lives_ = 0;
+};
+
+}  // namespace backstay::sim
+
+#endif  // BACKSTAY_TESTS_SIM_HISTORY_H_
