@@ -1,14 +1,16 @@
-// Threads, mutexes, condition variables and futexes, by turns.
+// Threads, mutexes, condition variables and futexes, and the locks of static variables, by turns.
 
+#include <cxxabi.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdarg>
 #include <ctime>
-#include <map>
+#include <unordered_map>
 
 #include "tests/sim/libc_wrap.h"
 #include "tests/sim/scheduler.h"
@@ -25,20 +27,39 @@ int64_t WorldNs(const timespec& time, bool monotonic) {
   return monotonic ? ns : ns - kEpochNs;
 }
 
-int LockInTurn(pthread_mutex_t* mutex) {
-  static auto* const try_lock = BACKSTAY_REAL(pthread_mutex_trylock);
-  for (;;) {
-    const int rc = try_lock(mutex);
-    if (rc != EBUSY) return rc;
-    WaitFor(mutex, kNever);
-  }
+// Who holds what; a fibre is nobody to the kernel.
+struct Held {
+  uint64_t thread = 0;
+  int times = 0;
+};
+std::unordered_map<const pthread_mutex_t*, Held>& Mutexes() {
+  static auto* const mutexes = new std::unordered_map<const pthread_mutex_t*, Held>;
+  return *mutexes;
 }
 
-int UnlockInTurn(pthread_mutex_t* mutex) {
-  static auto* const unlock = BACKSTAY_REAL(pthread_mutex_unlock);
-  const int rc = unlock(mutex);
+bool IsRecursive(const pthread_mutex_t* mutex) {
+  return (mutex->__data.__kind & 3) == PTHREAD_MUTEX_RECURSIVE;
+}
+
+bool TryLockInTurn(const pthread_mutex_t* mutex) {
+  Held& held = Mutexes()[mutex];
+  if (held.times != 0 && (held.thread != ThisThread() || !IsRecursive(mutex))) return false;
+  held = {ThisThread(), held.times + 1};
+  return true;
+}
+
+int LockInTurn(const pthread_mutex_t* mutex) {
+  while (!TryLockInTurn(mutex)) WaitFor(mutex, kNever);
+  return 0;
+}
+
+int UnlockInTurn(const pthread_mutex_t* mutex) {
+  Held& held = Mutexes()[mutex];
+  if (held.times == 0) abort();
+  if (--held.times != 0) return 0;
+  Mutexes().erase(mutex);
   Wake(mutex, false);
-  return rc;
+  return 0;
 }
 
 int WaitInTurn(pthread_cond_t* cond, pthread_mutex_t* mutex, int64_t until_ns) {
@@ -48,25 +69,7 @@ int WaitInTurn(pthread_cond_t* cond, pthread_mutex_t* mutex, int64_t until_ns) {
   return woken ? 0 : ETIMEDOUT;
 }
 
-struct Start {
-  void* thread;
-  void* (*body)(void*);
-  void* argument;
-};
-
-void* Main(void* given) {
-  const Start start = *static_cast<Start*>(given);
-  delete static_cast<Start*>(given);
-  EnterThread(start.thread);
-  void* result = start.body(start.argument);
-  LeaveThread();
-  return result;
-}
-
-std::map<pthread_t, void*>& Threads() {
-  static auto* const threads = new std::map<pthread_t, void*>;
-  return *threads;
-}
+constexpr size_t kStackBytes = 1 << 20;  // where the creator brings none
 
 }  // namespace
 
@@ -74,20 +77,47 @@ BACKSTAY_WRAP int pthread_create(pthread_t* id, const pthread_attr_t* attributes
                                  void* (*body)(void*), void* argument) noexcept {
   static auto* const create = BACKSTAY_REAL(pthread_create);
   if (!Scheduled()) return create(id, attributes, body, argument);
-  void* thread = MakeThread();
-  const int rc = create(id, attributes, Main, new Start{thread, body, argument});
-  if (rc != 0) abort();
-  Threads()[*id] = thread;
+  void* stack = nullptr;
+  size_t bytes = 0;
+  const bool given =
+      attributes != nullptr && pthread_attr_getstack(attributes, &stack, &bytes) == 0 && bytes != 0;
+  if (!given || stack == nullptr) {
+    bytes = kStackBytes;
+    stack = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stack == MAP_FAILED) abort();
+  }
+  *id = MakeThread(stack, bytes, body, argument);
   Point();
-  return rc;
+  return 0;
 }
 
 BACKSTAY_WRAP int pthread_join(pthread_t id, void** result) {
   static auto* const join = BACKSTAY_REAL(pthread_join);
   if (!Scheduled()) return join(id, result);
-  const void* thread = Threads()[id];
-  while (!IsOver(thread)) WaitFor(thread, kNever);
-  return join(id, result);
+  AwaitEnd(id);
+  return 0;
+}
+
+BACKSTAY_WRAP int pthread_detach(pthread_t id) noexcept {
+  static auto* const detach = BACKSTAY_REAL(pthread_detach);
+  return Scheduled() ? 0 : detach(id);
+}
+
+BACKSTAY_WRAP int pthread_setname_np(pthread_t id, const char* name) noexcept {
+  static auto* const set = BACKSTAY_REAL(pthread_setname_np);
+  return Scheduled() ? 0 : set(id, name);
+}
+
+BACKSTAY_WRAP pthread_t pthread_self() noexcept {
+  static auto* const real = BACKSTAY_REAL(pthread_self);
+  return Scheduled() ? ThisThread() : real();
+}
+
+BACKSTAY_WRAP int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
+  static auto* const try_lock = BACKSTAY_REAL(pthread_mutex_trylock);
+  if (!Scheduled()) return try_lock(mutex);
+  return TryLockInTurn(mutex) ? 0 : EBUSY;
 }
 
 BACKSTAY_WRAP int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
@@ -157,3 +187,26 @@ BACKSTAY_WRAP long syscall(long number, ...) noexcept {
   const int64_t until = time != nullptr ? world->now_ns + WorldNs(*time, true) : kNever;
   return WaitFor(word, until) ? 0 : (errno = ETIMEDOUT, -1);
 }
+
+// A static variable that one fibre is making, and another asks for. The first byte: it is made.
+namespace __cxxabiv1 {
+extern "C" __attribute__((visibility("default"))) int __cxa_guard_acquire(__guard* guard) {
+  auto* const bytes = reinterpret_cast<char*>(guard);
+  while (bytes[0] == 0 && bytes[1] != 0) WaitFor(guard, kNever);
+  if (bytes[0] != 0) return 0;
+  bytes[1] = 1;
+  return 1;
+}
+extern "C" __attribute__((visibility("default"))) void __cxa_guard_release(
+    __guard* guard) noexcept {
+  auto* const bytes = reinterpret_cast<char*>(guard);
+  bytes[0] = 1;
+  bytes[1] = 0;
+  if (Scheduled()) Wake(guard, true);
+}
+extern "C" __attribute__((visibility("default"))) void __cxa_guard_abort(__guard* guard) noexcept {
+  auto* const bytes = reinterpret_cast<char*>(guard);
+  bytes[1] = 0;
+  if (Scheduled()) Wake(guard, true);
+}
+}  // namespace __cxxabiv1

@@ -1,12 +1,13 @@
 #include "tests/sim/scheduler.h"
 
-#include <semaphore.h>
+#include <cxxabi.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
+#include <cerrno>
+#include <cstring>
 #include <vector>
 
 #include "tests/sim/world.h"
@@ -14,32 +15,42 @@
 namespace backstay::sim {
 namespace {
 
+// What the C++ runtime keeps for a thread whose exceptions are under way.
+struct Exceptions {
+  void* caught = nullptr;
+  unsigned uncaught = 0;
+};
+
 struct Task {
-  sem_t turn{};
+  uint64_t number = 0;
+  ucontext_t context{};
+  void* (*body)(void*) = nullptr;
+  void* argument = nullptr;
+  Exceptions exceptions;
   bool over = false;
   const void* waits_for = nullptr;  // null: it can run
   int64_t until_ns = kNever;
   bool woken = false;
 };
 
-// Used by the thread whose turn it is. Leaked, with the process.
+// Leaked, with the process.
 struct State {
   explicit State(const SchedulerOptions& given) : options(given), random(given.seed) {}
   const SchedulerOptions options;
   Random random;
   uint64_t point = 0;
-  std::vector<Task*> tasks;
-  std::atomic<Task*> running = nullptr;
+  std::vector<Task*> tasks;  // [number - 1]; never removed
+  std::vector<Task*> alive;
 };
 State* state = nullptr;
-thread_local Task* self = nullptr;
+Task* self = nullptr;
 
 [[noreturn]] void Exit(int code) {
   for (;;) syscall(SYS_exit_group, code);
 }
 
 void WakeExpired() {
-  for (Task* task : state->tasks) {
+  for (Task* task : state->alive) {
     if (task->waits_for == nullptr || task->until_ns > world->now_ns) continue;
     task->waits_for = nullptr;
     task->woken = false;
@@ -52,8 +63,7 @@ Task* Next() {
   for (;;) {
     std::vector<Task*> ready;
     int64_t first = kNever;
-    for (Task* task : state->tasks) {
-      if (task->over) continue;
+    for (Task* task : state->alive) {
       if (task->waits_for == nullptr)
         ready.push_back(task);
       else
@@ -69,13 +79,24 @@ Task* Next() {
   }
 }
 
-void GiveTurn(Task* next) {
-  state->running = next;
-  if (next != self) sem_post(&next->turn);
+void SwitchTo(Task* next) {
+  Task* before = self;
+  if (next == before) return;
+  auto* exceptions = reinterpret_cast<Exceptions*>(abi::__cxa_get_globals());
+  before->exceptions = *exceptions;
+  *exceptions = next->exceptions;
+  const int error = errno;
+  self = next;
+  swapcontext(&before->context, &next->context);
+  errno = error;
 }
 
-void AwaitTurn() {
-  while (state->running != self) sem_wait(&self->turn);
+void Main() {
+  self->body(self->argument);
+  self->over = true;
+  state->alive.erase(std::find(state->alive.begin(), state->alive.end(), self));
+  Wake(self, true);
+  SwitchTo(Next());
 }
 
 void Pass() {
@@ -92,32 +113,29 @@ void Pass() {
 void Begin(const SchedulerOptions& options) {
   state = new State(options);
   self = new Task;
-  sem_init(&self->turn, 0, 0);
-  state->tasks.push_back(self);
-  state->running = self;
+  self->number = 1;
+  state->tasks = state->alive = {self};
 }
 
-bool Scheduled() { return self != nullptr && !self->over; }
+bool Scheduled() { return self != nullptr; }
 
 void Point() {
   Pass();
-  if (state->tasks.size() < 2 || !state->random.Chance(state->options.switch_per_mille)) return;
-  GiveTurn(Next());
-  AwaitTurn();
+  if (state->alive.size() < 2 || !state->random.Chance(state->options.switch_per_mille)) return;
+  SwitchTo(Next());
 }
 
 bool WaitFor(const void* what, int64_t until_ns) {
   Pass();
   self->waits_for = what;
   self->until_ns = until_ns;
-  GiveTurn(Next());
-  AwaitTurn();
+  SwitchTo(Next());
   return self->woken;
 }
 
 void Wake(const void* what, bool all) {
   std::vector<Task*> waiting;
-  for (Task* task : state->tasks) {
+  for (Task* task : state->alive) {
     if (task->waits_for == what) waiting.push_back(task);
   }
   while (!waiting.empty()) {
@@ -129,28 +147,24 @@ void Wake(const void* what, bool all) {
   }
 }
 
-void* MakeThread() {
+uint64_t MakeThread(void* stack, size_t bytes, void* (*body)(void*), void* argument) {
   auto* task = new Task;
-  sem_init(&task->turn, 0, 0);
+  task->body = body;
+  task->argument = argument;
+  getcontext(&task->context);
+  task->context.uc_stack.ss_sp = stack;
+  task->context.uc_stack.ss_size = bytes;
+  makecontext(&task->context, Main, 0);
   state->tasks.push_back(task);
-  return task;
+  state->alive.push_back(task);
+  return task->number = state->tasks.size();
 }
 
-void EnterThread(void* thread) {
-  auto* task = static_cast<Task*>(thread);
-  self = task;
-  AwaitTurn();
-}
+uint64_t ThisThread() { return self->number; }
 
-void LeaveThread() {
-  self->over = true;
-  Wake(self, true);
-  state->tasks.erase(std::find(state->tasks.begin(), state->tasks.end(), self));
-  Task* next = Next();
-  state->running = next;
-  sem_post(&next->turn);
+void AwaitEnd(uint64_t thread) {
+  const Task* task = state->tasks.at(thread - 1);
+  while (!task->over) WaitFor(task, kNever);
 }
-
-bool IsOver(const void* thread) { return static_cast<const Task*>(thread)->over; }
 
 }  // namespace backstay::sim

@@ -1,13 +1,14 @@
-// Scheduler: of all threads of a simulated process one runs at a time, and the seed says which.
-// Time is the simulation's own: it passes a little at each point, and jumps when all threads wait.
+// Scheduler: all threads of a simulated process are fibres of one, and the seed says which of them
+// goes on. Time is the simulation's own: it passes a little at each point, and jumps when all wait.
 //
-// Begin() in the thread that becomes the first; from then on libc.cc comes here in place of what
-// threads would wait for each other by. A process dies at the point that it was told. All threads
-// waiting for ever is a finding, and ends it.
+// Begin() in the thread that becomes the first; from then on libc_threads.cc comes here in place of
+// what threads are made of and wait for each other by. A process dies at the point that it was
+// told. All threads waiting for ever is a finding, and ends it.
 
 #ifndef BACKSTAY_TESTS_SIM_SCHEDULER_H_
 #define BACKSTAY_TESTS_SIM_SCHEDULER_H_
 
+#include <cstddef>
 #include <cstdint>
 
 namespace backstay::sim {
@@ -22,19 +23,19 @@ struct SchedulerOptions {
 };
 void Begin(const SchedulerOptions& options);
 
-// The calling thread is one of those that are scheduled.
+// In a simulated process, behind Begin().
 bool Scheduled();
-// Another thread may run now, or the process die.
+// Another thread may go on now, or the process die.
 void Point();
 // Waits until Wake() names the same, or until then (ns of the world). False: it was the time.
 bool WaitFor(const void* what, int64_t until_ns);
 void Wake(const void* what, bool all);
 
-// Threads: made by the creator, entered and left by the thread itself.
-void* MakeThread();
-void EnterThread(void* thread);
-void LeaveThread();
-bool IsOver(const void* thread);
+// Numbers of threads; the first is 1.
+uint64_t MakeThread(void* stack, size_t bytes, void* (*body)(void*), void* argument);
+uint64_t ThisThread();
+// Until its body has returned.
+void AwaitEnd(uint64_t thread);
 
 }  // namespace backstay::sim
 
