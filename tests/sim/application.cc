@@ -186,8 +186,9 @@ bool Application::Change(Connection* connection) {
     const bool partly = random_.Chance(150);
     if (partly && Exec(connection, "SAVEPOINT s") != SQLITE_OK) return false;
     if (Exec(connection, Statement()) != SQLITE_OK) return false;
-    if (partly && random_.Chance(600) && Exec(connection, "ROLLBACK TO s") != SQLITE_OK)
-      return false;
+    const bool back = partly && random_.Chance(600);
+    if (back && Exec(connection, "ROLLBACK TO s") != SQLITE_OK) return false;
+    bare_ = bare_ || back;
     if (partly && Exec(connection, "RELEASE s") != SQLITE_OK) return false;
   }
   return true;
@@ -199,6 +200,7 @@ void Application::Transaction(Connection* connection) {
     connection->reads = false;
   }
   if (Exec(connection, random_.Chance(500) ? "BEGIN IMMEDIATE" : "BEGIN") != SQLITE_OK) return;
+  bare_ = false;
   if (Change(connection) && !random_.Chance(100)) return Commit(connection);
   if (sqlite3_get_autocommit(connection->db) == 0) Exec(connection, "ROLLBACK");
 }
@@ -211,7 +213,7 @@ void Application::Commit(Connection* connection) {
     done = Exec(connection, "COMMIT") == SQLITE_OK;
   }
   if (done) {
-    Note(Kind::kCommitted, digest);
+    Note(Kind::kCommitted, digest, bare_ ? "bare" : "");
     Say("committed %s", digest.c_str());
     return;
   }

@@ -60,6 +60,7 @@ class Application {
   const std::string path_;
   Random random_;
   std::vector<Connection> connections_;
+  bool bare_ = false;  // the transaction may leave frames that SQLite drops after a crash
 };
 
 }  // namespace backstay::sim

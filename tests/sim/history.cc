@@ -175,7 +175,7 @@ void History::LoseState() {
 
 // Nobody uses the files now. Those of the database, and the state folder with it.
 void History::KeepCopy() {
-  if (!fs::exists(Database()) || referee_.digest().empty() || referee_.pending()) return;
+  if (!fs::exists(Database()) || referee_.digest().empty() || referee_.uncertain()) return;
   Say("a copy is kept");
   fs::remove_all(folder_ / "copy");
   fs::create_directory(folder_ / "copy");

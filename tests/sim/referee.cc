@@ -143,6 +143,8 @@ void Referee::Found(const std::string& digest) {
     history_.push_back(digest);
   } else if (!pending_.empty() && digest == pending_) {
     history_.push_back(digest);
+  } else if (digest != history_.back() && bare_ && PlaceOf(digest).value_or(0) >= *bare_) {
+    history_.push_back(digest);
   } else if (digest != history_.back() && history_.size() > 1) {
     Violation("the database is not what was committed last: " + digest);
   } else if (history_.size() == 1) {
@@ -150,6 +152,7 @@ void Referee::Found(const std::string& digest) {
   }
   pending_.clear();
   older_.clear();
+  bare_.reset();
 }
 
 void Referee::Take(Kind kind, const std::string& key, const std::string& value) {
@@ -159,6 +162,7 @@ void Referee::Take(Kind kind, const std::string& key, const std::string& value) 
     case Kind::kBegins: pending_ = key; break;
     case Kind::kCommitted:
       pending_.clear();
+      if (!value.empty() && !bare_) bare_ = history_.size() - 1;
       history_.push_back(key);
       break;
     case Kind::kFound: Found(key); break;

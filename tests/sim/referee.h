@@ -43,8 +43,9 @@ class Referee {
   const std::string& digest() const { return history_.back(); }
   uint64_t synced() const { return synced_; }
   uint64_t restores() const { return restores_; }
-  // A commit was under way when the last process died.
-  bool pending() const { return !pending_.empty(); }
+  // What the database holds shows only when the next process has found it: a commit was under way
+  // when the last one died, or the file is another one since.
+  bool uncertain() const { return !pending_.empty() || !older_.empty() || bare_.has_value(); }
   std::vector<std::string> violations;
   std::deque<std::string> lines;  // the history, for people
 
@@ -59,9 +60,10 @@ class Referee {
   Objects objects_;
   int64_t read_ = 0;                         // bytes of the journal
   std::vector<std::string> history_ = {""};  // digests, as they were committed
-  std::string pending_;                      // of a commit that is under way
-  std::string older_;                        // of a copy that was put in place of the database
-  size_t shipped_ = 0;                       // place in history_ that was said to be shipped
+  std::optional<size_t> bare_;  // place of the last state before one that a crash may undo
+  std::string pending_;         // of a commit that is under way
+  std::string older_;           // of a copy that was put in place of the database
+  size_t shipped_ = 0;          // place in history_ that was said to be shipped
   bool restorable_ = false;
   uint64_t synced_ = 0;
   uint64_t restores_ = 0;

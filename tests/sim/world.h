@@ -60,7 +60,8 @@ enum class Kind : uint8_t {
   kPut = 1,    // key, object
   kDelete,     // key
   kBegins,     // digest of the content that a transaction is about to commit
-  kCommitted,  // the same, once it is
+  kCommitted,  // the same, once it is; "bare": SQLite 3.40 may forget it, and what follows
+               // (capture/README.md)
   kFound,      // digest of what a process finds when it begins
   kSynced,     // all is shipped, says the engine: digest, whole image
   kSays,       // a line of the history
