@@ -149,6 +149,7 @@ void Application::Step() {
   if (dice < 60) return Checkpoint();
   if (dice < 64) return SwitchMode();
   if (dice < 67) return Vacuum();
+  if (dice < 69) return Lock();
   if (dice < 72) return Read();
   if (dice < 79) return Sync();
   if (dice < 88) return Pause();
@@ -239,9 +240,21 @@ void Application::SwitchMode() {
 }
 
 void Application::Vacuum() {
+  static const std::array<const char*, 4> sizes = {"512", "1024", "4096", "8192"};
   Connection* connection = Any();
   if (connection->reads) return;
+  // Takes effect without a WAL alone.
+  if (random_.Chance(150))
+    Exec(connection, std::string("PRAGMA page_size=") + sizes[random_.Below(4)]);
   Exec(connection, random_.Chance(300) ? "PRAGMA incremental_vacuum(5)" : "VACUUM");
+}
+
+void Application::Lock() {
+  if (connections_.size() > 1 && random_.Chance(700)) return;
+  Connection* connection = Any();
+  if (connection->reads) return;
+  Ask(connection,
+      std::string("PRAGMA locking_mode=") + (random_.Chance(500) ? "EXCLUSIVE" : "NORMAL"));
 }
 
 void Application::Read() {
@@ -268,11 +281,14 @@ void Application::Sync() {
   unsigned char* image = nullptr;
   if (sqlite3_open_v2(path_.c_str(), &fresh, SQLITE_OPEN_READWRITE, "unix") == SQLITE_OK) {
     image = sqlite3_serialize(fresh, "main", &size, 0);
+    if (image == nullptr) size = 0;
   }
-  if (image != nullptr) {
-    Note(Kind::kSynced, DigestOf(fresh),
-         std::string(reinterpret_cast<char*>(image), static_cast<size_t>(size)));
-  }
+  // In EXCLUSIVE locking mode nobody else reads.
+  const std::string digest = DigestOf(image != nullptr ? fresh : connection->db);
+  const auto* bytes = reinterpret_cast<const char*>(image);
+  if (!digest.empty())
+    Note(Kind::kSynced, digest,
+         image != nullptr ? std::string(bytes, static_cast<size_t>(size)) : "");
   sqlite3_free(image);
   sqlite3_close(fresh);
 }

@@ -53,6 +53,7 @@ class Application {
   void Checkpoint();
   void SwitchMode();
   void Vacuum();
+  void Lock();
   void Read();
   void Sync();
   void Pause();

@@ -95,6 +95,7 @@ void History::Settle() {
       {"BACKSTAY_OUTBOX_LIMIT", Pick(&random_, {"64KiB", "1MiB", "64MiB"})},
       {"BACKSTAY_PAGE_CACHE", Pick(&random_, {"0", "64KiB", "8MiB"})},
       {"BACKSTAY_SNAPSHOT_INTERVAL", Pick(&random_, {"off", "10s", "1m"})},
+      {"BACKSTAY_RETENTION", Pick(&random_, {"7d", "1h", "1m"})},
       {"BACKSTAY_SYNC_WAL", Pick(&random_, {"true", "false"})},
   };
 }
@@ -227,6 +228,12 @@ void History::LoseDisk() {
     if (!written.ok()) Say("the state is not written: %s", written.ToString().c_str());
   }
   referee_.ExpectRestored(restored->digest);
+}
+
+void History::TellShortly() const {
+  printf("seed %llu, life %llu: %.300s\n", static_cast<unsigned long long>(seed_),
+         static_cast<unsigned long long>(lives_), referee_.violations.front().c_str());
+  fflush(stdout);
 }
 
 void History::Tell() const {

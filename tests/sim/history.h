@@ -27,6 +27,7 @@ class History {
   bool Run(int lives);
   // Prints all of it, and what was found.
   void Tell() const;
+  void TellShortly() const;
 
   uint64_t lives() const { return lives_; }
   const Referee& referee() const { return referee_; }

@@ -1,7 +1,8 @@
-// sim_test [--seed N] [--lives N] [--seconds N] [--worlds N]
+// sim_test [--seed N] [--lives N] [--seconds N] [--worlds N] [--tell 1] [--go-on 1]
 //
 // Plays histories from the seed on, each of so many lives, until the time is over. Exit 1 and the
-// whole history if a promise was broken; the same seed plays it again.
+// whole history if a promise was broken; the same seed plays it again. --go-on: plays on behind it,
+// and says of each history no more than what was broken.
 
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ struct Options {
   int lives = 10;
   int64_t seconds = 10;
   uint64_t worlds = UINT64_MAX;
+  bool go_on = false;
   bool tell = false;  // the whole history, also of one in which nothing is wrong
 };
 
@@ -32,6 +34,7 @@ Options Parse(int argc, char** argv) {
     if (name == "--seed") options.seed = static_cast<uint64_t>(value);
     if (name == "--lives") options.lives = static_cast<int>(value);
     if (name == "--seconds") options.seconds = value;
+    if (name == "--go-on") options.go_on = value != 0;
     if (name == "--tell") options.tell = value != 0;
     if (name == "--worlds") options.worlds = static_cast<uint64_t>(value);
   }
@@ -49,12 +52,15 @@ int main(int argc, char** argv) {
   const auto start = std::chrono::steady_clock::now();
   double seconds = 0;
   uint64_t lives = 0, points = 0, actions = 0, synced = 0, restores = 0, failed = 0, worlds = 0;
-  for (uint64_t seed = options.seed; worlds < options.worlds && failed == 0; ++seed, ++worlds) {
+  for (uint64_t seed = options.seed; worlds < options.worlds && (failed == 0 || options.go_on);
+       ++seed, ++worlds) {
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (seconds > static_cast<double>(options.seconds)) break;
     History history(seed, folder);
-    if (!history.Run(options.lives)) failed++;
-    if (failed != 0 || options.tell) history.Tell();
+    const bool kept = history.Run(options.lives);
+    failed += kept ? 0 : 1;
+    if (options.tell || (!kept && !options.go_on)) history.Tell();
+    if (!kept && options.go_on) history.TellShortly();
     lives += history.lives();
     points += world->points;
     actions += world->actions;
