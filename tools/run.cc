@@ -102,13 +102,15 @@ void ShipTail(Supervisor* supervisor, int ended) {
     const std::string how = " when it ended with " + Supervisor::Describe(ended);
     if (IsShipped(database)) {
       log.Log(Level::kInfo, "shipped what the application had not" + how, {{"db", database}});
-    } else {
-      log.Log(Level::kWarn,
-              "what the application had not shipped" + how +
-                  " is not in every replica; it follows with the next start on this disk, or with "
-                  "`backstay sync`",
-              {{"db", database}});
+      continue;
     }
+    const std::string stopped = StoppedReplicas(database);
+    log.Log(Level::kWarn,
+            "what the application had not shipped" + how + " is not in every replica; " +
+                (stopped.empty()
+                     ? "it follows with the next start on this disk, or with `backstay sync`"
+                     : "it does not follow before this is settled: " + stopped),
+            {{"db", database}});
   }
 }
 

@@ -19,15 +19,36 @@ int Fail(const Status& status) {
   return status.code() == Code::kInvalid ? kExitUsage : kExitFailed;
 }
 
+// What keeps one, whose status names no error, from having everything.
+std::string Lack(const Json& replica, const std::string& timeout, const Source& source) {
+  const Json by = replica.value("shipped_by", Json());
+  if (replica.value("state", "") == "passive" && by.is_number_integer()) {
+    return "process " + std::to_string(by.get<int64_t>()) +
+           ", which ships it, did not get all of it there within " + timeout +
+           "; `backstay status` tells more";
+  }
+  if (replica.value("state", "") == "starting") {
+    std::string place = "it";
+    for (const auto& each : source.replicas) {
+      if (each->Describe() == replica.value("replica", "")) place = each->Place();
+    }
+    return place + " did not answer within " + timeout +
+           ": see whether it can be reached from here";
+  }
+  return "it did not take all of it within " + timeout;
+}
+
 // "s3://bucket/app: …", one after the other.
-std::string Problems(const std::string& status_json) {
+std::string Problems(const std::string& status_json, const std::string& timeout,
+                     const Source& source) {
   const Json status = Json::parse(status_json, nullptr, /*allow_exceptions=*/false);
   if (!status.is_object()) return "";
   std::string problems;
   for (const Json& replica : status.value("replicas", Json::array())) {
     const Json error = replica.value("error", Json());
-    if (!error.is_string()) continue;
-    problems += "; " + replica.value("replica", "") + ": " + error.get<std::string>();
+    if (!error.is_string() && replica.value("lag_transactions", Json()) == 0) continue;
+    problems += "; " + replica.value("replica", "") + ": ";
+    problems += error.is_string() ? error.get<std::string>() : Lack(replica, timeout, source);
   }
   return problems;
 }
@@ -42,12 +63,13 @@ void Print(const std::string& database, const Source& source, bool json) {
   if (json) PrintJson(all);
 }
 
-int Sync(const std::string& database, int64_t timeout_ms, const Source& source, bool json) {
+int Sync(const std::string& database, const std::string& timeout, const Source& source, bool json) {
   Result<Shipment> shipment = Shipment::Open(database);
   if (!shipment.ok()) return Fail(shipment.status());
-  if (!shipment->Sync(timeout_ms)) {
+  Result<int64_t> timeout_ms = ParseDurationMs(timeout);
+  if (!shipment->Sync(timeout_ms.ok() ? *timeout_ms : 0)) {
     return Fail({Code::kUnavailable, "not all of " + database + " is in every replica" +
-                                         Problems(shipment->StatusJson())});
+                                         Problems(shipment->StatusJson(), timeout, source)});
   }
   Print(database, source, json);
   return kExitDone;
@@ -79,7 +101,7 @@ int RunSync(const std::vector<std::string>& arguments) {
   if (!options.config.empty()) setenv("BACKSTAY_CONFIG", options.config.c_str(), 1);
   setenv("BACKSTAY_LOG_LEVEL", "warn", 0);
   setenv("BACKSTAY_LOG_FORMAT", "text", 0);
-  return Sync(database, *timeout_ms, *source, json);
+  return Sync(database, timeout, *source, json);
 }
 
 }  // namespace backstay

@@ -34,6 +34,11 @@ bool IsDatabase(const std::string& path) {
                     [](uint8_t a, char b) { return a == static_cast<uint8_t>(b); });
 }
 
+Json StatusOf(const std::string& database) {
+  Result<std::string> text = ReadFile(StateFolderOf(database) + "/status.json", kMaxStatusBytes);
+  return text.ok() ? Json::parse(*text, nullptr, /*allow_exceptions=*/false) : Json();
+}
+
 }  // namespace
 
 bool IsWrittenSince(const std::string& database, int64_t ms) {
@@ -68,10 +73,23 @@ std::vector<std::string> DatabasesWithTail(const Settings& settings) {
   return databases;
 }
 
+std::string StoppedReplicas(const std::string& database) {
+  const Json status = StatusOf(database);
+  if (!status.is_object()) return "";
+  std::string stopped;
+  for (const Json& replica : status.value("replicas", Json::array())) {
+    if (!replica.is_object()) continue;
+    const Json state = replica.value("state", Json());
+    const Json error = replica.value("error", Json());
+    if ((state != "fenced" && state != "error") || !error.is_string()) continue;
+    stopped += (stopped.empty() ? "" : "; ") + replica.value("replica", "");
+    stopped += ": " + error.get<std::string>();
+  }
+  return stopped;
+}
+
 bool IsShipped(const std::string& database) {
-  Result<std::string> text = ReadFile(StateFolderOf(database) + "/status.json", kMaxStatusBytes);
-  if (!text.ok()) return false;
-  const Json status = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const Json status = StatusOf(database);
   if (!status.is_object() || status.value("ended", Json()) != true) return false;
   const Json written = status.value("written_ms", Json());
   if (!written.is_number_integer() || IsWrittenSince(database, written)) return false;

@@ -24,6 +24,9 @@ std::vector<std::string> DatabasesWithTail(const Settings& settings);
 bool IsWrittenSince(const std::string& database, int64_t ms);
 // The last process that shipped it has ended, and everything was in every replica.
 bool IsShipped(const std::string& database);
+// What that process said of replicas to which nothing is shipped before somebody acts: "s3://… : a
+// newer writer owns …", one after the other. Empty: of none.
+std::string StoppedReplicas(const std::string& database);
 
 }  // namespace backstay
 

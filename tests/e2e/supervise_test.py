@@ -109,6 +109,18 @@ os.kill(os.getpid(), 9)"""
         self.assertIn("is in " + self.url, self.tool("sync", self.db).stdout)
         self.assert_restores()
 
+    def test_a_replica_that_another_writer_has_taken_over(self):
+        self.ended(self.start("c.close()"), 0)
+        other = os.path.join(self.disk, "other.db")
+        self.tool("restore", "-o", other, self.url)
+        subprocess.run(["sqlite3", other, "INSERT INTO t VALUES (99)"], check=True, env=self.env)
+        self.tool("sync", other, BACKSTAY_DB=other, BACKSTAY_REPLICA_URL=self.url)
+        log = self.ended(self.start("os.kill(os.getpid(), 9)"), -9)
+        [line] = [line["msg"] for line in log if "is not in every replica" in line["msg"]]
+        self.assertNotIn("next start", line)
+        self.assertIn(f"does not follow before this is settled: {self.url}: a newer writer owns", line)
+        self.assertIn("backstay adopt " + self.db, line)
+
     def test_signals_are_passed_on(self):
         code = """
 got = []
@@ -321,6 +333,28 @@ class SyncTest(EngineCase):
         with open(self.db, "w", encoding="utf-8") as file:
             file.write("no database" * 100)
         self.assertIn("not a database", self.tool("sync", self.db, code=1).stderr)
+
+    def test_what_has_waited_in_earlier_lives_counts(self):
+        with open(self.replica, "w", encoding="utf-8"):
+            pass
+        folder = self.db + "-backstay"
+        self.write(1)
+        self.tool("sync", "-timeout", "1s", self.db, code=1, BACKSTAY_DRAIN_TIMEOUT="100ms")
+        began = time.time() - 3 * 86400
+        os.utime(os.path.join(folder, "lock"), (began, began))
+        self.tool("sync", "-timeout", "1s", self.db, code=1, BACKSTAY_DRAIN_TIMEOUT="100ms")
+        with open(os.path.join(folder, "status.json"), encoding="utf-8") as file:
+            [replica] = json.load(file)["replicas"]
+        self.assertGreater(replica["lag_ms"], 3 * 86400 * 1000 - 1000)
+
+    def test_a_server_that_is_silent_is_named(self):
+        self.write(1)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server_url = f"http://127.0.0.1:{server.getsockname()[1]}"
+            url = f"s3://bucket/app?endpoint={server_url}"
+            said = self.tool("sync", "-timeout", "1s", self.db, code=1, BACKSTAY_REPLICA_URL=url, AWS_ACCESS_KEY_ID="a",
+                             AWS_SECRET_ACCESS_KEY="b", BACKSTAY_DRAIN_TIMEOUT="100ms").stderr
+        self.assertIn(f"is in every replica; s3://bucket/app: s3://bucket/app at {server_url} did not answer within 1s", said)
 
     def test_replicate_follows_programs_without_backstay(self):
         os.mkdir(self.replica)

@@ -117,6 +117,7 @@ class OutageTest(BucketCase):
         self.assertLess(last - self.first, self.count)
         full = [l for l in app.lines("WARN") if "outbox is full" in l["msg"]]
         self.assertEqual(len(full), 1, app.stderr())
+        self.assertNotIn("another program", app.stderr())
         repairs = [l for l in app.lines("INFO") if "shipped the difference" in l["msg"]]
         self.assertEqual(len(repairs), 1, app.stderr())
         self.assertIsNotNone(self.restored_at(self.first))

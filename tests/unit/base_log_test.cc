@@ -243,6 +243,37 @@ TEST_CASE(
   CHECK(log.lines[4].find("down (28 more since the last line)") != std::string::npos);
 }
 
+TEST_CASE(
+    "a problem of another kind is told at once, one that changes all the time twice in 30 s") {
+  Captured log(Level::kDebug, false);
+  LastingProblem problem(&log.logger, &log.clock, Level::kError);
+  const auto fail = [&](const char* text, Code kind, int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      problem.Failed(text, {}, kind);
+      log.clock.now_ms += 1000;
+    }
+  };
+  fail("status 503", Code::kUnavailable, 5);
+  REQUIRE(log.lines.size() == 1);
+  fail("status 403", Code::kDenied, 5);
+  REQUIRE(log.lines.size() == 2);
+  CHECK(log.lines[1].find("status 403 (4 more since the last line)") != std::string::npos);
+  fail("status 503", Code::kUnavailable, 5);
+  CHECK(log.lines.size() == 2);
+  // The kind that it has by then, when the time is over.
+  fail("status 503", Code::kUnavailable, 16);
+  REQUIRE(log.lines.size() == 3);
+  CHECK(log.lines[2].find("status 503 (") != std::string::npos);
+  log.clock.now_ms += 30000;
+  for (int i = 0; i < 60; ++i) {
+    fail("status 403", Code::kDenied, 1);
+    fail("status 503", Code::kUnavailable, 1);
+  }
+  CHECK(log.lines.size() <= 3 + 2 * 4);
+  problem.Recovered("works again", {});
+  CHECK(log.lines.back().find("works again") != std::string::npos);
+}
+
 TEST_CASE("a problem that stays is told once in 30 s, however often it had come before") {
   Captured log(Level::kDebug, false);
   LastingProblem problem(&log.logger, &log.clock, Level::kError);

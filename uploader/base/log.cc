@@ -97,19 +97,21 @@ void Logger::Over(std::string_view message, std::initializer_list<LogField> fiel
   if (reminders_.Forget(NameOf(fields))) Recovered(message, fields);
 }
 
-bool LastingProblem::DueLocked(int64_t now) {
+bool LastingProblem::DueLocked(int64_t now, Code kind) {
   if (now - first_at_ms_ >= kRepeatMs) beginnings_ = 0;
   const bool lasts = logged_at_ms_ && now - *logged_at_ms_ < kRepeatMs;
-  if (lasts && (told_ || beginnings_ == kMostBeginnings)) return false;
+  const bool known = told_ && kind == kind_;
+  if (lasts && (known || beginnings_ == kMostBeginnings)) return false;
   if (beginnings_++ == 0) first_at_ms_ = now;
   return true;
 }
 
-void LastingProblem::Failed(std::string_view message, std::initializer_list<LogField> fields) {
+void LastingProblem::Failed(std::string_view message, std::initializer_list<LogField> fields,
+                            Code kind) {
   std::lock_guard<std::mutex> lock(mutex_);
   int64_t now = clock_->MonotonicMs();
   failing_ = true;
-  if (!DueLocked(now)) {
+  if (!DueLocked(now, kind)) {
     ++repeated_;
     return;
   }
@@ -118,6 +120,7 @@ void LastingProblem::Failed(std::string_view message, std::initializer_list<LogF
   // First: without the memory for a line nothing has been said.
   logger_->Log(level_, text, fields);
   told_ = true;
+  kind_ = kind;
   logged_at_ms_ = now;
   repeated_ = 0;
 }

@@ -20,6 +20,7 @@
 
 #include "uploader/base/clock.h"
 #include "uploader/base/reminders.h"
+#include "uploader/base/status.h"
 #include "uploader/log_file.h"
 
 namespace backstay {
@@ -77,14 +78,16 @@ class Logger {
 };
 
 // A problem that lasts: logged when it begins, then at most every 30 s with the number of
-// repetitions, and once, at INFO, when it is over. One that comes back is logged at once, too; from
-// the third time in 30 s on it is only counted. Thread-safe.
+// repetitions, and once, at INFO, when it is over. One that comes back, or becomes one of another
+// kind, is logged at once, too; from the third time in 30 s on it is only counted. Thread-safe.
 class LastingProblem {
  public:
   LastingProblem(Logger* logger, Clock* clock, Level level)
       : logger_(logger), clock_(clock), level_(level) {}
 
-  void Failed(std::string_view message, std::initializer_list<LogField> fields);
+  // `kind`: what the remedy depends on; the same call may give another one each time.
+  void Failed(std::string_view message, std::initializer_list<LogField> fields,
+              Code kind = Code::kOk);
   // `message` says what works again. Nothing is logged when no failure was.
   void Recovered(std::string_view message, std::initializer_list<LogField> fields);
   bool failing();
@@ -94,13 +97,14 @@ class LastingProblem {
   Clock* const clock_;
   const Level level_;
   std::mutex mutex_;
-  bool DueLocked(int64_t now);
+  bool DueLocked(int64_t now, Code kind);
 
   std::optional<int64_t> logged_at_ms_;  // guarded by mutex_
   int64_t first_at_ms_ = 0;              // guarded by mutex_; of those that are counted below
   int beginnings_ = 0;                   // guarded by mutex_
   uint64_t repeated_ = 0;                // guarded by mutex_
   bool told_ = false;                    // guarded by mutex_; the last line was a failure
+  Code kind_ = Code::kOk;                // guarded by mutex_; of that line
   bool failing_ = false;                 // guarded by mutex_
 };
 

@@ -264,7 +264,8 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
   stale_tries_ = 0;
   if (core_->IsAway()) return AwayLocked();
   if (!advanced.ok() && advanced.status().code() != Code::kNotFound) Failed(advanced.status());
-  MissedLocked();
+  // What waits for room, or for a repair, is not read while it is there.
+  MissedLocked(encode && !slow_.failing() ? kByOthers : kTooLate);
 }
 
 // A commit that begins the WAL anew waits for what it holds. A repair that can begin at once ships

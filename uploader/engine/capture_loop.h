@@ -103,7 +103,7 @@ class CaptureLoop {
   void DrainLocked(const std::optional<WalTarget>& to);
   void EncodeLocked(const std::vector<TransactionPtr>& transactions);
   void SkipLocked(const Transaction& transaction);
-  void MissedLocked();
+  void MissedLocked(const char* cause = kByOthers);
   bool HasOtherPageSize(const Handover::Batch& batch) const;
   bool IsOther(uint32_t page_size) const;
   void LetGoLocked();
@@ -125,6 +125,8 @@ class CaptureLoop {
   static constexpr int64_t kPollMs = 1000;  // for commits that no hook reported
   static constexpr int64_t kLocalRetryMs = 1000;
   static constexpr int kMaxStaleTries = 50;
+  static constexpr const char* kByOthers = "another program wrote or checkpointed";
+  static constexpr const char* kTooLate = "the WAL began anew before all of it had been read";
   static constexpr int kTriesBeforeKeeping = 3;  // of a repair, between two transactions
 
   Core* const core_;

@@ -22,6 +22,17 @@ uint64_t MostIndexBytes(uint64_t pages) {
   return kAlways + pages * kBytesPerPage;
 }
 
+// Then all that was committed waits since the state folder was made, whose lock is written once.
+bool NeverRestorable(const ShipState& ship) {
+  return !ship.restorable && ship.snapshot_above == 0 && ship.BaseOrder() == 0;
+}
+
+int64_t BeganMs(const std::string& folder) {
+  constexpr int64_t kNsPerMs = 1000000;
+  const FileStamp lock = StampOf(folder + "/lock");
+  return lock.size < 0 ? 0 : lock.mtime_ns / kNsPerMs;
+}
+
 }  // namespace
 
 // Of the WAL that holds the committed end, else from the database header
@@ -186,6 +197,10 @@ bool CaptureLoop::LoadLocked(uint32_t page_size, std::optional<IndexFile> known)
     core->Log(Level::kWarn,
               "state folder: index and outbox do not fit together; comparing all pages");
     core->index->SetAllUnknown();
+  }
+  const int64_t began = BeganMs(core->options.folder);
+  if (usable && !again && began != 0 && NeverRestorable(core->ship)) {
+    core->lag.Waits(std::min(core->options.clock->WallMs(), began));
   }
   loaded_ = true;
   core->distrusted = false;

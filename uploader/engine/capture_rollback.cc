@@ -10,7 +10,7 @@
 namespace backstay {
 
 // A program without Backstay may go on and on: an alert is worth having once.
-void CaptureLoop::MissedLocked() {
+void CaptureLoop::MissedLocked(const char* cause) {
   constexpr int64_t kMissedAgainMs = 30000;
   // A comparison that is due already has its own reason.
   if (core_->repair != RepairNeed::kAll) {
@@ -18,7 +18,7 @@ void CaptureLoop::MissedLocked() {
     const bool again = missed_said_ms_ && now - *missed_said_ms_ < kMissedAgainMs;
     if (!again) missed_said_ms_ = now;
     core_->Log(again ? Level::kInfo : Level::kWarn,
-               "commits were missed (another program wrote or checkpointed); comparing all pages");
+               std::string("commits were missed (") + cause + "); comparing all pages");
   }
   core_->NeedRepairLocked(RepairNeed::kAll);
 }
@@ -30,7 +30,9 @@ void CaptureLoop::DrainLocked(const std::optional<WalTarget>& to) {
   if (HasOtherPageSize(batch)) return DrainBaseLocked(batch);
   // The start of the next WAL tells it in another way.
   bool lost = std::exchange(unread_, false) && to && to->rollback;
-  if ((batch.foreign || lost) && core_->repair != RepairNeed::kAll) MissedLocked();
+  if ((batch.foreign || lost) && core_->repair != RepairNeed::kAll) {
+    MissedLocked(batch.foreign ? kByOthers : kTooLate);
+  }
   EncodeLocked(batch.transactions);
   std::optional<FileStamp> stamp = batch.entry ? batch.entry : batch.left;
   if (batch.entry) capture->SetEntryStamp(*batch.entry);

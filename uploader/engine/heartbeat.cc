@@ -104,7 +104,7 @@ bool Heartbeat::Send(const char* what, const std::string& body) {
   if (sent.code() == Code::kCancelled) return false;
   if (sent.ok()) return monitor_.Recovered("the monitor takes the heartbeat again", {}), true;
   ++options_.tally->failures;
-  monitor_.Failed("the heartbeat cannot be sent: " + sent.message(), {});
+  monitor_.Failed("the heartbeat cannot be sent: " + sent.message(), {}, sent.code());
   return false;
 }
 

@@ -115,7 +115,8 @@ void Jobs::Ended(Job job, const Status& done) {
   if (done.ok() || done.code() == Code::kCancelled) return;
   if (job == Job::kPack) Pause();
   problem_->Failed(std::string(NameOf(job)) + " failed, will be tried again: " + done.message(),
-                   {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+                   {{"db", core_->options.settings.path}, {"replica", core_->options.replica}},
+                   done.code());
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->ship_work.wait_for(lock, std::chrono::milliseconds(backoff_.Next(0)),
                             [&] { return core_->stopping || !core_->stopped.ok(); });
@@ -140,7 +141,8 @@ void Jobs::Waits(const Status& why) {
     if (!core_->last_error.ok()) return;
   }
   problem_->Failed("a snapshot, pack or retention has to wait: " + why.message(),
-                   {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+                   {{"db", core_->options.settings.path}, {"replica", core_->options.replica}},
+                   why.code());
 }
 
 Status Jobs::Persist(const std::function<Status()>& attempt) {

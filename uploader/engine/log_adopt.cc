@@ -52,9 +52,11 @@ LogHead HeadAt(const LogEnd& end) {
 LogWriter::Said LogWriter::OwnAgain(const DatabaseId& id, bool by_pages) {
   constexpr const char* kOwn = "the replica is this database's own, and the difference is shipped";
   LeftState left;
+  bool usable = false;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     left = core_->left;
+    usable = core_->identity.id == id && core_->ship.epoch > 0;
   }
   if (IsAdopted(core_->options.folder, id)) {
     return {Level::kInfo,
@@ -68,7 +70,10 @@ LogWriter::Said LogWriter::OwnAgain(const DatabaseId& id, bool by_pages) {
   if (!left.any) {
     return {Level::kInfo, std::string("the database came without its state folder: ") + kOwn};
   }
-  return {Level::kWarn, std::string("the state folder was damaged or old: ") + kOwn};
+  if (!usable) return {Level::kWarn, std::string("the state folder cannot be used: ") + kOwn};
+  return {Level::kWarn, std::string("the replica's log leads no further from where the state "
+                                    "folder ends, which is an old one, or objects are missing: ") +
+                            kOwn};
 }
 
 Status LogWriter::Adopt(const Identity& found) {

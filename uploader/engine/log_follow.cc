@@ -180,8 +180,10 @@ void LogWriter::SayForeign() {
   if (first == 0 || foreign_last_ < first) return;
   core_->Log(Level::kWarn, "the replica holds transactions " + std::to_string(first) + " to " +
                                std::to_string(foreign_last_) +
-                               " that this database does not have; they stay restorable with "
-                               "-txid, and the replica goes on from this database");
+                               " that the state folder does not know: it, or the database with "
+                               "it, was put back to what it was before, or another writer has "
+                               "shipped them; what differs is shipped from this database, and "
+                               "they stay restorable with -txid");
 }
 
 // The pages of a step become unknown. A size that its entries do not explain is believed by one

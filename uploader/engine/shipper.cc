@@ -205,7 +205,8 @@ bool Shipper::PauseAfter(const Status& status) {
           ? ""
           : "; it is tried again: see whether the server runs, and can be reached from here";
   problem.Failed("the replica cannot be written: " + status.message() + remedy,
-                 {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
+                 {{"db", core_->options.settings.path}, {"replica", core_->options.replica}},
+                 status.code());
   int64_t wait = backoff_.Next(core_->options.client->RetryAfterMs(), status.retryable());
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->last_error = status;
