@@ -38,10 +38,10 @@ thread = threading.Thread(target=write, daemon=True)
 class Writer(App):
     """An application on a disk of its own that writes rows of `name` in the background."""
 
-    def __init__(self, case, name, folder):
+    def __init__(self, case, name, folder, **more):
         self.disk = folder
         self.path = os.path.join(folder, "app.db")
-        super().__init__(case, db=self.path, BACKSTAY_DB=self.path)
+        super().__init__(case, db=self.path, BACKSTAY_DB=self.path, **more)
         self.name = name
         self.sql(SCHEMA)
         self.do(WRITER.replace("me,", repr(name) + ","))
@@ -77,10 +77,10 @@ class FencingTest(FaultCase):
         """None: the replica is a folder."""
         return os.environ.get("BACKSTAY_TEST_S3_ENDPOINT")
 
-    def writer(self, name, folder):
+    def writer(self, name, folder, **more):
         folder = os.path.join(self.folder, folder)
         os.makedirs(folder, exist_ok=True)
-        return Writer(self, name, folder)
+        return Writer(self, name, folder, **more)
 
     def begun(self):
         """The first writer, at work, with rows in the replica."""
@@ -232,6 +232,34 @@ class FencingTest(FaultCase):
         first.stop()
         first.close()
         second.close()
+
+    def test_copies_of_a_disk_with_the_same_left_to_ship(self):
+        """Both put the same object, and the key of what one of them puts behind it is free once that is packed."""
+        first = self.begun()
+        first.stop()
+        self.assertTrue(first.sync())
+        first.close()
+        left = self.writer("a", "one", BACKSTAY_DURABILITY="async", BACKSTAY_MIN_INTERVAL="1h")
+        left.sql("INSERT INTO w VALUES('left', 1, randomblob(500))")
+        self.assertTrue(left.sync())
+        left.sql("INSERT INTO w VALUES('left', 2, randomblob(500))")
+        self.wait_for("what is left to ship", lambda: left.replica()["outbox_bytes"] > 0)
+        self.killed(left)
+        copy_folder(left.disk, os.path.join(self.folder, "two"))
+        os.rename(left.disk, os.path.join(self.folder, "three"))
+        idle = self.writer("a", "three")
+        self.assertTrue(idle.sync())
+        winner = self.writer("b", "two")
+        self.assertTrue(winner.sync())
+        winner.start()
+        self.pack(winner)
+        idle.start()
+        self.assert_fenced(idle)
+        self.pack(winner)
+        self.assert_goes_on(winner)
+        idle.stop()
+        for app in (idle, winner):
+            app.close()
 
     def test_a_copy_of_the_disk_and_its_original(self):
         first = self.begun()

@@ -253,6 +253,35 @@ TEST_CASE("what lies at a packed number misleads nobody", "[log_writer]") {
   REQUIRE(own->header.kind == LogKind::kTakeover);
 }
 
+// What an earlier life left to be shipped, each of two copies of its state folder ships: the number
+// behind it, which is free once the other one has packed what it put there, has to be a takeover's.
+TEST_CASE("an object that only an earlier life can have put is taken over behind", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  bench.Commit(2);
+  std::string object = EncodeLogHeader({LogKind::kSegments, 1, 1, 1});
+  object += bench.core.outbox->ReadProven(bench.core.outbox->pending().front())->bytes;
+  REQUIRE(bench.client.Put(LogKey(1), AsBytes(object)).ok());
+  SECTION("at once") { REQUIRE(bench.log.Append().ToString() == "OK"); }
+  SECTION("when it can be") {
+    bench.client.after = [] { return Status(Code::kUnavailable, "no answer", true); };
+    REQUIRE(bench.log.Append().code() == Code::kUnavailable);
+    bench.client.after = nullptr;
+    REQUIRE(bench.core.ship.taking_over);
+    REQUIRE(bench.log.Append().ToString() == "OK");
+  }
+  REQUIRE(bench.core.ship.shipped.segment_number == 1);
+  REQUIRE(bench.core.ship.epoch == 2);
+  Result<LogObject> takeover = ParseLogObject(AsBytes(*bench.client.Get(LogKey(2))), 2);
+  REQUIRE(takeover->header.kind == LogKind::kTakeover);
+  REQUIRE(bench.log.Append().ToString() == "OK");
+  bench.Commit(3);
+  REQUIRE(bench.log.Append().ToString() == "OK");
+  REQUIRE(bench.core.ship.epoch == 2);
+  REQUIRE(bench.core.repair == RepairNeed::kNone);
+  bench.CheckLog();
+}
+
 TEST_CASE("an unknown object of our epoch is another writer's", "[log_writer]") {
   Bench bench;
   bench.Commit(1);

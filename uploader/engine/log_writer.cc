@@ -112,8 +112,13 @@ Status LogWriter::Settle(const Batch& batch) {
   if (!counts.ok()) return counts.status();
   if (!*counts) return TakeOver();
   BACKSTAY_TRY(fence_.Hold());
-  if (whole && Acknowledge(batch, same, *bytes)) return Status::Ok();
-  return Follow(*object, batch.number, /*save=*/true);
+  // What an earlier life left to be shipped, a copy of its state folder has too, and may have put.
+  const bool maybe_copied = !acknowledged_;
+  if (maybe_copied && writer_id_ == 0) BACKSTAY_TRY(AnnounceTakeover());
+  if (!whole || !Acknowledge(batch, same, *bytes)) {
+    BACKSTAY_TRY(Follow(*object, batch.number, /*save=*/true));
+  }
+  return maybe_copied ? TakeOver() : Status::Ok();
 }
 
 bool LogWriter::IsDoubtful(const LogObject& object) const {
