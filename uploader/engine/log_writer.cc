@@ -112,13 +112,21 @@ Status LogWriter::Settle(const Batch& batch) {
   if (!counts.ok()) return counts.status();
   if (!*counts) return TakeOver();
   BACKSTAY_TRY(fence_.Hold());
-  // What an earlier life left to be shipped, a copy of its state folder has too, and may have put.
-  const bool maybe_copied = !acknowledged_;
+  const bool maybe_copied = MayBeCopied();
   if (maybe_copied && writer_id_ == 0) BACKSTAY_TRY(AnnounceTakeover());
   if (!whole || !Acknowledge(batch, same, *bytes)) {
     BACKSTAY_TRY(Follow(*object, batch.number, /*save=*/true));
   }
   return maybe_copied ? TakeOver() : Status::Ok();
+}
+
+// What an earlier life left to be shipped, a copy of its state folder has too, and may have put:
+// the log is taken over behind it, so that one of the two goes on. A snapshot that is under way
+// would have to begin anew behind a takeover, and lives that are shorter than it would never have
+// one.
+bool LogWriter::MayBeCopied() const {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return !acknowledged_ && !core_->copy.active();
 }
 
 bool LogWriter::IsDoubtful(const LogObject& object) const {

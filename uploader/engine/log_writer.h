@@ -94,6 +94,7 @@ class LogWriter {
   bool IsDoubtful(const LogObject& object) const;
   Result<Batch> NextBatch();
   Status Settle(const Batch& batch);
+  bool MayBeCopied() const;
   // `object`: what lies in the log.
   bool Acknowledge(const Batch& batch, size_t segments, const std::string& object);
 
