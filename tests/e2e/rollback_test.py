@@ -344,6 +344,17 @@ ctypes.CDLL(os.environ["LD_PRELOAD"].split()[-1]).shift_clock(31)
         app.close()
         self.assert_restores()
 
+    def test_another_program_empties_its_wal_before_an_idle_application_looks(self):
+        """A wal-index that is new, and a WAL without a frame, tell nothing of what went into the file meanwhile."""
+        app = self.started(mode="delete", rows=200)
+        self.shell("PRAGMA journal_mode=wal;")
+        self.assert_replicated(app)  # it knows the file as what the other program has left
+        with self.other() as run:
+            for i in range(2):
+                run(CHANGE.format(i) + ";\nPRAGMA wal_checkpoint(TRUNCATE)")
+                self.wait_for("the change", self.restores)
+        app.close()
+
     def test_backup_into_the_database(self):
         app = self.started()
         app.do(f"""

@@ -185,7 +185,13 @@ Result<bool> Capture::Skip(const WalTarget& to) {
 // There is no frame in the WAL of `to`. False: something was committed and checkpointed away
 // unseen.
 Result<bool> Capture::IsStill(const WalTarget& to) {
-  if (!to.at_rest()) return !change_known_ || !to.counted() || to.change == change_;
+  if (!to.at_rest()) {
+    // Nothing tells what a new wal-index has counted before: a WAL may have come, and gone into the
+    // file.
+    const bool in_file = !change_known_ && to.counted() && stamp_.size >= 0;
+    if (in_file) return stamp_ == StampOf(options_.database_path);
+    return !change_known_ || !to.counted() || to.change == change_;
+  }
   // Whoever took the WAL away may be just about to say so.
   if (stamp_.size < 0) return Status(Code::kNotFound, "the WAL is gone", true);
   return stamp_ == StampOf(options_.database_path);
