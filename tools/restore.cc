@@ -46,12 +46,19 @@ Status NotACopy(const std::string& output, const Status& state) {
                              "; -force replaces it by one, -o names another file"};
 }
 
+// Of the requests that may be under way, those for frames while the replica is still being read.
+size_t AheadOf(const RestoreRequest& request) { return request.flags.parallelism / 4; }
+
 class RestoreCommand {
  public:
   explicit RestoreCommand(RestoreRequest request)
       : request_(std::move(request)),
         follow_file_(request_.output),
         progress_(ProgressOptions(request_.output)) {}
+  // What is still being fetched ahead is not waited for.
+  ~RestoreCommand() {
+    if (ahead_) source_.replicas.front()->Cancel();
+  }
   int Run();
 
  private:
@@ -67,12 +74,15 @@ class RestoreCommand {
   void NoteFailure(ReplicaClient* client, const Status& failed, bool more);
   int TryReplicas();
   RestoreOptions MakeOptions(ReplicaClient* client);
+  void MayFetchAhead(bool holds_pages);
   void BeginProgress(const char* phase, ReplicaClient* client, uint64_t total);
 
   const RestoreRequest request_;
   FollowFile follow_file_;
   // Before all that asks its replicas, and so outlives it.
   Source source_;
+  // Of the one replica that there is, where its snapshot will be needed from its first frame on.
+  std::optional<FramesAhead> ahead_;
   Interrupt interrupt_;
   Progress progress_;
   size_t number_ = 0;     // of the replica that is being restored, from 0
@@ -100,6 +110,14 @@ void RestoreCommand::BeginProgress(const char* phase, ReplicaClient* client, uin
       phase, client->Describe(), [client] { return client->Counters().bytes_received; }, total);
 }
 
+// Of several replicas, what they hold decides which one is read; pages that are there already are
+// not fetched.
+void RestoreCommand::MayFetchAhead(bool holds_pages) {
+  const bool may = source_.replicas.size() == 1 && !request_.flags.dry_run && !holds_pages;
+  if (!may || AheadOf(request_) == 0) return;
+  ahead_.emplace(source_.replicas.front().get(), FramesAhead::Limits{AheadOf(request_)});
+}
+
 RestoreOptions RestoreCommand::MakeOptions(ReplicaClient* client) {
   RestoreOptions restore = request_.Options();
   restore.planned = [this, client](const RestorePlan& plan) {
@@ -108,6 +126,9 @@ RestoreOptions RestoreCommand::MakeOptions(ReplicaClient* client) {
     return Status::Ok();
   };
   restore.avoided = [this](uint64_t snapshot) { avoid_.push_back(snapshot); };
+  if (ahead_) restore.replay.ahead = &*ahead_;
+  // Together they are no more than may be under way.
+  if (ahead_) restore.plan.log.parallelism -= AheadOf(request_);
   restore.replay.found = [this](uint64_t bytes) { progress_.Found(bytes); };
   return restore;
 }
@@ -121,13 +142,14 @@ Status RestoreCommand::Look(Candidate* candidate) {
   BeginProgress("reading the replica", candidate->client, 0);
   bool exists = false;
   missing_ = false;
-  Result<RestorePlan> plan = LookAtReplica(
-      reader, restore.plan.log.parallelism, [&](const Catalogue& seen) -> Result<RestorePlan> {
-        Status there = CheckRestorable(reader, seen);
-        exists = there.code() != Code::kNotFound;
-        BACKSTAY_TRY(there);
-        return PlanRestore(reader, seen, restore.target, restore.plan);
-      });
+  const auto look = [&](const Catalogue& seen) -> Result<RestorePlan> {
+    Status there = CheckRestorable(reader, seen);
+    exists = there.code() != Code::kNotFound;
+    BACKSTAY_TRY(there);
+    return PlanRestore(reader, seen, restore.target, restore.plan);
+  };
+  Result<RestorePlan> plan = LookAtReplica(reader, restore.plan.log.parallelism, look,
+                                           FetchAhead(restore.replay.ahead, restore.target));
   if (!exists) missing_ = plan.status().code() == Code::kNotFound;
   if (!plan.ok()) return plan.status();
   candidate->plan = std::move(*plan);
@@ -299,10 +321,12 @@ int RestoreCommand::Run() {
     followed = OpenCopy();
     if (!followed.ok()) return Fail(followed.status());
   }
+  bool holds_pages = false;
   if (!flags.dry_run && !followed.ok()) {
     // What would stop it in the end stops it before the first request.
     Result<std::unique_ptr<TargetFile>> file = TargetFile::Create(output, request_.file);
     if (!file.ok()) return Fail(file.status());
+    holds_pages = (*file)->holds_pages();
   }
   local_ = false;
   if (flags.timestamp) {
@@ -314,6 +338,7 @@ int RestoreCommand::Run() {
   if (!source.ok()) return Fail(source.status());
   source_ = std::move(*source);
   const Ticker ticker(250, [this] { progress_.Tick(); });
+  if (!followed.ok()) MayFetchAhead(holds_pages);
   return followed.ok() ? GoOnFollowing(*followed) : TryReplicas();
 }
 

@@ -76,7 +76,7 @@ Result<RestoreOutcome> RestoreFile(ReplicaClient* client, const FileRestore& res
   if (!file.ok()) return file.status();
   const ReplicaReader reader(client, restore.retry);
   const std::string place = client->PlaceMark();
-  FilePageStore store((*file)->fd(), (*file)->temporary());
+  FilePageStore store((*file)->fd(), (*file)->temporary(), FilePageStore::Use::kStays);
   RestoreOptions options = restore.restore;
   options.replay.holds_pages = (*file)->holds_pages();
   Result<RestoreOutcome> outcome = RestoreInto(reader, options, &store);

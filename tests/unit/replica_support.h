@@ -23,6 +23,7 @@ class HookedClient : public ReplicaClient {
   explicit HookedClient(ReplicaClient* inner) : inner_(inner) {}
 
   std::function<Status(const std::string& key)> before_get;
+  std::function<Status(const ListOptions& options)> before_list;
   std::function<void(std::vector<ObjectInfo>*)> after_list;
 
   std::string Describe() const override { return inner_->Describe(); }
@@ -35,6 +36,7 @@ class HookedClient : public ReplicaClient {
     return inner_->Get(key, options);
   }
   Result<std::vector<ObjectInfo>> List(const ListOptions& options) override {
+    if (before_list) BACKSTAY_TRY(before_list(options));
     Result<std::vector<ObjectInfo>> list = inner_->List(options);
     if (list.ok() && after_list) after_list(&*list);
     return list;

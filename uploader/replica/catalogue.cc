@@ -86,8 +86,9 @@ Status SnapshotNumbers(const ReplicaReader& reader, std::vector<uint64_t>* numbe
 Status Both(size_t threads, const std::function<Status()>& first,
             const std::function<Status()>& second) {
   using Done = ParallelOrdered<bool>;
+  // One alone does not begin with the second, which may take long, before the first went well.
   return Done::Run(
-      2, threads, 2,
+      2, threads, std::min<size_t>(threads, 2),
       [&](size_t i) -> Result<bool> {
         const Status done = i == 0 ? first() : second();
         return done.ok() ? Result<bool>(true) : Result<bool>(done);
@@ -222,18 +223,25 @@ Status ListPacks(const ReplicaReader& reader, Catalogue* catalogue) {
   return Status::Ok();
 }
 
-Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads) {
+Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads,
+                                const SnapshotsSeen& seen) {
   Catalogue catalogue;
   std::vector<uint64_t> numbers;
   // Snapshots before the log: the log of the newest one is then listed in full.
   BACKSTAY_TRY(Both(
       threads, [&] { return LoadIdentity(reader, &catalogue.identity); },
       [&] { return SnapshotNumbers(reader, &numbers); }));
-  BACKSTAY_TRY(Both(
-      threads, [&] { return LoadSnapshots(reader, numbers, threads, &catalogue); },
-      [&] { return ListLog(reader, &catalogue); }));
-  // Behind the log: what is packed in between is then seen twice, never not at all.
-  BACKSTAY_TRY(ListPacks(reader, &catalogue));
+  const auto load_snapshots = [&] {
+    BACKSTAY_TRY(LoadSnapshots(reader, numbers, threads, &catalogue));
+    if (seen) seen(catalogue.snapshots);
+    return Status::Ok();
+  };
+  // Packs behind the log: what is packed in between is then seen twice, never not at all.
+  const auto list_log = [&] {
+    BACKSTAY_TRY(ListLog(reader, &catalogue));
+    return ListPacks(reader, &catalogue);
+  };
+  BACKSTAY_TRY(Both(threads, load_snapshots, list_log));
   if (catalogue.NothingToRestoreYet()) {
     BACKSTAY_TRY(FindByName(reader, numbers, threads, &catalogue));
   }

@@ -10,6 +10,7 @@
 #define BACKSTAY_UPLOADER_REPLICA_CATALOGUE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -51,8 +52,13 @@ struct Catalogue {
   std::optional<uint64_t> WholeFromBeginning() const;
 };
 
+// Told the finished snapshots, ascending, as soon as they are known: what else there is, is still
+// being read. On a thread of the call; not at all where they are not found by the list.
+using SnapshotsSeen = std::function<void(const std::vector<SnapshotManifest>& snapshots)>;
+
 // `threads`: manifests read at a time.
-Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads);
+Result<Catalogue> LoadCatalogue(const ReplicaReader& reader, size_t threads,
+                                const SnapshotsSeen& seen = nullptr);
 
 // Of all that a replica holds, the names of the packs alone.
 Status ListPacks(const ReplicaReader& reader, Catalogue* catalogue);
@@ -67,9 +73,10 @@ inline bool ListingIsStale(const Status& status) {
 
 // What `look` (Catalogue&& -> Result<T>) makes of the replica, listed anew while it is moving.
 template <typename Look, typename Seen = std::invoke_result_t<Look, Catalogue&&>>
-Seen LookAtReplica(const ReplicaReader& reader, size_t threads, const Look& look) {
+Seen LookAtReplica(const ReplicaReader& reader, size_t threads, const Look& look,
+                   const SnapshotsSeen& snapshots = nullptr) {
   for (int looks = 1;; ++looks) {
-    Result<Catalogue> catalogue = LoadCatalogue(reader, threads);
+    Result<Catalogue> catalogue = LoadCatalogue(reader, threads, snapshots);
     Seen seen = catalogue.ok() ? look(std::move(*catalogue)) : Seen(catalogue.status());
     if (seen.ok() || looks == kMaxLooks || !ListingIsStale(seen.status())) return seen;
   }

@@ -1,5 +1,6 @@
 #include "uploader/replica/page_store.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,16 +18,23 @@ namespace {
 
 // Of one write: the page cache takes several small ones at half the cost of one that is large.
 constexpr size_t kPiece = 128 << 10;
+// What the disk begins with at once; single pages may be written again soon.
+constexpr size_t kRun = 1 << 20;
 
 }  // namespace
 
 Status FilePageStore::Write(uint64_t offset, Bytes data) {
+  const auto begin = static_cast<off64_t>(offset);
+  const auto length = static_cast<off64_t>(data.size());
+  const bool begins = use_ == Use::kStays && data.size() >= kRun;
   while (!data.empty()) {
     const Bytes piece = data.first(std::min(data.size(), kPiece));
     BACKSTAY_TRY(WriteAt(fd_, piece, static_cast<int64_t>(offset)).Wrap(path_));
     offset += piece.size();
     data = data.subspan(piece.size());
   }
+  // Whatever it says: the fsync tells whether all has arrived.
+  if (begins) (void)sync_file_range(fd_.get(), begin, length, SYNC_FILE_RANGE_WRITE);
   return Status::Ok();
 }
 

@@ -31,8 +31,13 @@ class PageStore {
 
 class FilePageStore : public PageStore {
  public:
+  // What becomes of the file. One that stays will be fsynced: the disk begins with what has come
+  // while the rest is still on its way, so that the fsync finds little left to do.
+  enum class Use { kScratch, kStays };
+
   // `fd` outlives the store; `path` is for messages.
-  FilePageStore(const Fd& fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  FilePageStore(const Fd& fd, std::string path, Use use = Use::kScratch)
+      : fd_(fd), path_(std::move(path)), use_(use) {}
 
   Status Write(uint64_t offset, Bytes data) override;
   Status Read(uint64_t offset, uint8_t* out, size_t n) override;
@@ -41,6 +46,7 @@ class FilePageStore : public PageStore {
  private:
   const Fd& fd_;
   const std::string path_;
+  const Use use_;
 };
 
 class DatabaseImage {

@@ -34,7 +34,7 @@ class Replayer {
            const ReplayOptions& options)
       : plan_(plan),
         options_(options),
-        load_(reader, plan.snapshot, store, options.holds_pages),
+        load_(reader, plan.snapshot, store, options.holds_pages, options.ahead),
         log_(reader, plan.entries, options.batch_bytes),
         store_(store),
         image_(store, plan.snapshot.page_size, MaxPages(plan)),
@@ -140,6 +140,7 @@ uint64_t RequestsOf(const ReplicaReader& reader, const RestorePlan& plan,
 Result<ReplayResult> Replay(const ReplicaReader& reader, const RestorePlan& plan, PageStore* store,
                             const ReplayOptions& options, bool* snapshot_damaged) {
   *snapshot_damaged = false;
+  if (options.ahead != nullptr) options.ahead->KeepOf(plan.snapshot);
   Replayer replayer(reader, plan, store, options);
   Status done = replayer.Run();
   if (done.ok()) return replayer.Finish();

@@ -14,6 +14,7 @@
 #include <functional>
 #include <vector>
 
+#include "uploader/replica/frames_ahead.h"
 #include "uploader/replica/page_store.h"
 #include "uploader/replica/reader.h"
 #include "uploader/replica/restore_plan.h"
@@ -25,6 +26,8 @@ struct ReplayOptions {
   uint64_t batch_bytes = 2 << 20;  // of neighbouring log objects, per request
   uint64_t room = 22 << 20;        // bytes of what is under way, or waits for its turn
   bool holds_pages = false;        // the store may: those that are right are not fetched
+  // Has frames of the snapshot already, or is about to; null: nobody has.
+  FramesAhead* ahead = nullptr;
   // Bytes that need not be fetched; of this replay so far. Any thread.
   std::function<void(uint64_t bytes)> found = nullptr;
 };

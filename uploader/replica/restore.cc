@@ -6,10 +6,19 @@
 namespace backstay {
 
 Result<RestorePlan> PlanFromReplica(const ReplicaReader& reader, const RestoreTarget& target,
-                                    const RestorePlanOptions& options) {
-  return LookAtReplica(reader, options.log.parallelism, [&](const Catalogue& catalogue) {
+                                    const RestorePlanOptions& options, const SnapshotsSeen& seen) {
+  const auto look = [&](const Catalogue& catalogue) {
     return PlanRestore(reader, catalogue, target, options);
-  });
+  };
+  return LookAtReplica(reader, options.log.parallelism, look, seen);
+}
+
+SnapshotsSeen FetchAhead(FramesAhead* ahead, const RestoreTarget& target) {
+  if (ahead == nullptr) return nullptr;
+  return [=](const std::vector<SnapshotManifest>& snapshots) {
+    const SnapshotManifest* first = FirstToTry(snapshots, target);
+    if (first != nullptr) ahead->Begin(*first);
+  };
 }
 
 namespace {
@@ -40,17 +49,20 @@ Result<RestoreOutcome> RestoreInto(const ReplicaReader& reader, const RestoreOpt
   std::optional<RestorePlan> first = options.ready;
   Moves moves;
   Status damage;
+  SnapshotsSeen seen = FetchAhead(replay.ahead, options.target);
   if (!replay.holds_pages) BACKSTAY_TRY(store->Truncate(0));
   while (true) {
     Result<RestorePlan> plan = first ? Result<RestorePlan>(std::move(*first))
-                                     : PlanFromReplica(reader, options.target, plan_options);
+                                     : PlanFromReplica(reader, options.target, plan_options, seen);
     first.reset();
+    seen = nullptr;
     if (!plan.ok()) return damage.ok() ? plan.status() : damage;
     if (!damage.ok()) plan->damages.push_back("snapshot left aside: " + damage.message());
     if (options.planned) BACKSTAY_TRY(options.planned(*plan));
     bool snapshot_damaged = false;
     Result<ReplayResult> result = Replay(reader, *plan, store, replay, &snapshot_damaged);
     if (result.ok()) return RestoreOutcome{std::move(*plan), std::move(*result)};
+    if (replay.ahead != nullptr) replay.ahead->Drop();
     if (snapshot_damaged) {
       damage = result.status();
       plan_options.avoid.push_back(plan->snapshot.next_log_number);

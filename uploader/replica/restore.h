@@ -34,7 +34,10 @@ struct RestoreOutcome {
 
 // kNotFound: see LoadCatalogue and PlanRestore.
 Result<RestorePlan> PlanFromReplica(const ReplicaReader& reader, const RestoreTarget& target,
-                                    const RestorePlanOptions& options);
+                                    const RestorePlanOptions& options,
+                                    const SnapshotsSeen& seen = nullptr);
+// Begins with the frames that a restore to `target` will most likely begin with; null: with none.
+SnapshotsSeen FetchAhead(FramesAhead* ahead, const RestoreTarget& target);
 Result<RestoreOutcome> RestoreInto(const ReplicaReader& reader, const RestoreOptions& options,
                                    PageStore* store);
 

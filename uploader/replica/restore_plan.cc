@@ -280,6 +280,13 @@ uint64_t RestorePlan::BytesToFetch() const {
       [](uint64_t sum, const LogEntry& entry) { return entry.body ? sum : sum + entry.bytes(); });
 }
 
+const SnapshotManifest* FirstToTry(const std::vector<SnapshotManifest>& snapshots,
+                                   const RestoreTarget& target) {
+  const auto found = std::find_if(snapshots.rbegin(), snapshots.rend(),
+                                  [&](const auto& each) { return Reaches(each, target); });
+  return found == snapshots.rend() ? nullptr : &*found;
+}
+
 Result<RestorePlan> PlanRestore(const ReplicaReader& reader, const Catalogue& catalogue,
                                 const RestoreTarget& target, const RestorePlanOptions& options) {
   return Planner(reader, catalogue, target, options).Run();

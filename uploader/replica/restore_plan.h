@@ -68,6 +68,11 @@ struct RestorePlanOptions {
   std::vector<uint64_t> avoid;  // snapshots (by next log number) that were found to be damaged
 };
 
+// Of the finished ones, ascending, the one that a plan tries first: its log tells whether it is
+// used. Null: none may lead there.
+const SnapshotManifest* FirstToTry(const std::vector<SnapshotManifest>& snapshots,
+                                   const RestoreTarget& target);
+
 Result<RestorePlan> PlanRestore(const ReplicaReader& reader, const Catalogue& catalogue,
                                 const RestoreTarget& target, const RestorePlanOptions& options);
 

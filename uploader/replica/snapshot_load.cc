@@ -1,6 +1,7 @@
 #include "uploader/replica/snapshot_load.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "uploader/format/keys.h"
@@ -40,7 +41,13 @@ Result<bool> SnapshotLoad::Find(const std::string& key, size_t frame, SnapshotFr
 }
 
 // A snapshot that is deleted loses its manifest first.
-Result<std::string> SnapshotLoad::Fetch(const std::string& key, size_t frame) const {
+Result<std::string> SnapshotLoad::Fetch(const std::string& key, size_t frame) {
+  bool waited = false;
+  std::optional<std::string> there;
+  if (ahead_ != nullptr) there = ahead_->Take(manifest_, frame, &waited);
+  // What has come by now is none of what is still to come.
+  if (there && !waited) found_bytes_ += there->size();
+  if (there) return std::move(*there);
   Result<std::string> body = reader_.GetRange(key, 0, manifest_.frame_bytes[frame]);
   if (body.status().code() != Code::kNotFound) return body;
   const std::string manifest = SnapshotManifestKey(manifest_.next_log_number);

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "uploader/format/snapshot.h"
+#include "uploader/replica/frames_ahead.h"
 #include "uploader/replica/page_store.h"
 #include "uploader/replica/reader.h"
 
@@ -29,10 +30,14 @@ namespace backstay {
 
 class SnapshotLoad {
  public:
-  // All of them outlive it.
+  // All of them outlive it. `ahead`: may have some of them already; null: nobody has.
   SnapshotLoad(const ReplicaReader& reader, const SnapshotManifest& manifest, PageStore* store,
-               bool holds_pages)
-      : reader_(reader), manifest_(manifest), store_(store), holds_pages_(holds_pages) {}
+               bool holds_pages, FramesAhead* ahead)
+      : reader_(reader),
+        manifest_(manifest),
+        store_(store),
+        holds_pages_(holds_pages),
+        ahead_(ahead) {}
 
   size_t frames() const { return manifest_.frame_bytes.size(); }
   uint32_t FirstPage(size_t frame) const;
@@ -63,7 +68,7 @@ class SnapshotLoad {
 
   uint32_t Pages(size_t frame) const;
   Result<bool> Find(const std::string& key, size_t frame, SnapshotFrame* found);
-  Result<std::string> Fetch(const std::string& key, size_t frame) const;
+  Result<std::string> Fetch(const std::string& key, size_t frame);
   Status Decode(const std::string& key, size_t frame, const std::string& body,
                 SnapshotFrame* decoded);
   std::unique_ptr<SnapshotFrame> Borrow();
@@ -73,6 +78,7 @@ class SnapshotLoad {
   const SnapshotManifest& manifest_;
   PageStore* const store_;
   const bool holds_pages_;
+  FramesAhead* const ahead_;
   std::atomic<uint64_t> found_bytes_{0};
   std::mutex mutex_;
   std::condition_variable returned_;
