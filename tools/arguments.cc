@@ -32,6 +32,20 @@ std::vector<std::string> NormaliseOptions(const std::vector<std::string>& argume
   return out;
 }
 
+// "--name=" has an empty value, like "--name" and "": CLI11 takes the next argument for it.
+std::vector<std::string> WithEmptyValues(const std::vector<std::string>& arguments) {
+  std::vector<std::string> out;
+  bool options = true;
+  for (const std::string& argument : arguments) {
+    if (argument == "--") options = false;
+    const bool empty = options && argument.size() > 2 && argument[0] == '-' &&
+                       argument.find('=') == argument.size() - 1;
+    out.push_back(empty ? argument.substr(0, argument.size() - 1) : argument);
+    if (empty) out.emplace_back();
+  }
+  return out;
+}
+
 std::string NotEmpty(const std::string& text) {
   return text.empty() ? "is empty: give a value, or leave it out (is a variable not set?)" : "";
 }
@@ -83,6 +97,7 @@ void Arguments::Choice(const char* name, std::string* value,
 void Arguments::Operand(const char* name, std::string* value, bool required, const char* type,
                         const char* help) {
   app_->add_option(name, *value, help)->required(required)->type_name(type)->check(NotEmpty);
+  operand_ = {name, type};
   if (required) missing_ = std::string(type) + " is missing: give a " + help;
 }
 
@@ -112,7 +127,11 @@ CommandHelp Arguments::Description() const {
 std::string Arguments::TextOf(const CLI::Error& error) const {
   const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
   const std::vector<std::string> others = app_->remaining();
-  if (others.empty()) return missing ? missing_ : error.what();
+  std::string what = missing ? missing_ : error.what();
+  // As the help calls it.
+  const auto& [name, type] = operand_;
+  if (!name.empty() && what.starts_with(name + ": ")) what.replace(0, name.size(), type);
+  if (others.empty()) return what;
   const std::string text =
       CLI::ExtrasError(app_->get_name(), {others.rbegin(), others.rend()}).what();
   return unexpected_.empty() || others.front().starts_with("-") ? text : text + "; " + unexpected_;
@@ -127,7 +146,8 @@ bool Arguments::Parse(const std::vector<std::string>& arguments, int* exit_code)
   std::vector<std::string> normalised = NormaliseOptions(arguments);
   try {
     // CLI11 takes them last one first.
-    app_->parse(std::vector<std::string>(normalised.rbegin(), normalised.rend()));
+    const std::vector<std::string> given = WithEmptyValues(normalised);
+    app_->parse(std::vector<std::string>(given.rbegin(), given.rend()));
     return true;
   } catch (const CLI::CallForHelp&) {
     std::cout << app_->help();

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/command_help.h"
@@ -60,6 +61,7 @@ class Arguments {
 
   std::unique_ptr<CLI::App> app_;
   std::map<std::string, std::vector<std::string>> choices_;  // by the option's name
+  std::pair<std::string, std::string> operand_;              // its name, and how the help calls it
   std::string missing_;                                      // what to say when the operand is
   std::string unexpected_;                                   // or when there is one too many
 };

@@ -31,8 +31,12 @@ class ToolTest(RestoreCase):
                                 ("prune", "-retention"), ("list", "-config"), ("restore", "-mode")):
             done = self.run_tool(command, option, "", self.db, url=False, code=2)
             self.assertIn(f"{command}: {option}: is empty", done.stderr)
+            done = self.run_tool(command, option + "=", self.db, url=False, code=2)
+            self.assertIn(f"{command}: {option}: is empty", done.stderr)
         self.assertIn("-check: is empty", self.run_tool("config", "-check", "", url=False, code=2).stderr)
-        self.assertIn("is empty", self.run_tool("list", "", url=False, code=2).stderr)
+        self.assertIn("restore: -o: is empty", self.run_tool("restore", "-o=", self.url, url=False, code=2).stderr)
+        self.assertIn("list: DB|URL: is empty", self.run_tool("list", "", url=False, code=2).stderr)
+        self.assertIn("restore: DB|URL: is empty", self.run_tool("restore", "", url=False, code=2).stderr)
 
     def test_what_is_wrong_is_named(self):
         for code, word, *command in (
