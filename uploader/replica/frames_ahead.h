@@ -5,7 +5,8 @@
 // several at once. A frame is asked for once: one that fails, or that nobody has begun with when
 // it is wanted, is left to the replay, which tries again and says what is wrong. So nothing here
 // fails. The wrong guess (the newest snapshot turns out not to lead there) costs its requests and
-// nothing else. Drop() and the destructor wait for the requests under way. Memory: `room`.
+// nothing else, a restore that ends before its replay likewise. Drop() and the destructor wait for
+// the requests under way. Memory: `room`.
 
 #ifndef BACKSTAY_UPLOADER_REPLICA_FRAMES_AHEAD_H_
 #define BACKSTAY_UPLOADER_REPLICA_FRAMES_AHEAD_H_
