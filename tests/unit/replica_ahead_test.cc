@@ -122,7 +122,7 @@ TEST_CASE("a frame that failed ahead is asked for again", "[replica]") {
   SECTION("each once") {
     std::mutex mutex;
     std::set<std::string> seen;
-    world.get = [&, first = true](const std::string& key) {
+    world.get = [&](const std::string& key) {
       std::lock_guard lock(mutex);
       if (!IsFrame(key) || !seen.insert(key).second) return Status::Ok();
       ++failed;
