@@ -182,6 +182,14 @@ Result<bool> Capture::Skip(const WalTarget& to) {
   return found;
 }
 
+// A WAL that begins anew gets the next salt, one of another wal-index any: that one counts from its
+// own beginning, and may have come to the same number.
+bool Capture::IsOtherIndex(const WalTarget& to) const {
+  constexpr uint32_t kMostRestarts = 1 << 16;
+  const bool marked = (mark_.salt1 | mark_.salt2) != 0;
+  return marked && to.salt1 - mark_.salt1 > kMostRestarts;
+}
+
 // There is no frame in the WAL of `to`. False: something was committed and checkpointed away
 // unseen.
 Result<bool> Capture::IsStill(const WalTarget& to) {
@@ -190,7 +198,7 @@ Result<bool> Capture::IsStill(const WalTarget& to) {
     // file.
     const bool in_file = !change_known_ && to.counted() && stamp_.size >= 0;
     if (in_file) return stamp_ == StampOf(options_.database_path);
-    return !change_known_ || !to.counted() || to.change == change_;
+    return !change_known_ || !to.counted() || (to.change == change_ && !IsOtherIndex(to));
   }
   // Whoever took the WAL away may be just about to say so.
   if (stamp_.size < 0) return Status(Code::kNotFound, "the WAL is gone", true);

@@ -155,6 +155,7 @@ class Capture {
   Status OtherWal() const;
   void LeaveFile();
   Result<bool> EnterWal(const WalTarget& to);
+  bool IsOtherIndex(const WalTarget& to) const;
   Result<bool> IsStill(const WalTarget& to);
   Result<bool> SeenAll(const WalTarget& to);
   Status CountFrom(uint32_t frame, const WalTarget& to);
