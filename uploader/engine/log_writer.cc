@@ -117,7 +117,10 @@ Status LogWriter::Settle(const Batch& batch) {
   if (!whole || !Acknowledge(batch, same, *bytes)) {
     BACKSTAY_TRY(Follow(*object, batch.number, /*save=*/true));
   }
-  return maybe_copied ? TakeOver() : Status::Ok();
+  if (!maybe_copied) return Status::Ok();
+  BACKSTAY_TRY(TakeOver());
+  acknowledged_ = true;  // behind a takeover of this process
+  return Status::Ok();
 }
 
 // What an earlier life left to be shipped, a copy of its state folder has too, and may have put:
