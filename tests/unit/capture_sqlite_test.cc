@@ -119,6 +119,23 @@ TEST_CASE("a WAL that began anew unseen is a gap, and a repair closes it", "[cap
   bench.CheckSame();
 }
 
+TEST_CASE("an empty WAL of another wal-index says nothing by its count", "[capture]") {
+  CaptureBench bench(4096);
+  bench.Sql(kTableSql);
+  bench.Rows(1);
+  REQUIRE(bench.Advance());
+  WalTarget emptied = bench.Target();
+  emptied.max_frame = 0;
+  SECTION("the next WAL of the same one") {
+    ++emptied.salt1;
+    REQUIRE(bench.capture->Advance(emptied).value());
+  }
+  SECTION("another one, in which as much was committed") {
+    emptied.salt1 += 1U << 30;
+    REQUIRE_FALSE(bench.capture->Advance(emptied).value());
+  }
+}
+
 TEST_CASE("a new wal-index counts from its own beginning", "[capture]") {
   CaptureBench bench(4096);
   bench.Sql(kTableSql);
