@@ -12,6 +12,8 @@
 #include "tests/sim/scheduler.h"
 #include "tests/sim/world.h"
 
+// Their declarations have names that are not ours to use.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 using namespace backstay::sim;  // NOLINT: these are the C library's names
 
 namespace {
@@ -163,3 +165,4 @@ BACKSTAY_WRAP int fstat64(int fd, struct stat64* info) noexcept {
   if (rc == 0) SetTimes(info);
   return rc;
 }
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)

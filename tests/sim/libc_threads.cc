@@ -16,6 +16,8 @@
 #include "tests/sim/scheduler.h"
 #include "tests/sim/world.h"
 
+// Their declarations have names that are not ours to use.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 using namespace backstay::sim;  // NOLINT: these are the C library's names
 
 namespace {
@@ -210,3 +212,4 @@ extern "C" __attribute__((visibility("default"))) void __cxa_guard_abort(__guard
   if (Scheduled()) Wake(guard, true);
 }
 }  // namespace __cxxabiv1
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)

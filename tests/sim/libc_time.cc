@@ -12,6 +12,8 @@
 #include "tests/sim/scheduler.h"
 #include "tests/sim/world.h"
 
+// Their declarations have names that are not ours to use.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 using namespace backstay::sim;  // NOLINT: these are the C library's names
 
 namespace {
@@ -88,3 +90,4 @@ BACKSTAY_WRAP int RAND_bytes(unsigned char* out, int n) {
   for (int i = 0; i < n; ++i) out[i] = static_cast<unsigned char>(random->Next());
   return 1;
 }
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
