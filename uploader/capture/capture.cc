@@ -117,6 +117,14 @@ Status Capture::StartFresh(const WalTarget& to) {
   return encoder_.Encode({end}, /*repair=*/true, mark_);
 }
 
+// A WAL that begins anew gets the next salt, one of another wal-index any: that one counts from its
+// own beginning, and may have come to the same number.
+bool Capture::IsOtherIndex(const WalTarget& to) const {
+  constexpr uint32_t kMostRestarts = 1 << 16;
+  const bool marked = (mark_.salt1 | mark_.salt2) != 0;
+  return marked && to.salt1 - mark_.salt1 > kMostRestarts;
+}
+
 // True when no commit between the encoded place and the start of the WAL of `to` can have been
 // missed.
 Result<bool> Capture::SeenAll(const WalTarget& to) {
@@ -124,9 +132,12 @@ Result<bool> Capture::SeenAll(const WalTarget& to) {
   BACKSTAY_TRY(wal_.Headers(1, to.max_frame,
                             [&](const WalFrame& f) { commits += f.commit_pages != 0 ? 1 : 0; }));
   const auto since = static_cast<int32_t>(to.change - change_);
-  // Fewer than this WAL holds: it is another wal-index that counts, from its own beginning.
-  const bool one_count = change_known_ && to.counted() && since >= static_cast<int64_t>(commits);
-  if (one_count) return since == static_cast<int64_t>(commits);
+  // It is another wal-index that counts, from its own beginning, where there are fewer than this
+  // WAL holds. Where nobody held the last one any more its salts tell, too: it may have come to the
+  // same number.
+  const bool other =
+      since < static_cast<int64_t>(commits) || (stamp_.size >= 0 && IsOtherIndex(to));
+  if (change_known_ && to.counted() && !other) return since == static_cast<int64_t>(commits);
   if (stamp_.size >= 0 && (stamp_ == entry_stamp_ || stamp_ == StampOf(options_.database_path))) {
     return true;
   }
@@ -180,14 +191,6 @@ Result<bool> Capture::Skip(const WalTarget& to) {
   change_known_ = to.counted();
   Result<bool> found = wal_.Seek(mark_);
   return found;
-}
-
-// A WAL that begins anew gets the next salt, one of another wal-index any: that one counts from its
-// own beginning, and may have come to the same number.
-bool Capture::IsOtherIndex(const WalTarget& to) const {
-  constexpr uint32_t kMostRestarts = 1 << 16;
-  const bool marked = (mark_.salt1 | mark_.salt2) != 0;
-  return marked && to.salt1 - mark_.salt1 > kMostRestarts;
 }
 
 // There is no frame in the WAL of `to`. False: something was committed and checkpointed away
