@@ -47,7 +47,9 @@ Fd::Id Fd::IdOf(int fd) noexcept {
 bool Fd::IsOurs(int fd) const noexcept {
   const int error = errno;
   struct stat info {};
-  const bool told = fstat(fd, &info) == 0;
+  // Not fstat(): whether the number is ours still is the question, and ThreadSanitizer takes that
+  // call for a use of a descriptor that another thread may have opened.
+  const bool told = fstatat(fd, "", &info, AT_EMPTY_PATH) == 0;
   const bool open = told || errno != EBADF;
   errno = error;
   return told && id_ != Id{} ? id_ == Id{info.st_dev, info.st_ino} : open;
