@@ -85,18 +85,21 @@ Status Planner::CheckLog() {
   for (const auto& [number, size] : catalogue_.singles) ranges.emplace_back(number, number);
   std::sort(ranges.begin(), ranges.end());
   uint64_t next = plan_.base->next_log_number;
-  uint64_t last = 0;
-  for (const auto& [first, end] : ranges) {
-    last = std::max(last, end);
-    if (first <= next) next = std::max(next, end + 1);
+  // Ranges overlap where a packer died between the pack and the deletes.
+  const auto pass = [&next](const auto& range) {
+    if (range.first <= next) next = std::max(next, range.second + 1);
+    return range.first > next;
+  };
+  for (auto at = ranges.begin(); (at = std::find_if(at, ranges.end(), pass)) != ranges.end();) {
+    Result<std::optional<LogGap>> gap = LookAtGap(reader_, catalogue_, next);
+    if (!gap.ok()) return gap.status();
+    if (!*gap) return {Code::kCorrupt, LogKey(next) + " is missing, and the log goes on behind it"};
+    // The first one is told. Nothing goes before all of them have.
+    plan_.next_ms = (*gap)->to_ms;
+    if (!plan_.gap) plan_.gap = *gap;
+    next = at->first;
   }
-  if (last < next) return Status::Ok();
-  Result<std::optional<LogGap>> gap = LookAtGap(reader_, catalogue_, next);
-  if (!gap.ok()) return gap.status();
-  plan_.gap = *gap;
-  if (*gap) plan_.next_ms = (*gap)->to_ms;
-  if (*gap) return Status::Ok();
-  return {Code::kCorrupt, LogKey(next) + " is missing, and the log goes on behind it"};
+  return Status::Ok();
 }
 
 void Planner::Add(size_t batch, const std::string& key, uint64_t size) {
