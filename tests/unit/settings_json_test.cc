@@ -127,6 +127,9 @@ TEST_CASE("databases and replicas that cannot work are errors with the remedy") 
   check(R"({"dbs":[{"replica":{"url":"file:///r"}}]})", "dbs[0]: \"path\" is missing");
   check(R"({"dbs":[{"path":"","replica":{"url":"file:///r"}}]})", "dbs[0].path: is empty");
   check(R"({"dbs":[{"path":"a.db","replica":{"url":"file:///r"}}]})", "\"a.db\" is relative");
+  check(R"({"dbs":[{"path":"?a.db","replica":{"url":"file:///r"}},
+                  {"path":"/b.db","replica":{"url":"file:///s"}}]})",
+        "\"?a.db\" is relative");
   check(R"({"dbs":[{"path":"/a"}]})", "dbs[0]: has no replica");
   check(R"({"dbs":[{"path":"/a","replicas":[]}]})", "dbs[0]: has no replica");
   check(R"({"dbs":[{"path":"/a","replicas":[],"replica":{}}]})", "exclude each other");

@@ -23,6 +23,8 @@ std::string Resolved(const std::string& pattern) {
   const std::string normal = NormalPath(pattern);
   size_t glob = normal.find_first_of("*?[");
   size_t cut = glob == std::string::npos ? normal.size() : normal.rfind('/', glob);
+  // A relative one, which is refused elsewhere, may begin with a glob.
+  if (cut == std::string::npos) return normal;
   std::error_code error;
   fs::path head = fs::weakly_canonical(normal.substr(0, cut), error);
   return error ? normal : head.string() + normal.substr(cut);
