@@ -20,7 +20,7 @@ Status Invalid(std::string message) { return {Code::kInvalid, std::move(message)
 // Symbolic links resolved as far as the path exists and holds no glob; SQLite does the same to the
 // names it opens.
 std::string Resolved(const std::string& pattern) {
-  const std::string normal = NormalPath(pattern);
+  std::string normal = NormalPath(pattern);
   size_t glob = normal.find_first_of("*?[");
   size_t cut = glob == std::string::npos ? normal.size() : normal.rfind('/', glob);
   // A relative one, which is refused elsewhere, may begin with a glob.
