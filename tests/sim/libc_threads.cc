@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -190,25 +191,31 @@ BACKSTAY_WRAP long syscall(long number, ...) noexcept {
   return WaitFor(word, until) ? 0 : (errno = ETIMEDOUT, -1);
 }
 
-// A static variable that one fibre is making, and another asks for. The first byte: it is made.
+// A static variable that one thread or fibre is making, and another asks for. The first byte: it is
+// made (that much is the ABI's, which reads it without a call); the second: it is under way.
 namespace __cxxabiv1 {
 extern "C" __attribute__((visibility("default"))) int __cxa_guard_acquire(__guard* guard) {
-  auto* const bytes = reinterpret_cast<char*>(guard);
-  while (bytes[0] == 0 && bytes[1] != 0) WaitFor(guard, kNever);
-  if (bytes[0] != 0) return 0;
-  bytes[1] = 1;
-  return 1;
+  auto* const bytes = reinterpret_cast<unsigned char*>(guard);
+  for (;;) {
+    if (__atomic_load_n(&bytes[0], __ATOMIC_ACQUIRE) != 0) return 0;
+    if (__atomic_exchange_n(&bytes[1], 1, __ATOMIC_ACQUIRE) == 0) break;
+    if (Scheduled())
+      WaitFor(guard, kNever);
+    else
+      sched_yield();
+  }
+  // Whoever was making it may have come to its end between the two looks.
+  if (__atomic_load_n(&bytes[0], __ATOMIC_ACQUIRE) == 0) return 1;
+  __cxa_guard_abort(guard);
+  return 0;
 }
 extern "C" __attribute__((visibility("default"))) void __cxa_guard_release(
     __guard* guard) noexcept {
-  auto* const bytes = reinterpret_cast<char*>(guard);
-  bytes[0] = 1;
-  bytes[1] = 0;
-  if (Scheduled()) Wake(guard, true);
+  __atomic_store_n(reinterpret_cast<unsigned char*>(guard), 1, __ATOMIC_RELEASE);
+  __cxa_guard_abort(guard);
 }
 extern "C" __attribute__((visibility("default"))) void __cxa_guard_abort(__guard* guard) noexcept {
-  auto* const bytes = reinterpret_cast<char*>(guard);
-  bytes[1] = 0;
+  __atomic_store_n(reinterpret_cast<unsigned char*>(guard) + 1, 0, __ATOMIC_RELEASE);
   if (Scheduled()) Wake(guard, true);
 }
 }  // namespace __cxxabiv1
