@@ -143,7 +143,7 @@ TEST_CASE("a list that does not fit its question is an error, not a shorter list
   const std::vector<Misfit> misfits = {
       {"outside the prefix", false, object("app/log/1") + end},
       {"outside the replica", false, object("other/snapshot/1") + end},
-      {"encoded without saying so", false, object("app%2Fsnapshot%2F1") + end},
+      {"encoded in part, without saying so", false, object("app%2Fsnapshot/1") + end},
       {"not encoded, though it says so", false, url + object("ap%70/snap+shot/1") + end},
       {"no key", false, "<Contents><Size>7</Size></Contents>" + end},
       {"no size", false, "<Contents><Key>app/snapshot/1</Key></Contents>" + end},
@@ -224,6 +224,13 @@ TEST_CASE("parts, and giving them up when one fails") {
     CHECK(s.transport->asked.back().method == "DELETE");
     CHECK(s.transport->asked.back().url == "http://127.0.0.1:9000/bkt/app/k?uploadId=up%2F1%2B");
   }
+  SECTION("a part without an ETag") {
+    s.Answer(200, "", {{"etag", "e1"}});
+    s.Answer(200);
+    s.Answer(204);
+    CHECK_THAT(s.client->Put("k", AsBytes(body)).message(), Catch::Contains("without an ETag"));
+    CHECK(s.transport->asked.back().method == "DELETE");
+  }
   SECTION("completing fails inside a 200") {
     for (int i = 0; i < 3; i++) s.Answer(200, "", {{"etag", "e"}});
     s.Error(200, "InternalError");
@@ -244,6 +251,16 @@ TEST_CASE("ranges that the server ignores are cut here") {
   CHECK(s.transport->asked.back().Header("range") == "bytes=-3");
   s.Answer(206, "789");
   CHECK(*s.client->Get("k", {.offset = -3, .length = 2}) == "78");
+}
+
+TEST_CASE("an ETag is the same with quotes and without, and made weak on the way") {
+  for (const char* etag : {"\"781e\"", "781e", "W/\"781e\""}) {
+    Scripted s;
+    s.Answer(200, "0123456789", {{"etag", etag}});
+    ObjectPart part;
+    CHECK(s.client->Get("k", {.offset = 2, .length = 3, .part = &part}).ok());
+    CHECK(part.etag == "781e");
+  }
 }
 
 TEST_CASE("a web page is no answer to anything") {

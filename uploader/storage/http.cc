@@ -315,6 +315,8 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
   // What curl would add by itself: neither is part of the signature.
   headers.Add("Expect:");
   headers.Add("Content-Type:");
+  // Without it something on the way may compress what it passes on. Not signed: some change it.
+  headers.Add("Accept-Encoding: identity");
   char detail[CURL_ERROR_SIZE] = "";
   Pool::Lease handle = pool_->Borrow();
   if (handle == nullptr) return Status(Code::kCancelled, "cancelled");

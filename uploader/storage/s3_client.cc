@@ -9,7 +9,9 @@
 
 #include "uploader/base/caught.h"
 #include "uploader/base/url_text.h"
+#include "uploader/storage/s3_answer.h"
 #include "uploader/storage/s3_list.h"
+#include "uploader/storage/s3_range.h"
 
 namespace backstay {
 namespace {
@@ -28,13 +30,6 @@ std::optional<std::string> ContentMd5(Bytes body) {
   return std::string(reinterpret_cast<char*>(text), static_cast<size_t>(length));
 }
 
-std::string RangeHeader(const GetOptions& options) {
-  if (options.offset < 0) return "bytes=" + std::to_string(options.offset);
-  uint64_t first = static_cast<uint64_t>(options.offset);
-  uint64_t last = first + std::min<uint64_t>(options.length - 1, INT64_MAX);
-  return "bytes=" + std::to_string(first) + "-" + std::to_string(last);
-}
-
 RequestKind KindOf(const std::string& method, const sigv4::Pairs& query) {
   const auto asks = [&](const char* name) {
     return std::any_of(query.begin(), query.end(),
@@ -43,19 +38,6 @@ RequestKind KindOf(const std::string& method, const sigv4::Pairs& query) {
   if (method == "GET") return asks("list-type") ? RequestKind::kList : RequestKind::kGet;
   const bool deletes = method == "DELETE" || asks("delete");
   return deletes ? RequestKind::kDelete : RequestKind::kPut;
-}
-
-// A server that ignores the range sends all of the object.
-void CutToRange(const GetOptions& options, HttpResponse* response) {
-  std::string& body = response->body;
-  if (response->status == 200) {
-    const size_t size = body.size();
-    const size_t first = options.offset >= 0
-                             ? std::min(size, static_cast<size_t>(options.offset))
-                             : size - std::min(size, 0 - static_cast<size_t>(options.offset));
-    body.erase(0, first);
-  }
-  if (body.size() > options.length) body.resize(options.length);
 }
 
 }  // namespace
@@ -170,9 +152,10 @@ Result<HttpResponse> S3ReplicaClient::Send(const Request& request) {
   // What came last, or all of a small one.
   if (response.ok())
     bytes_received_ += response->body.size() - std::min<uint64_t>(counted, response->body.size());
-  if (!IsWebPage(response.ok() ? *response : *http.partial)) return response;
+  Status ours = IsOfS3(response.ok() ? *response : *http.partial);
+  if (ours.ok()) return response;
   *http.partial = {};
-  return WebPage();
+  return ours;
 }
 
 Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
@@ -191,24 +174,34 @@ Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
 }
 
 Result<HttpResponse> S3ReplicaClient::Call(const Request& request) {
-  Result<HttpResponse> response = Answer(request);
-  if (!response.ok() || (response->status >= 200 && response->status < 300)) return response;
-  return S3Failure(Describe(request), *response);
+  return Success(request, Answer(request));
+}
+
+Result<HttpResponse> S3ReplicaClient::Success(const Request& request,
+                                              Result<HttpResponse> response) const {
+  if (!response.ok()) return response;
+  if (response->status < 200 || response->status > 299) {
+    return S3Failure(Describe(request), *response);
+  }
+  // S3 sends the 200 before it has put the parts of an upload together; others do so at any time.
+  S3ErrorBody inside = ErrorInside(*response);
+  return inside.code.empty() ? response : S3Failure(Describe(request), 500, inside);
 }
 
 Status S3ReplicaClient::Put(const std::string& key, Bytes body) {
   if (body.size() > options_.multipart_threshold) return PutInParts(FullKey(key), body);
-  return Call({.method = "PUT", .key = FullKey(key), .body = body}).status();
+  Request request{.method = "PUT", .key = FullKey(key), .body = body};
+  return NeverNotFound("a PUT", Call(request).status());
 }
 
 Status S3ReplicaClient::PutIfAbsent(const std::string& key, Bytes body) {
   // A second sending would meet the object that the first one made.
-  return Call({.method = "PUT",
-               .key = FullKey(key),
-               .headers = {{"if-none-match", "*"}},
-               .body = body,
-               .resend = false})
-      .status();
+  Request request{.method = "PUT",
+                  .key = FullKey(key),
+                  .headers = {{"if-none-match", "*"}},
+                  .body = body,
+                  .resend = false};
+  return NeverNotFound("a PUT", Call(request).status());
 }
 
 Result<std::string> S3ReplicaClient::Get(const std::string& key, const GetOptions& options) {
@@ -219,15 +212,19 @@ Result<std::string> S3ReplicaClient::Get(const std::string& key, const GetOption
   if (ranged) request.headers.emplace_back("range", RangeHeader(options));
   Result<HttpResponse> response = Answer(request);
   if (options.part != nullptr) {
+    if (!response.ok() && !HoldsObject(options, partial).ok()) partial = {};
     CutToRange(options, &partial);
-    *options.part = {std::move(partial.body), (response.ok() ? *response : partial).Header("etag")};
+    *options.part = {std::move(partial.body),
+                     BareEtag((response.ok() ? *response : partial).Header("etag"))};
   }
-  if (!response.ok()) return response.status();
   // There is no byte to give: the range lies behind the end, or the object is empty.
-  if (ranged && response->status == 416) return std::string();
-  if (response->status < 200 || response->status > 299) {
-    return S3Failure(Describe(request), *response);
+  if (ranged && response.ok() && response->status == 416) {
+    BACKSTAY_TRY(EndsBefore(options, *response).Wrap(Describe(request).what));
+    return std::string();
   }
+  response = Success(request, std::move(response));
+  if (!response.ok()) return response.status();
+  BACKSTAY_TRY(HoldsObject(options, *response).Wrap(Describe(request).what));
   if (ranged) CutToRange(options, &*response);
   return std::move(response->body);
 }
@@ -235,7 +232,7 @@ Result<std::string> S3ReplicaClient::Get(const std::string& key, const GetOption
 Status S3ReplicaClient::PutInParts(const std::string& key, Bytes body) {
   Request start{.method = "POST", .key = key, .query = {{"uploads", ""}}};
   Result<HttpResponse> started = Call(start);
-  if (!started.ok()) return started.status();
+  if (!started.ok()) return NeverNotFound("a POST", started.status());
   Result<std::string> upload_id = ParseS3UploadId(started->body);
   if (!upload_id.ok()) return upload_id.status().Wrap(Describe(start).what);
   Result<std::vector<std::string>> etags = PutParts(key, *upload_id, body);
@@ -261,6 +258,11 @@ Result<std::vector<std::string>> S3ReplicaClient::PutParts(const std::string& ke
     Result<HttpResponse> response = Call(part);
     if (!response.ok()) return response.status();
     etags.push_back(response->Header("etag"));
+    if (etags.back().empty()) {
+      return Status(Code::kUnavailable,
+                    Describe(part).what + ": answered without an ETag; parts cannot be joined",
+                    true);
+    }
   }
   return etags;
 }
@@ -271,12 +273,7 @@ Status S3ReplicaClient::CompleteUpload(const std::string& key, const std::string
   Request request{
       .method = "POST", .key = key, .query = {{"uploadId", upload_id}}, .body = AsBytes(body)};
   request.trickles = true;
-  Result<HttpResponse> response = Call(request);
-  if (!response.ok()) return response.status();
-  // S3 sends the 200 before it has put the parts together, and reports a failure inside it.
-  S3ErrorBody error = ParseS3Error(response->body);
-  if (error.code.empty()) return Status::Ok();
-  return S3Failure(Describe(request), 500, error);
+  return Call(request).status();
 }
 
 Result<S3ListPage> S3ReplicaClient::ListPage(const ListOptions& options, const std::string& token) {
@@ -290,8 +287,7 @@ Result<S3ListPage> S3ReplicaClient::ListPage(const ListOptions& options, const s
     request.query.emplace_back("start-after", FullKey(options.start_after));
   }
   Result<HttpResponse> response = Call(request);
-  if (response.status().code() == Code::kNotFound) return ListNotFound(response.status());
-  if (!response.ok()) return response.status();
+  if (!response.ok()) return NeverNotFound("a list", response.status());
   Result<S3ListPage> page = ParseS3List(response->body);
   if (!page.ok()) return page.status().Wrap(Describe(request).what);
   return page;
@@ -323,11 +319,12 @@ Result<std::vector<ObjectInfo>> S3ReplicaClient::List(const ListOptions& options
     Result<S3ListPage> page = ListPage(options, token);
     if (!page.ok()) return page.status();
     const size_t before = listed.size();
-    BACKSTAY_TRY(TakeListPage(question, *page, &listed).Wrap(what));
-    const bool enough = options.most > 0 && listed.size() >= options.most;
-    if (!page->truncated || enough) return Relative(options, listed);
-    empty = listed.size() == before ? empty + 1 : 0;
+    const bool truncated = page->truncated;
     token = page->next_token;
+    BACKSTAY_TRY(TakeListPage(question, std::move(*page), &listed).Wrap(what));
+    const bool enough = options.most > 0 && listed.size() >= options.most;
+    if (!truncated || enough) return Relative(options, listed);
+    empty = listed.size() == before ? empty + 1 : 0;
     if (token.empty() || !tokens.insert(token).second) break;
   }
   return Status(Code::kUnavailable, what + ": the list is cut off, without a way to go on", true);
@@ -348,7 +345,7 @@ Status S3ReplicaClient::DeleteBatch(const std::vector<std::string>& full_keys) {
                   .headers = {{"content-md5", *md5}},
                   .body = AsBytes(body)};
   Result<HttpResponse> response = Call(request);
-  if (!response.ok()) return response.status();
+  if (!response.ok()) return NeverNotFound("a POST", response.status());
   Result<std::vector<S3ErrorBody>> errors = ParseS3DeleteResult(response->body);
   if (!errors.ok()) return errors.status().Wrap(Describe(request).what);
   for (const S3ErrorBody& error : *errors) {

@@ -86,6 +86,7 @@ class S3ReplicaClient : public ReplicaClient {
   Result<HttpResponse> Send(const Request& request);
   // A 2xx answer, or the error.
   Result<HttpResponse> Call(const Request& request);
+  Result<HttpResponse> Success(const Request& request, Result<HttpResponse> response) const;
 
   Status PutInParts(const std::string& key, Bytes body);
   Result<std::vector<std::string>> PutParts(const std::string& key, const std::string& upload_id,

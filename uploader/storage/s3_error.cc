@@ -93,26 +93,6 @@ Status NotFound(const S3Call& call, const std::string& text, std::string_view co
   return NotS3(call, text);
 }
 
-// Without the white space, comments and declarations that may stand before a document.
-std::string_view DocumentOf(std::string_view text) {
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  for (;;) {
-    text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-    const bool comment = text.starts_with("<!--");
-    if (!comment && !text.starts_with("<?")) return text;
-    const std::string_view close = comment ? "-->" : "?>";
-    const size_t end = text.find(close);
-    if (end == std::string_view::npos) return {};
-    text.remove_prefix(end + close.size());
-  }
-}
-
-bool BeginsWith(std::string_view text, std::string_view lower_case) {
-  return text.size() >= lower_case.size() &&
-         std::equal(lower_case.begin(), lower_case.end(), text.begin(),
-                    [](char want, char c) { return want == (c >= 'A' && c <= 'Z' ? c + 32 : c); });
-}
-
 }  // namespace
 
 Status S3Failure(const S3Call& call, int http_status, const S3ErrorBody& error) {
@@ -139,26 +119,6 @@ Status S3Failure(const S3Call& call, const HttpResponse& response) {
     error.region = region;
   }
   return S3Failure(call, response.status, error);
-}
-
-bool IsWebPage(const HttpResponse& response) {
-  const bool success = response.status >= 200 && response.status < 300;
-  if (!success || response.status == 206) return false;
-  if (response.body.empty()) {
-    // One that is longer than was asked for is cut off before its first byte.
-    return BeginsWith(response.Header("content-type"), "text/html") &&
-           strtoull(response.Header("content-length").c_str(), nullptr, 10) > 0;
-  }
-  const std::string_view document = DocumentOf(response.body);
-  return BeginsWith(document, "<!doctype html") || BeginsWith(document, "<html");
-}
-
-Status WebPage() {
-  return {Code::kUnavailable,
-          "the answer is a web page, not S3's: something on the way may answer in its place (a "
-          "proxy, a login page), or the endpoint is another server's; nothing is told of the "
-          "replica by it",
-          true};
 }
 
 int64_t ParseRetryAfterMs(const std::string& value, int64_t wall_ms) {

@@ -29,12 +29,6 @@ Status S3Failure(const S3Call& call, int http_status, const S3ErrorBody& error);
 // Reads the error from the body and the region from x-amz-bucket-region.
 Status S3Failure(const S3Call& call, const HttpResponse& response);
 
-// Whether a web page came in place of an answer: somebody on the way answers for the server, or it
-// is none of S3. `response`: a success, or what came of one that was cut off. No object that is
-// stored through Backstay begins like one; the inside of one may, as a part (206).
-bool IsWebPage(const HttpResponse& response);
-Status WebPage();
-
 // Retry-After in ms: seconds, or a date relative to `wall_ms`; 0 if absent or not understood, at
 // most one hour.
 int64_t ParseRetryAfterMs(const std::string& value, int64_t wall_ms);

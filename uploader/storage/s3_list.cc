@@ -47,10 +47,26 @@ Status CheckObject(const S3ListQuestion& question, const S3ListedObject& object)
   return Status::Ok();
 }
 
+// Whether keys that are said to be as they stand are encoded all the same: a slash is, and none
+// stands as it is. Taken as they stand they would be objects of no known name.
+bool EncodedUnasked(const S3ListQuestion& question, const S3ListPage& page) {
+  bool slash = false;
+  bool encoded = false;
+  const auto look = [&](const std::string& key) {
+    const size_t inside = Below(question, key) ? question.prefix.size() : 0;
+    slash = slash || key.find('/', inside) != std::string::npos;
+    encoded = encoded || key.find("%2F", inside) != std::string::npos ||
+              key.find("%2f", inside) != std::string::npos;
+  };
+  for (const S3ListedObject& object : page.objects) look(object.key);
+  for (const std::string& folder : page.folders) look(folder);
+  return !page.encoded && encoded && !slash;
+}
+
 }  // namespace
 
-Status TakeListPage(const S3ListQuestion& question, const S3ListPage& page,
-                    std::vector<ObjectInfo>* out) {
+Status TakeListPage(const S3ListQuestion& question, S3ListPage page, std::vector<ObjectInfo>* out) {
+  if (EncodedUnasked(question, page)) DecodeKeys(&page);
   if (!page.says_end) return Misfit("it does not say whether more follows");
   for (const std::string& folder : page.folders) {
     BACKSTAY_TRY(CheckFolder(question, folder));
@@ -68,9 +84,10 @@ Status TakeListPage(const S3ListQuestion& question, const S3ListPage& page,
   return empty && other ? Misfit("it is that of " + Shown(page.prefix)) : Status::Ok();
 }
 
-Status ListNotFound(const Status& answer) {
-  return {Code::kInvalid, answer.message() +
-                              ": a list is never `not found`, so this is not the bucket; correct "
+Status NeverNotFound(const char* call, const Status& answer) {
+  if (answer.code() != Code::kNotFound) return answer;
+  return {Code::kInvalid, answer.message() + ": " + call +
+                              " is never `not found`, so this is not the bucket; correct "
                               "`bucket` and `endpoint` (which must not hold the bucket's name)"};
 }
 

@@ -22,11 +22,11 @@ struct S3ListQuestion {
 };
 
 // Adds what the page names, by full keys: its folders when they were asked for, else its objects.
-Status TakeListPage(const S3ListQuestion& question, const S3ListPage& page,
-                    std::vector<ObjectInfo>* out);
+Status TakeListPage(const S3ListQuestion& question, S3ListPage page, std::vector<ObjectInfo>* out);
 
-// Of a list that was answered with 404: the bucket is not where the request went.
-Status ListNotFound(const Status& answer);
+// A list, and what creates or deletes, are never `not found`: of one that was answered with 404 the
+// bucket is not where the request went. Other answers are passed on.
+Status NeverNotFound(const char* call, const Status& answer);
 
 }  // namespace backstay
 

@@ -93,9 +93,10 @@ Result<S3ListPage> ParseS3List(std::string_view xml) {
   pugi::xml_document document;
   pugi::xml_node root = Root(&document, xml, "ListBucketResult");
   if (!root) return Unexpected("list");
-  bool encoded = std::string_view(root.child_value("EncodingType")) == "url";
+  const bool encoded = std::string_view(root.child_value("EncodingType")) == "url";
   auto decode = [&](const char* text) { return encoded ? UrlDecode(text) : std::string(text); };
   S3ListPage page;
+  page.encoded = encoded;
   for (pugi::xml_node node : root.children("Contents")) {
     const pugi::xml_text size = node.child("Size").text();
     page.objects.push_back({{decode(node.child_value("Key")), size.as_ullong()}, !size.empty()});
@@ -110,6 +111,12 @@ Result<S3ListPage> ParseS3List(std::string_view xml) {
   page.says_end = !truncated.empty();
   page.truncated = truncated.as_bool() || !page.next_token.empty();
   return page;
+}
+
+void DecodeKeys(S3ListPage* page) {
+  for (S3ListedObject& object : page->objects) object.key = UrlDecode(object.key);
+  for (std::string& folder : page->folders) folder = UrlDecode(folder);
+  page->encoded = true;
 }
 
 Result<std::string> ParseS3UploadId(std::string_view xml) {

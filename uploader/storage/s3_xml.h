@@ -30,6 +30,7 @@ struct S3ListedObject : ObjectInfo {  // full key, decoded
 };
 
 struct S3ListPage {
+  bool encoded = false;  // the server says that it has encoded the keys, which are decoded here
   std::vector<S3ListedObject> objects;
   std::vector<std::string> folders;  // common prefixes, decoded
   std::string prefix;                // what the server says it was asked for, decoded; or empty
@@ -41,6 +42,8 @@ struct S3ListPage {
 
 S3ErrorBody ParseS3Error(std::string_view xml);
 Result<S3ListPage> ParseS3List(std::string_view xml);
+// Of a page whose keys are encoded without a word of it.
+void DecodeKeys(S3ListPage* page);
 Result<std::string> ParseS3UploadId(std::string_view xml);
 // The keys that were not deleted, with the reason.
 Result<std::vector<S3ErrorBody>> ParseS3DeleteResult(std::string_view xml);
