@@ -65,6 +65,34 @@ TEST_CASE("each refusal has its code and its remedy") {
   }
 }
 
+TEST_CASE(
+    "a refusal is told by the HTTP status, S3's code, its words and the request id, each once") {
+  const std::string begin = "PUT s3://bkt/app/k at http://127.0.0.1:9000: HTTP status 403, ";
+  const std::string remedy = ": check the credentials and their rights on the bucket";
+  Scripted s;
+  s.Error(403, "AccessDenied", "<Message>no right</Message><RequestId>4442</RequestId>");
+  CHECK(s.client->Put("k", {}).message() ==
+        begin + "AccessDenied (no right), request id 4442" + remedy);
+  s.Answer(403, "<Error><Code>AccessDenied</Code><Message>AccessDenied</Message></Error>",
+           {{"x-amz-request-id", "tx01"}});
+  CHECK(s.client->Put("k", {}).message() == begin + "AccessDenied, request id tx01" + remedy);
+  s.Answer(503, "", {{"x-amz-request-id", "tx02"}});
+  CHECK(s.client->Put("k", {}).message() ==
+        "PUT s3://bkt/app/k at http://127.0.0.1:9000: HTTP status 503, request id tx02");
+  // Inside a success, of all of it or of one key.
+  s.Answer(200, "<Error><Code>InternalError</Code></Error>", {{"x-amz-request-id", "tx03"}});
+  CHECK(s.client->Put("k", {}).message() ==
+        "PUT s3://bkt/app/k at http://127.0.0.1:9000: HTTP status 200, InternalError, request id "
+        "tx03");
+  s.Answer(200,
+           "<DeleteResult><Error><Key>app/k</Key><Code>AccessDenied</Code></Error></DeleteResult>",
+           {{"x-amz-request-id", "tx04"}});
+  CHECK(s.client->Delete({"k", "l"}).message() ==
+        "DELETE s3://bkt/app/k at http://127.0.0.1:9000: HTTP status 200, AccessDenied, request id "
+        "tx04" +
+            remedy);
+}
+
 TEST_CASE("the right region may stand in a header") {
   Scripted s;
   s.Answer(301, "", {{"x-amz-bucket-region", "eu-west-3"}});
@@ -91,6 +119,8 @@ TEST_CASE("a secret that the server repeats is not shown") {
     s.Error(403, secret);
     CHECK_THAT(s.client->Put("k", {}).message(), !Catch::Contains(secret));
     s.Answer(301, "", {{"x-amz-bucket-region", secret}});
+    CHECK_THAT(s.client->Put("k", {}).message(), !Catch::Contains(secret));
+    s.Answer(403, "", {{"x-amz-request-id", secret}});
     CHECK_THAT(s.client->Put("k", {}).message(), !Catch::Contains(secret));
   }
 }

@@ -59,7 +59,9 @@ class FixedClock : public Clock {
 
 // A client with a script in place of a server: http://127.0.0.1:9000, bucket "bkt", path "app".
 struct Scripted {
-  Scripted() {
+  Scripted() { Make(); }
+
+  void Make(SilenceWords words = {}) {
     auto fake = std::make_unique<FakeTransport>();
     transport = fake.get();
     ReplicaSettings replica;
@@ -75,7 +77,8 @@ struct Scripted {
                                .transport = std::move(fake),
                                .clock = &clock,
                                .multipart_threshold = 20,
-                               .part_size = 10});
+                               .part_size = 10,
+                               .silence = std::move(words)});
     REQUIRE(made.ok());
     client = std::move(*made);
   }

@@ -55,7 +55,8 @@ struct ListOptions {
   size_t most = 0;       // enough to be told of so many, whichever; 0: all
 };
 
-// What is said to people: of a server that does not answer, while a call waits, and that it does.
+// What is said to people while a call waits: of a server that does not answer, or refuses this
+// machine's time, and that it is over.
 struct SilenceWords {
   std::function<void(const std::string& text)> begins = nullptr;
   std::function<void(const std::string& text)> ends = nullptr;

@@ -69,7 +69,14 @@ Status IsOfS3(const HttpResponse& response) {
 
 S3ErrorBody ErrorInside(const HttpResponse& response) {
   if (response.status == 206 || !BeginsWith(DocumentOf(response.body), "<error")) return {};
-  return ParseS3Error(response.body);
+  S3ErrorBody error = ParseS3Error(response.body);
+  error.in_success = true;
+  if (std::string id = RequestIdOf(response); !id.empty()) error.request_id = id;
+  return error;
+}
+
+std::string RequestIdOf(const HttpResponse& response) {
+  return response.Header("x-amz-request-id");
 }
 
 }  // namespace backstay

@@ -7,6 +7,8 @@
 #ifndef BACKSTAY_UPLOADER_STORAGE_S3_ANSWER_H_
 #define BACKSTAY_UPLOADER_STORAGE_S3_ANSWER_H_
 
+#include <string>
+
 #include "uploader/base/status.h"
 #include "uploader/storage/http.h"
 #include "uploader/storage/s3_xml.h"
@@ -21,6 +23,9 @@ Status IsOfS3(const HttpResponse& response);
 // The error that some servers put into a success; its code is empty where there is none. Likewise
 // no object begins like one.
 S3ErrorBody ErrorInside(const HttpResponse& response);
+
+// Of the server's log; empty: it gives none.
+std::string RequestIdOf(const HttpResponse& response);
 
 }  // namespace backstay
 

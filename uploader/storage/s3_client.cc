@@ -65,6 +65,7 @@ S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint)
       endpoint_(std::move(endpoint)),
       credentials_(options_.replica),
       prefix_(options_.replica.path.empty() ? "" : options_.replica.path + "/"),
+      server_clock_(options_.clock, options_.silence),
       silence_(options_.clock, options_.silence) {}
 
 std::string S3ReplicaClient::Describe() const {
@@ -111,7 +112,7 @@ HttpRequest S3ReplicaClient::Signed(const Request& request) const {
   out.headers.emplace_back("host", endpoint_.host);
   out.headers.emplace_back("x-amz-content-sha256", out.payload_hash);
   sigv4::Sign(credentials_.Get(),
-              {.time = sigv4::FormatTime(options_.clock->WallMs()),
+              {.time = sigv4::FormatTime(server_clock_.WallMs()),
                .region = options_.replica.region,
                .service = "s3"},
               &out);
@@ -158,7 +159,7 @@ Result<HttpResponse> S3ReplicaClient::Send(const Request& request) {
   return ours;
 }
 
-Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
+Result<HttpResponse> S3ReplicaClient::Ask(const Request& request) {
   requests_++;
   bytes_sent_ += request.body.size();
   Result<HttpResponse> response = Send(request);
@@ -166,10 +167,17 @@ Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
   if (response.status().code() != Code::kCancelled) {
     counts_.Add(KindOf(request.method, request.query), response.ok() ? response->status : 0);
   }
+  return response;
+}
+
+Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
+  Result<HttpResponse> response = Ask(request);
+  // Refused before anything was done.
+  if (response.ok() && server_clock_.Corrects(*response)) response = Ask(request);
   if (!response.ok()) return response.status().Wrap(Describe(request).what);
   bool slow_down = response->status == 503 || response->status == 429;
   retry_after_ms_ =
-      slow_down ? ParseRetryAfterMs(response->Header("retry-after"), options_.clock->WallMs()) : 0;
+      slow_down ? ParseRetryAfterMs(response->Header("retry-after"), server_clock_.WallMs()) : 0;
   return response;
 }
 
@@ -348,10 +356,11 @@ Status S3ReplicaClient::DeleteBatch(const std::vector<std::string>& full_keys) {
   if (!response.ok()) return NeverNotFound("a POST", response.status());
   Result<std::vector<S3ErrorBody>> errors = ParseS3DeleteResult(response->body);
   if (!errors.ok()) return errors.status().Wrap(Describe(request).what);
-  for (const S3ErrorBody& error : *errors) {
+  for (S3ErrorBody& error : *errors) {
     if (error.code == "NoSuchKey") continue;
     request.key = error.key;
     request.method = "DELETE";
+    error.request_id = RequestIdOf(*response);
     return S3Failure(Describe(request), 200, error);
   }
   return Status::Ok();

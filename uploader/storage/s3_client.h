@@ -24,6 +24,7 @@
 #include "uploader/storage/s3_endpoint.h"
 #include "uploader/storage/s3_error.h"
 #include "uploader/storage/s3_xml.h"
+#include "uploader/storage/server_clock.h"
 #include "uploader/storage/server_silence.h"
 #include "uploader/storage/shared_credentials.h"
 #include "uploader/storage/sigv4.h"
@@ -80,8 +81,10 @@ class S3ReplicaClient : public ReplicaClient {
   std::string FullKey(const std::string& key) const;
   S3Call Describe(const Request& request) const;
   HttpRequest Signed(const Request& request) const;
-  // Any answer, counted.
+  // Any answer.
   Result<HttpResponse> Answer(const Request& request);
+  // One sending, counted.
+  Result<HttpResponse> Ask(const Request& request);
   // Sends it, and notes how it gets on.
   Result<HttpResponse> Send(const Request& request);
   // A 2xx answer, or the error.
@@ -111,6 +114,7 @@ class S3ReplicaClient : public ReplicaClient {
   std::atomic<int64_t> retry_after_ms_{0};
   std::atomic<bool> reached_{true};
   std::atomic<int64_t> received_ms_{0};  // monotonic
+  ServerClock server_clock_;
   ServerSilence silence_;
   std::atomic<uint64_t> requests_{0};
   RequestCounts counts_;

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "uploader/storage/s3_answer.h"
+
 namespace backstay {
 namespace {
 
@@ -26,6 +28,18 @@ std::string Shown(const S3Call& call, const std::string& text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
   }
   return out;
+}
+
+// "HTTP status 403, AccessDenied (no right to it), request id 4442587FB7D0A2F9"
+std::string Words(const S3Call& call, int http_status, const S3ErrorBody& error) {
+  std::string text = "HTTP status " + std::to_string(error.in_success ? 200 : http_status);
+  const std::string code = Shown(call, error.code);
+  if (!code.empty()) text += ", " + code;
+  // Some servers say the code twice.
+  const std::string message = Shown(call, error.message);
+  if (!message.empty() && message != code) text += " (" + message + ")";
+  const std::string id = Shown(call, error.request_id);
+  return id.empty() ? text : text + ", request id " + id;
 }
 
 bool IsDenied(int http_status, std::string_view code) {
@@ -97,10 +111,7 @@ Status NotFound(const S3Call& call, const std::string& text, std::string_view co
 
 Status S3Failure(const S3Call& call, int http_status, const S3ErrorBody& error) {
   const std::string& code = error.code;
-  std::string text = call.what + ": ";
-  text += code.empty() ? "HTTP status " + std::to_string(http_status) : Shown(call, code);
-  if (std::string message = Shown(call, error.message); !message.empty())
-    text += " (" + message + ")";
+  const std::string text = call.what + ": " + Words(call, http_status, error);
   if (http_status == 501 || OneOf(code, {"NotImplemented", "MethodNotAllowed"}) ||
       http_status == 405) {
     return {Code::kUnsupported, text + ": the server does not implement this request"};
@@ -118,6 +129,7 @@ Status S3Failure(const S3Call& call, const HttpResponse& response) {
   if (std::string region = response.Header("x-amz-bucket-region"); !region.empty()) {
     error.region = region;
   }
+  if (std::string id = RequestIdOf(response); !id.empty()) error.request_id = id;
   return S3Failure(call, response.status, error);
 }
 

@@ -1,8 +1,8 @@
 // From an S3 server's refusal to a Status that says what to do.
 //
 // Pure, any thread; called by s3_client for every answer that is not a success, or only calls
-// itself one. The message names the call, the S3 error code and the remedy; `secrets` are kept out
-// of it even if the server repeats them.
+// itself one. The message names the call, the HTTP status, the S3 error code, the request id and
+// the remedy; `secrets` are kept out of it even if the server repeats them.
 
 #ifndef BACKSTAY_UPLOADER_STORAGE_S3_ERROR_H_
 #define BACKSTAY_UPLOADER_STORAGE_S3_ERROR_H_

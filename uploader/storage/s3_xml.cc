@@ -47,7 +47,8 @@ S3ErrorBody ReadError(pugi::xml_node node) {
   return {.code = node.child_value("Code"),
           .message = node.child_value("Message"),
           .key = node.child_value("Key"),
-          .region = node.child_value("Region")};
+          .region = node.child_value("Region"),
+          .request_id = node.child_value("RequestId")};
 }
 
 std::string Text(const pugi::xml_document& document) {

@@ -21,8 +21,10 @@ namespace backstay {
 struct S3ErrorBody {
   std::string code;  // "NoSuchKey"; empty when the bytes are no S3 error
   std::string message;
-  std::string key;     // in a DeleteObjects result
-  std::string region;  // the right one, when the wrong one was used
+  std::string key;         // in a DeleteObjects result
+  std::string region;      // the right one, when the wrong one was used
+  std::string request_id;  // by which the server's own log knows it
+  bool in_success = false;
 };
 
 struct S3ListedObject : ObjectInfo {  // full key, decoded
