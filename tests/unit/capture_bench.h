@@ -63,6 +63,7 @@ class CaptureBench {
     target.salt2 = LoadBe32(AsBytes(wal).data() + 20);
     target.max_frame = frames_;
     target.change = commits_;
+    target.held = true;
     sqlite3_stmt* statement = nullptr;
     sqlite3_prepare_v2(db_, "PRAGMA page_count", -1, &statement, nullptr);
     sqlite3_step(statement);

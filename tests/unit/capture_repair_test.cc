@@ -16,9 +16,9 @@ TEST_CASE("behind a repair in a WAL the file alone is not what is encoded", "[ca
   REQUIRE(bench.Advance());
   bench.Reopen();
   bench.Rows(1);
-  REQUIRE(bench.capture->stamp().size >= 0);
+  REQUIRE(bench.capture->place().file().size >= 0);
   bench.Repair();
-  REQUIRE(bench.capture->stamp().size < 0);
+  REQUIRE(bench.capture->place().file().size < 0);
   bench.CheckSame();
 }
 

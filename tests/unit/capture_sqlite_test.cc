@@ -61,7 +61,7 @@ TEST_CASE("the rest of a long transaction that somebody waits for is left to a r
   bench.hurried = true;
   const uint64_t before = bench.capture->encoder()->pages_encoded();
   REQUIRE(bench.Advance());
-  REQUIRE(bench.capture->Behind(bench.Target()) == 0);
+  REQUIRE(bench.capture->place().Behind(bench.Target()) == 0);
   REQUIRE(bench.capture->encoder()->pages_encoded() - before < 1000);
   REQUIRE(bench.capture->encoder()->open());
   REQUIRE(bench.index.unknown() > 1000);

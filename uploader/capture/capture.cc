@@ -17,19 +17,12 @@ Capture::Capture(Options options)
 
 void Capture::SetState(const LogHead& head, const WalMark& wal, const FileStamp& stamp) {
   encoder_.set_head(head);
-  mark_ = wal;
-  stamp_ = stamp;
+  place_ = Place(wal, stamp);
 }
 
 int64_t Capture::TimeOf(uint32_t frame) const {
-  int64_t known = options_.commit_time ? options_.commit_time(mark_.salt1, frame) : 0;
+  int64_t known = options_.commit_time ? options_.commit_time(place_.wal().salt1, frame) : 0;
   return known != 0 ? known : options_.clock->WallMs();
-}
-
-uint32_t Capture::Behind(const WalTarget& to) const {
-  bool same = to.salt1 == mark_.salt1 && to.salt2 == mark_.salt2;
-  if (!same) return to.max_frame;
-  return to.max_frame - std::min(to.max_frame, mark_.frame);
 }
 
 bool Capture::Holds(const WalTarget& target) {
@@ -38,58 +31,83 @@ bool Capture::Holds(const WalTarget& target) {
          wal_.Start().salt2 == target.salt2;
 }
 
-Result<bool> Capture::Locate(const WalTarget& to, const FileStamp& opened) {
-  Result<bool> exists = wal_.Refresh();
-  if (!exists.ok()) return exists;
-  if (*exists && mark_.SameWal(wal_.Start()) && (mark_.salt1 | mark_.salt2) != 0) {
-    Result<bool> found = wal_.Seek(mark_);
-    if (!found.ok()) return found;
-    if (!*found || to.max_frame < mark_.frame || WalReader::IsBare(mark_)) return false;
-    BACKSTAY_TRY(wal_.Headers(1, mark_.frame,
-                              [&](const WalFrame& f) { source_.NoteFrame(f.pgno, f.frame); }));
-    BACKSTAY_TRY(CountFrom(mark_.frame, to));
-    return true;
+Result<Observation> Capture::Observe(const WalTarget& to, bool first) {
+  Observation seen;
+  seen.to = to;
+  seen.first = first;
+  Result<bool> exists = wal_.Refresh(/*unnamed=*/options_.closed && options_.closed());
+  if (!exists.ok()) return exists.status();
+  if (*exists) seen.wal = wal_.Start();
+  const WalMark& place = place_.wal();
+  if (seen.wal && place_.in_wal() && place.SameWal(*seen.wal)) {
+    const bool there = wal_.mark().frame == place.frame && wal_.mark().SameWal(place);
+    Result<bool> found = there ? true : wal_.Seek(place);
+    if (!found.ok()) return found.status();
+    seen.mark_holds = *found;
+    return seen;
   }
+  if (!first && seen.wal && to.SameWal(*seen.wal)) {
+    Result<uint32_t> commits = CommitsIn(1, to);
+    if (!commits.ok()) return commits.status();
+    seen.commits = *commits;
+  }
+  seen.file = StampOf(options_.database_path);
+  return seen;
+}
+
+Result<uint32_t> Capture::CommitsIn(uint32_t first, const WalTarget& to) {
+  uint32_t commits = 0;
+  BACKSTAY_TRY(wal_.Headers(first, to.max_frame,
+                            [&](const WalFrame& f) { commits += f.commit_pages != 0 ? 1 : 0; }));
+  return commits;
+}
+
+Result<bool> Capture::Locate(const WalTarget& to, const FileStamp& opened) {
+  Result<Observation> seen = Observe(to, /*first=*/true);
+  if (!seen.ok()) return seen.status();
   // Without a WAL what was committed since is handed over. With one, as the file is now: since it
   // was opened a WAL may have come and gone, into the file.
-  const FileStamp seen = to.rollback ? opened : StampOf(options_.database_path);
-  if (stamp_.size < 0 || stamp_ != seen) return false;
-  mark_ = {};
-  BACKSTAY_TRY(CountFrom(0, to));
+  if (to.rollback) seen->file = opened;
+  if (Judge(place_, *seen) != Verdict::kHere) return false;
+  const bool in_wal = seen->wal && place_.in_wal() && place_.wal().SameWal(*seen->wal);
+  if (!in_wal) place_.InFile(place_.file());
+  const uint32_t frame = place_.wal().frame;
+  BACKSTAY_TRY(
+      wal_.Headers(1, frame, [&](const WalFrame& f) { source_.NoteFrame(f.pgno, f.frame); }));
+  BACKSTAY_TRY(CountFrom(frame, to));
   return true;
 }
 
 // What the counter of commits was at `frame` of the WAL of `to`: behind that there is nothing but
 // what this WAL holds.
 Status Capture::CountFrom(uint32_t frame, const WalTarget& to) {
-  change_known_ = false;
+  place_.Counts(std::nullopt);
   if (!to.counted()) return Status::Ok();
-  uint32_t commits = 0;
+  uint32_t since = 0;
   if (to.max_frame > frame) {
     if (!Holds(to)) return Status::Ok();
-    BACKSTAY_TRY(wal_.Headers(frame + 1, to.max_frame,
-                              [&](const WalFrame& f) { commits += f.commit_pages != 0 ? 1 : 0; }));
+    Result<uint32_t> commits = CommitsIn(frame + 1, to);
+    if (!commits.ok()) return commits.status();
+    since = *commits;
   }
-  change_ = to.change - commits;
-  change_known_ = true;
+  place_.Counts(to.change - since);
   return Status::Ok();
 }
 
 // Stands at `to` without encoding anything: its frames are only noted as the newest images.
-Status Capture::Place(const WalTarget& to) {
+Status Capture::StandAt(const WalTarget& to) {
   Result<bool> exists = wal_.Refresh();
   if (!exists.ok()) return exists.status();
   source_.ForgetFrames();
-  change_ = to.change;
-  change_known_ = to.counted();
-  restart_announced_ = false;
-  mark_ = {};
-  // Whatever changes the file from here on shows.
-  if (to.at_rest()) stamp_ = StampOf(options_.database_path);
-  if (to.max_frame == 0) return Status::Ok();
-  if (!*exists || wal_.Start().salt1 != to.salt1 || wal_.Start().salt2 != to.salt2) {
-    return OtherWal();
+  place_ = {};
+  if (to.rollback) return Status::Ok();
+  if (to.max_frame == 0) {
+    // Whatever changes the file from here on shows.
+    place_.InFile(StampOf(options_.database_path));
+    place_.Counts(to);
+    return Status::Ok();
   }
+  if (!*exists || !to.SameWal(wal_.Start())) return OtherWal();
   Result<WalMark> mark = wal_.MarkAt(to.max_frame);
   if (!mark.ok()) return mark.status();
   uint32_t pages = 0;
@@ -100,13 +118,13 @@ Status Capture::Place(const WalTarget& to) {
     if (f.frame == to.max_frame) pages = f.commit_pages;
   }));
   BACKSTAY_TRY(CheckPages(std::max(pages, to.pages)));
-  LeaveFile();
-  mark_ = *mark;
+  place_.EnterWal(*mark);
+  place_.Counts(to);
   return Status::Ok();
 }
 
 Status Capture::StartFresh(const WalTarget& to) {
-  BACKSTAY_TRY(Place(to));
+  BACKSTAY_TRY(StandAt(to));
   options_.index->Resize(PagesAt(to));
   options_.index->SetAllUnknown();
   if (!encoder_.open()) return Status::Ok();
@@ -114,125 +132,73 @@ Status Capture::StartFresh(const WalTarget& to) {
   EncoderStep end;
   end.time_ms = options_.clock->WallMs();
   end.pages = options_.index->pages();
-  return encoder_.Encode({end}, /*repair=*/true, mark_);
+  return encoder_.Encode({end}, /*repair=*/true, place_.wal());
 }
 
-// A WAL that begins anew gets the next salt, one of another wal-index any: that one counts from its
-// own beginning, and may have come to the same number.
-bool Capture::IsOtherIndex(const WalTarget& to) const {
-  constexpr uint32_t kMostRestarts = 1 << 16;
-  const bool marked = (mark_.salt1 | mark_.salt2) != 0;
-  return marked && to.salt1 - mark_.salt1 > kMostRestarts;
-}
-
-// True when no commit between the encoded place and the start of the WAL of `to` can have been
-// missed.
-Result<bool> Capture::SeenAll(const WalTarget& to) {
-  uint32_t commits = 0;
-  BACKSTAY_TRY(wal_.Headers(1, to.max_frame,
-                            [&](const WalFrame& f) { commits += f.commit_pages != 0 ? 1 : 0; }));
-  const auto since = static_cast<int32_t>(to.change - change_);
-  // It is another wal-index that counts, from its own beginning, where there are fewer than this
-  // WAL holds. Where nobody held the last one any more its salts tell, too: it may have come to the
-  // same number.
-  const bool other =
-      since < static_cast<int64_t>(commits) || (stamp_.size >= 0 && IsOtherIndex(to));
-  if (change_known_ && to.counted() && !other) return since == static_cast<int64_t>(commits);
-  if (stamp_.size >= 0 && (stamp_ == entry_stamp_ || stamp_ == StampOf(options_.database_path))) {
-    return true;
-  }
-  return to.exclusive && restart_announced_;
-}
-
-// From here on the file alone is not what is encoded.
-void Capture::LeaveFile() {
-  stamp_ = {};
-  entry_stamp_ = {};
-}
-
-// Stands in the WAL of `to`, at its start if it is a new one.
+// Stands in the WAL of `to`, at its start if it is a new one. False: a gap.
 Result<bool> Capture::EnterWal(const WalTarget& to) {
-  Result<bool> exists = wal_.Refresh(/*unnamed=*/options_.closed && options_.closed());
-  if (!exists.ok()) return exists;
-  if (!*exists || wal_.Start().salt1 != to.salt1 || wal_.Start().salt2 != to.salt2) {
-    return OtherWal();
-  }
-  bool same = mark_.SameWal(wal_.Start());
-  if (!same) {
-    Result<bool> seen = SeenAll(to);
-    if (!seen.ok() || !*seen) return seen;
+  Result<Observation> seen = Observe(to, /*first=*/false);
+  if (!seen.ok()) return seen.status();
+  const Verdict verdict = Judge(place_, *seen);
+  if (verdict == Verdict::kWait) return OtherWal();
+  if (verdict == Verdict::kNextWal) {
     source_.ForgetFrames();
-    restart_announced_ = false;
-    LeaveFile();
-    mark_ = wal_.Start();
+    place_.EnterWal(*seen->wal);
+    return wal_.Seek(place_.wal());
   }
-  if (same && wal_.mark().frame == mark_.frame && wal_.mark().SameWal(mark_)) return true;
-  return wal_.Seek(mark_);
+  return verdict == Verdict::kHere;
 }
 
 Result<bool> Capture::Skip(const WalTarget& to) {
-  if (to.max_frame == 0 || Behind(to) == 0) return Advance(to);
+  if (to.max_frame == 0 || place_.Behind(to) == 0) return Advance(to);
   Result<bool> entered = EnterWal(to);
   if (!entered.ok() || !*entered) return entered;
   Result<WalMark> end = wal_.MarkAt(to.max_frame);
   if (!end.ok()) return end.status();
   uint32_t most = 0;
-  BACKSTAY_TRY(wal_.Headers(mark_.frame + 1, to.max_frame, [&](const WalFrame& frame) {
+  BACKSTAY_TRY(wal_.Headers(place_.wal().frame + 1, to.max_frame, [&](const WalFrame& frame) {
     most = std::max({most, frame.pgno, frame.commit_pages});
   }));
   BACKSTAY_TRY(CheckPages(most));
-  BACKSTAY_TRY(wal_.Headers(mark_.frame + 1, to.max_frame, [&](const WalFrame& frame) {
+  BACKSTAY_TRY(wal_.Headers(place_.wal().frame + 1, to.max_frame, [&](const WalFrame& frame) {
     source_.NoteFrame(frame.pgno, frame.frame);
     options_.index->Set(frame.pgno, 0);
     if (frame.commit_pages != 0) options_.index->Resize(frame.commit_pages);
   }));
-  mark_ = *end;
-  change_ = to.change;
-  change_known_ = to.counted();
-  Result<bool> found = wal_.Seek(mark_);
-  return found;
+  place_.Encoded(*end);
+  place_.Counts(to);
+  return wal_.Seek(place_.wal());
 }
 
 // There is no frame in the WAL of `to`. False: something was committed and checkpointed away
 // unseen.
 Result<bool> Capture::IsStill(const WalTarget& to) {
-  if (!to.at_rest()) {
-    // Nothing tells what a new wal-index has counted before: a WAL may have come, and gone into the
-    // file.
-    const bool in_file = !change_known_ && to.counted() && stamp_.size >= 0;
-    if (in_file) return stamp_ == StampOf(options_.database_path);
-    return !change_known_ || !to.counted() || (to.change == change_ && !IsOtherIndex(to));
-  }
-  // Whoever took the WAL away may be just about to say so.
-  if (stamp_.size < 0) return Status(Code::kNotFound, "the WAL is gone", true);
-  return stamp_ == StampOf(options_.database_path);
+  Observation seen;
+  seen.to = to;
+  seen.file = StampOf(options_.database_path);
+  const Verdict verdict = Judge(place_, seen);
+  place_.Counts(to);
+  if (verdict == Verdict::kWait) return Status(Code::kNotFound, "the WAL is gone", true);
+  return verdict == Verdict::kHere;
 }
 
 Result<bool> Capture::Advance(const WalTarget& to) {
   if (to.rollback) {
-    change_known_ = false;
+    place_.Counts(std::nullopt);
     return true;
   }
-  if (to.max_frame == 0) {
-    Result<bool> still = IsStill(to);
-    change_ = to.change;
-    change_known_ = to.counted();
-    return still;
-  }
-  if (Behind(to) == 0) {
-    const bool here = to.counted() && to.max_frame == mark_.frame;
-    if (here) change_ = to.change;
-    change_known_ = change_known_ || here;
+  if (to.max_frame == 0) return IsStill(to);
+  if (place_.Behind(to) == 0) {
+    if (to.counted() && to.max_frame == place_.wal().frame) place_.Counts(to);
     return true;
   }
   Result<bool> entered = EnterWal(to);
   if (!entered.ok() || !*entered) return entered;
-  while (mark_.frame < to.max_frame) {
+  while (place_.wal().frame < to.max_frame) {
     BACKSTAY_TRY(EncodeChunk(to));
     if (LeavesRest(to)) return Skip(to);
   }
-  change_ = to.change;
-  change_known_ = to.counted();
+  place_.Counts(to);
   return true;
 }
 
@@ -241,7 +207,7 @@ Result<bool> Capture::Advance(const WalTarget& to) {
 bool Capture::LeavesRest(const WalTarget& to) const {
   constexpr uint64_t kLongBytes = 4 << 20;
   return to.counted() && encoder_.open() &&
-         uint64_t{Behind(to)} * options_.page_size > kLongBytes && options_.hurried &&
+         uint64_t{place_.Behind(to)} * options_.page_size > kLongBytes && options_.hurried &&
          options_.hurried();
 }
 
@@ -271,7 +237,7 @@ EncoderStep Capture::StepOf(size_t first, size_t last) const {
 
 void Capture::NoteFrames() {
   for (const WalFrame& frame : frames_) source_.NoteFrame(frame.pgno, frame.frame);
-  mark_ = wal_.mark();
+  place_.Encoded(wal_.mark());
 }
 
 Status Capture::EncodeChunk(const WalTarget& to) {

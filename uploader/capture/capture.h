@@ -21,30 +21,11 @@
 #include "uploader/base/status.h"
 #include "uploader/capture/encoder.h"
 #include "uploader/capture/page_source.h"
+#include "uploader/capture/place.h"
 #include "uploader/capture/transaction.h"
 #include "uploader/capture/wal_reader.h"
 
 namespace backstay {
-
-// The committed end of the WAL, as the host knows it.
-struct WalTarget {
-  uint32_t salt1 = 0;
-  uint32_t salt2 = 0;
-  uint32_t max_frame = 0;
-  uint32_t pages = 0;
-  uint32_t change = 0;
-  bool exclusive = false;
-  bool rollback = false;  // there is no WAL: `pages` is all that counts
-  bool found = false;     // by WalEnd, in the files
-
-  // `change` says how many commits there were, also of what is gone from the files.
-  bool counted() const { return !exclusive && !rollback && !found; }
-  // In WAL mode, without a WAL: the database file is all there is, and its stamp what tells.
-  bool at_rest() const { return found && max_frame == 0; }
-  bool SameWal(const WalTarget& other) const {
-    return salt1 == other.salt1 && salt2 == other.salt2;
-  }
-};
 
 // How Capture follows the database file while it is read without a WAL.
 struct FileFollower {
@@ -92,7 +73,7 @@ class Capture {
   // Where the index stands. Then one of Locate() and StartFresh() before the first Advance().
   void SetState(const LogHead& head, const WalMark& wal, const FileStamp& stamp);
   // The stamp that the database file had when it entered WAL mode in this process.
-  void SetEntryStamp(const FileStamp& stamp) { entry_stamp_ = stamp; }
+  void SetEntryStamp(const FileStamp& stamp) { place_.EntersWalMode(stamp); }
   // Finds that place in the files. False: something happened in between that was not seen;
   // Repair(true). `opened`: the stamp of the database file when the host opened it.
   Result<bool> Locate(const WalTarget& to, const FileStamp& opened);
@@ -107,9 +88,9 @@ class Capture {
   // gap.
   Result<bool> Skip(const WalTarget& to);
   // All committed frames of the WAL were encoded and its content is about to go (finish_wal).
-  void AnnounceRestart() { restart_announced_ = true; }
+  void AnnounceRestart() { place_.FinishWal(); }
   // The WAL was truncated or deleted after that, when the database file had this stamp.
-  void WalGone(const FileStamp& stamp) { stamp_ = stamp; }
+  void WalGone(const FileStamp& stamp) { place_.WalGone(stamp); }
 
   // Ships every page whose image differs from the index (`all`), or that is unknown, as one
   // transaction. `fresh` gives the committed end, and before it the ends of earlier WALs that the
@@ -136,30 +117,25 @@ class Capture {
 
   Encoder* encoder() { return &encoder_; }
   const Encoder& encoder() const { return encoder_; }
-  const WalMark& wal_mark() const { return mark_; }
-  const FileStamp& stamp() const { return stamp_; }
-  // Everything that the wal-index has counted up to there is encoded.
-  bool HasSeen(uint32_t change) const { return change_known_ && change_ == change; }
+  // Where what is encoded stands.
+  const Place& place() const { return place_; }
   // What was encoded lay in frames that SQLite itself would not find again after a crash.
   bool passed_bare_frames() const { return wal_.passed_bare(); }
   std::shared_ptr<Fd> wal_sync_handle() const { return wal_.SyncHandle(); }
   // The WAL file is (still) the one of `target`.
   bool Holds(const WalTarget& target);
-  // Frames between the encoded place and `to`.
-  uint32_t Behind(const WalTarget& to) const;
 
  private:
   uint32_t PagesInFile() const;
   uint32_t MostPages() const;
   Status CheckPages(uint32_t pages) const;
   Status OtherWal() const;
-  void LeaveFile();
+  Result<Observation> Observe(const WalTarget& to, bool first);
   Result<bool> EnterWal(const WalTarget& to);
-  bool IsOtherIndex(const WalTarget& to) const;
   Result<bool> IsStill(const WalTarget& to);
-  Result<bool> SeenAll(const WalTarget& to);
+  Result<uint32_t> CommitsIn(uint32_t first, const WalTarget& to);
   Status CountFrom(uint32_t frame, const WalTarget& to);
-  Status Place(const WalTarget& to);
+  Status StandAt(const WalTarget& to);
   Status EncodeChunk(const WalTarget& to);
   bool LeavesRest(const WalTarget& to) const;
   Status PassTo(const std::vector<WalTarget>& targets);
@@ -187,12 +163,7 @@ class Capture {
   WalReader wal_;
   PageSource source_;
   Encoder encoder_;
-  WalMark mark_;
-  FileStamp stamp_;
-  FileStamp entry_stamp_;
-  uint32_t change_ = 0;  // wal-index change counter at mark_
-  bool change_known_ = false;
-  bool restart_announced_ = false;
+  Place place_;
   uint64_t merged_transactions_ = 0;  // commits that a repair has swallowed
   uint64_t merged_ = 0;               // transactions without a WAL, among them those rolled back
   std::vector<WalFrame> frames_;

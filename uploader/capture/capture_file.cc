@@ -106,16 +106,15 @@ void Capture::SkipTransaction(const Transaction& transaction) {
 bool Capture::SetStamp(const FileStamp& stamp) {
   // A WAL that was deleted can still be read, but its images are no longer the newest.
   source_.ForgetFrames();
-  mark_ = {};
-  change_known_ = false;
-  const FileStamp before = std::exchange(stamp_, stamp);
+  const FileStamp before = place_.file();
+  place_.InFile(stamp);
   return before != stamp || before.settled != stamp.settled;
 }
 
 Status Capture::RepairFile(bool all, const FileFollower& file) {
   WalTarget none;
   none.rollback = true;
-  BACKSTAY_TRY(Place(none));
+  BACKSTAY_TRY(StandAt(none));
   merged_transactions_ = 0;
   buffer_.resize(static_cast<size_t>(FramePages(options_.page_size)) * options_.page_size);
   FileFollower::Changes changes;
@@ -139,7 +138,7 @@ Status Capture::RepairFile(bool all, const FileFollower& file) {
     end.pages = changes.pages;
     BACKSTAY_TRY(encoder_.Encode({end}, /*repair=*/true, WalMark{}));
   }
-  stamp_ = changes.stamp;
+  place_.InFile(changes.stamp);
   return Status::Ok();
 }
 

@@ -11,11 +11,11 @@ namespace backstay {
 
 // Encodes the frames up to `to` as parts of the open repair; `close` ends it with the last of them.
 Status Capture::Merge(const WalTarget& to, bool close) {
-  if (to.max_frame > 0 && Behind(to) > 0) {
+  if (to.max_frame > 0 && place_.Behind(to) > 0) {
     Result<bool> entered = EnterWal(to);
     if (!entered.ok()) return entered.status();
     if (!*entered) return {Code::kUnavailable, "the WAL was restarted unseen", true};
-    while (mark_.frame < to.max_frame) {
+    while (place_.wal().frame < to.max_frame) {
       BACKSTAY_TRY(wal_.Read(FramePages(options_.page_size), to.max_frame, &frames_));
       EncoderStep step = StepOf(0, frames_.size());
       BACKSTAY_TRY(CheckPages(step.pages));
@@ -26,15 +26,14 @@ Status Capture::Merge(const WalTarget& to, bool close) {
       NoteFrames();
       BACKSTAY_TRY(encoded);
     }
-    change_ = to.change;
-    change_known_ = to.counted();
+    place_.Counts(to);
   }
   if (!close || !encoder_.open()) return Status::Ok();
   EncoderStep end;
   end.transactions = 1 + merged_transactions_;
   end.time_ms = options_.clock->WallMs();
   end.pages = PagesAt(to);
-  return encoder_.Encode({end}, /*repair=*/true, mark_);
+  return encoder_.Encode({end}, /*repair=*/true, place_.wal());
 }
 
 Status Capture::ComparePage(uint32_t pgno, bool all, std::vector<PageImage>* found) {
@@ -64,11 +63,10 @@ Status Capture::FlushRepair(std::vector<PageImage>* found) {
 Status Capture::CatchUp(const std::vector<WalTarget>& targets, bool close) {
   for (size_t i = 0; i + 1 < targets.size(); ++i) {
     const WalTarget& old = targets[i];
-    bool newer = !old.counted() || !targets.back().counted() ||
-                 static_cast<int32_t>(old.change - change_) > 0;
-    if (newer && Holds(old) && Behind(old) > 0) BACKSTAY_TRY(Merge(old, /*close=*/false));
+    const bool newer = !old.counted() || !targets.back().counted() || place_.IsBefore(old);
+    if (newer && Holds(old) && place_.Behind(old) > 0) BACKSTAY_TRY(Merge(old, /*close=*/false));
   }
-  if (!close && Behind(targets.back()) == 0) return Status::Ok();
+  if (!close && place_.Behind(targets.back()) == 0) return Status::Ok();
   return Merge(targets.back(), close);
 }
 
@@ -82,7 +80,7 @@ void Capture::CoverPages(uint32_t pages) {
 Status Capture::PassTo(const std::vector<WalTarget>& targets) {
   for (const WalTarget& to : targets) {
     const bool last = &to == &targets.back();
-    if (!last && (!Holds(to) || Behind(to) == 0)) continue;
+    if (!last && (!Holds(to) || place_.Behind(to) == 0)) continue;
     Result<bool> passed = Skip(to);
     if (!passed.ok()) return passed.status();
     if (!*passed) return {Code::kUnavailable, "the WAL was restarted unseen", true};
@@ -96,7 +94,7 @@ Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<
   Status other_mode{Code::kCancelled, "the journal mode changed", true};
   if (targets.empty()) return other_mode;
   WalTarget to = targets.back();
-  BACKSTAY_TRY(all || to.at_rest() ? Place(to) : PassTo(targets));
+  BACKSTAY_TRY(all || to.at_rest() ? StandAt(to) : PassTo(targets));
   merged_transactions_ = 0;
   buffer_.resize(static_cast<size_t>(FramePages(options_.page_size)) * options_.page_size);
   std::vector<PageImage> found;
@@ -123,7 +121,7 @@ Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<
     EncoderStep shrunk;
     shrunk.time_ms = options_.clock->WallMs();
     shrunk.pages = PagesAt(to);
-    BACKSTAY_TRY(encoder_.Encode({shrunk}, /*repair=*/true, mark_));
+    BACKSTAY_TRY(encoder_.Encode({shrunk}, /*repair=*/true, place_.wal()));
   }
   return Status::Ok();
 }

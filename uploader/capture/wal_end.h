@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "uploader/base/status.h"
-#include "uploader/capture/capture.h"
+#include "uploader/capture/place.h"
 #include "uploader/capture/wal_index_file.h"
 #include "uploader/capture/wal_reader.h"
 

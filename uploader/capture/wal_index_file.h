@@ -18,7 +18,7 @@
 #include <utility>
 
 #include "uploader/base/bytes.h"
-#include "uploader/capture/capture.h"
+#include "uploader/capture/place.h"
 
 namespace backstay {
 

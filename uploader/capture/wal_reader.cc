@@ -118,7 +118,7 @@ Status WalReader::Unchanged() const {
 // a bare one starts from a value that is nowhere in the file.
 bool WalReader::ChainHolds(const uint8_t* frame, WalMark* mark) const {
   Checksum c{LoadBe32(frame + 16), LoadBe32(frame + 20)};
-  if (!HeadIsBare(frame) && !IsBare(*mark)) {
+  if (!HeadIsBare(frame) && !mark->bare()) {
     Checksum sum = Sum(big_endian_checksums_, {mark->checksum1, mark->checksum2}, frame, 8);
     sum = Sum(big_endian_checksums_, sum, frame + kFrameHeaderBytes, page_size_);
     if (sum.s1 != c.s1 || sum.s2 != c.s2) return false;
@@ -174,7 +174,7 @@ Status WalReader::Read(size_t max, uint32_t last_frame, std::vector<WalFrame>* f
   Status end;
   for (size_t i = 0; i < want; ++i) {
     const uint8_t* head = buffer_.data() + i * frame_bytes;
-    bare = bare || HeadIsBare(head) || IsBare(mark);
+    bare = bare || HeadIsBare(head) || mark.bare();
     const bool whole = (i + 1) * frame_bytes <= *got && HeadBelongs(head);
     if (!whole || !ChainHolds(head, &mark)) {
       end = {Code::kNotFound,

@@ -75,10 +75,6 @@ class WalReader {
   // back (3.40). Whoever names the last committed frame vouches for them as long as the header of
   // the file shows that the WAL has not begun anew.
   bool passed_bare() const { return passed_bare_; }
-  // A place behind a frame without a checksum proves nothing at another start.
-  static bool IsBare(const WalMark& mark) {
-    return mark.frame != 0 && (mark.checksum1 | mark.checksum2) == 0;
-  }
   // For fdatasync; null when the WAL was never opened.
   std::shared_ptr<Fd> SyncHandle() const { return fd_; }
 

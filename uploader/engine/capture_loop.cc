@@ -49,7 +49,7 @@ void CaptureLoop::Run() {
 bool CaptureLoop::LacksSettledStamp() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->ReadyLocked()) return false;
-  const FileStamp& stamp = core_->capture->stamp();
+  const FileStamp& stamp = core_->capture->place().file();
   return stamp.size >= 0 && !stamp.settled && stamp == StampOf(core_->options.settings.path);
 }
 
@@ -76,7 +76,7 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
       std::lock_guard<std::mutex> lock(core_->mutex);
       encodes = core_->ReadyLocked() && core_->stopped.ok() && !retrying &&
                 core_->repair == RepairNeed::kNone;
-      if (encodes) encoded = core_->capture->wal_mark();
+      if (encodes) encoded = core_->capture->place().wal();
     }
     *work = core_->board.Wait(until, seen_ticket_, !pending_ && !retrying, encoded,
                               encodes ? kMaxHoldFrames : UINT32_MAX);
@@ -88,7 +88,7 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
     }
     std::lock_guard<std::mutex> lock(core_->mutex);
     std::optional<WalTarget> latest = core_->board.Latest();
-    if (encodes && latest && core_->capture->Behind(*latest) >= kMaxHoldFrames) return true;
+    if (encodes && latest && core_->capture->place().Behind(*latest) >= kMaxHoldFrames) return true;
     if (encodes && core_->handover.queued_pages() >= kMaxHoldFrames) return true;
     if (core_->repair != RepairNeed::kNone && !core_->UnhealthyLocked() && !retrying) return true;
   }
@@ -191,12 +191,13 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
   if (relocate_ && !gone.opened_since) {
     // Opened, read at most, and closed, between two passes.
     relocate_ = false;
-    if (gone.last || gone.stamp != capture->stamp()) core_->NeedRepairLocked(RepairNeed::kAll);
+    if (gone.last || gone.stamp != capture->place().file())
+      core_->NeedRepairLocked(RepairNeed::kAll);
   }
-  if (gone.began_anew && !capture->HasSeen(*gone.began_anew)) MissedLocked();
+  if (gone.began_anew && !capture->place().HasSeen(*gone.began_anew)) MissedLocked();
   // Recovered and checkpointed by a connection that told of no commit.
-  if (!gone.last && gone.stamp != capture->stamp()) return;
-  unread_ = gone.last && capture->Behind(*gone.last) > 0;
+  if (!gone.last && gone.stamp != capture->place().file()) return;
+  unread_ = gone.last && capture->place().Behind(*gone.last) > 0;
   if (core_->repair != RepairNeed::kNone || unread_) return;
   capture->AnnounceRestart();
   capture->WalGone(gone.stamp);
@@ -207,7 +208,7 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
 // without a trace after it was taken.
 void CaptureLoop::SettleStampLocked() {
   Capture* capture = core_->capture.get();
-  const FileStamp& old = capture->stamp();
+  const FileStamp& old = capture->place().file();
   if (old.size < 0 || old.settled || unread_ || core_->repair != RepairNeed::kNone) return;
   if (!core_->handover.Idle()) return;
   FileStamp now = StampOf(core_->options.settings.path);
@@ -234,7 +235,7 @@ void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
   }
   // In EXCLUSIVE locking mode nobody counts the commits; but nobody else makes any either.
   std::optional<WalTarget> before = core_->board.Before();
-  if (before && core_->capture->Behind(*before) == 0) core_->capture->AnnounceRestart();
+  if (before && core_->capture->place().Behind(*before) == 0) core_->capture->AnnounceRestart();
   if (retry_at_ms_ == 0 && !overtaken) AdvanceLocked(to);
 }
 

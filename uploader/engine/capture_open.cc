@@ -238,7 +238,7 @@ bool CaptureLoop::AssembleLocked(uint32_t page_size, IndexFile* file) {
   if (file == nullptr) (void)WriteFileAtomic(core->options.folder + "/outbox", "", false);
   core->outbox->SetOwner(core->identity.id);
   OpenOutboxLocked(again, /*apply=*/!changed);
-  if (!core->capture->stamp().settled) core->capture->WalGone({});
+  if (!core->capture->place().file().settled) core->capture->WalGone({});
   if (changed) BeginBaseLocked(page_size);
   if (!OutboxIsWholeLocked() || unsaved) {
     core->outbox->DropPending();
@@ -252,7 +252,7 @@ bool CaptureLoop::AssembleLocked(uint32_t page_size, IndexFile* file) {
 // with it by a program that loses attributes (tar, rsync): size and time are as they were left.
 bool CaptureLoop::IsMovedLocked() {
   constexpr int64_t kNsPerS = 1000000000;
-  const FileStamp& left = core_->capture->stamp();
+  const FileStamp& left = core_->capture->place().file();
   const int64_t since = open_stamp_.mtime_ns - left.mtime_ns;
   // Some of these programs keep whole seconds.
   const bool same_time =
@@ -351,7 +351,7 @@ void CaptureLoop::ApplyRedoLocked(const EncodedSegment& encoded) {
   // With frames of a WAL in it, the file alone is not what is encoded.
   const bool in_wal = (encoded.wal.salt1 | encoded.wal.salt2) != 0;
   core_->capture->SetState(encoded.head, encoded.wal,
-                           in_wal ? FileStamp{} : core_->capture->stamp());
+                           in_wal ? FileStamp{} : core_->capture->place().file());
 }
 
 void CaptureLoop::MakeCaptureLocked(uint32_t page_size) {

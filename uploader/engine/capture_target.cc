@@ -79,21 +79,21 @@ bool CaptureLoop::FollowTrailLocked(const WalTarget& to) {
   Capture* capture = core_->capture.get();
   Host* host = core_->options.host;
   if (core_->repair != RepairNeed::kNone || unread_) return false;
-  const WalMark& mark = capture->wal_mark();
+  const WalMark& mark = capture->place().wal();
   const WalTarget end{mark.salt1, mark.salt2, mark.frame};
   const bool marked = (mark.salt1 | mark.salt2) != 0;
-  const bool in_wal = capture->stamp().size < 0;
+  const bool in_wal = capture->place().file().size < 0;
   // A WAL can be closed by others as long as this process has only opened the database, and not
   // read it yet.
   if (!in_wal && !relocate_ && host->InUse()) return false;
   if (in_wal && (!marked || capture->Holds(end))) return false;
-  const TrailPlace from = in_wal ? PlaceOf(end) : PlaceOf(capture->stamp());
+  const TrailPlace from = in_wal ? PlaceOf(end) : PlaceOf(capture->place().file());
   const TrailPlace now = relocate_ && to.rollback
                              ? PlaceOf(open_stamp_)
                              : PlaceOf(host->Look(core_->options.settings.path));
   if (from.Same(now)) {
     // What the next WAL counts says nothing of the last one.
-    if (marked) static_cast<void>(capture->SetStamp(capture->stamp()));
+    if (marked) static_cast<void>(capture->SetStamp(capture->place().file()));
     return true;
   }
   auto transactions = core_->Bridge(from, now);

@@ -23,8 +23,8 @@ void Core::SaveIndexLocked() {
   // While a repair is due or under way no place in the WAL goes with the index: the next start
   // compares.
   if (repair == RepairNeed::kNone && !file.encoded.open) {
-    file.wal = capture->wal_mark();
-    file.stamp = capture->stamp();
+    file.wal = capture->place().wal();
+    file.stamp = capture->place().file();
   }
   file.ship = ship;
   file.hashes = index->hashes();

@@ -5,7 +5,9 @@
 namespace backstay {
 
 WalTarget ToTarget(const BackstayWalPosition& p) {
-  return {p.salt1, p.salt2, p.max_frame, p.pages, p.change, p.exclusive != 0};
+  WalTarget target{p.salt1, p.salt2, p.max_frame, p.pages, p.change, p.exclusive != 0};
+  target.held = true;
+  return target;
 }
 
 int64_t Host::Read(void* out, int64_t n, int64_t offset) {

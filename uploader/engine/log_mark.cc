@@ -31,7 +31,7 @@ void LogWriter::WriteOnFileLocked(const std::function<Status()>& write) {
   FileStamp after = StampOf(path);
   if (before == after) return;
   core_->board.Marked(before, after);
-  if (core_->capture->stamp() != before) return;
+  if (core_->capture->place().file() != before) return;
   if (core_->repair != RepairNeed::kNone) return;
   core_->capture->WalGone(after);
   (void)core_->outbox->AppendStamp(after);

@@ -176,7 +176,7 @@ Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
     }
     lock->lock();
     if (core_->stopping || !core_->copy.Counts(copy.run)) return Aborted();
-    const FileStamp& known = core_->capture->stamp();
+    const FileStamp& known = core_->capture->place().file();
     const std::string& path = core_->options.settings.path;
     if (!core_->guessed) return Status::Ok();
     if (known.settled && known == StampOf(path) && access((path + "-wal").c_str(), F_OK) != 0) {
