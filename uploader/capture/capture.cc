@@ -69,12 +69,13 @@ Result<bool> Capture::Locate(const WalTarget& to, const FileStamp& opened) {
   // was opened a WAL may have come and gone, into the file.
   if (to.rollback) seen->file = opened;
   if (Judge(place_, *seen) != Verdict::kHere) return false;
-  const bool in_wal = seen->wal && place_.in_wal() && place_.wal().SameWal(*seen->wal);
-  if (!in_wal) place_.InFile(place_.file());
-  const uint32_t frame = place_.wal().frame;
-  BACKSTAY_TRY(
-      wal_.Headers(1, frame, [&](const WalFrame& f) { source_.NoteFrame(f.pgno, f.frame); }));
-  BACKSTAY_TRY(CountFrom(frame, to));
+  if (seen->mark_holds) {
+    BACKSTAY_TRY(wal_.Headers(1, place_.wal().frame,
+                              [&](const WalFrame& f) { source_.NoteFrame(f.pgno, f.frame); }));
+  } else {
+    place_.InFile(place_.file());
+  }
+  BACKSTAY_TRY(CountFrom(place_.wal().frame, to));
   return true;
 }
 
@@ -99,14 +100,14 @@ Status Capture::StandAt(const WalTarget& to) {
   Result<bool> exists = wal_.Refresh();
   if (!exists.ok()) return exists.status();
   source_.ForgetFrames();
-  place_ = {};
-  if (to.rollback) return Status::Ok();
   if (to.max_frame == 0) {
-    // Whatever changes the file from here on shows.
-    place_.InFile(StampOf(options_.database_path));
+    // Whatever changes the file from here on shows; without a WAL it comes with what is handed
+    // over.
+    place_.InFile(to.rollback ? place_.file() : StampOf(options_.database_path));
     place_.Counts(to);
     return Status::Ok();
   }
+  place_ = {};
   if (!*exists || !to.SameWal(wal_.Start())) return OtherWal();
   Result<WalMark> mark = wal_.MarkAt(to.max_frame);
   if (!mark.ok()) return mark.status();

@@ -51,7 +51,7 @@ class Judgement {
       // Whoever took the WAL away may be just about to say so.
       return place_.in_file() ? HereIf(FileIsAsItWas()) : Verdict::kWait;
     }
-    // In EXCLUSIVE locking mode nobody else commits.
+    // In EXCLUSIVE locking mode nobody else commits; without a WAL all is handed over.
     if (!to_.counted()) return Verdict::kHere;
     if (CountVouches()) return HereIf(place_.commits() == to_.change && !IsOtherIndex());
     // A change may not show in the times of a file that had just been changed.
@@ -110,8 +110,6 @@ class Judgement {
 Verdict Judge(const Place& place, const Observation& seen) {
   const Judgement judgement(place, seen);
   if (seen.first) return judgement.First();
-  // What is committed without a WAL is handed over.
-  if (seen.to.rollback) return Verdict::kHere;
   return seen.to.max_frame == 0 ? judgement.WithoutFrames() : judgement.WithFrames();
 }
 
