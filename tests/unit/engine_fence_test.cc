@@ -1,6 +1,7 @@
 // How the log writer keeps others out on a store that does not refuse to create what exists.
 
 #include <string>
+#include <utility>
 
 #include "tests/unit/log_writer_bench.h"
 #include "uploader/engine/packer.h"
@@ -199,6 +200,30 @@ TEST_CASE("a store that stops refusing while it is written to is looked at", "[f
   REQUIRE(bench.logged.find("does not refuse") != std::string::npos);
   REQUIRE(bench.client.Get(kWriterKey).ok());
   bench.CheckLog();
+}
+
+TEST_CASE("a takeover of this process that is under way is no newer writer's", "[fence]") {
+  Bench bench;
+  bench.Commit(1);
+  REQUIRE(bench.log.Append().ok());
+  const uint64_t next = bench.core.ship.next_log_number;
+  REQUIRE(Fence::NewerWriter(&bench.core).value() == 0);
+  // The record arrives, its answer does not.
+  bench.core.ship.writer_id = 0;
+  bench.client.after = [] { return Status(Code::kUnavailable, "no answer", true); };
+  bench.Commit(2);
+  REQUIRE(bench.log.Append().code() == Code::kUnavailable);
+  REQUIRE(bench.client.Get(LogKey(next)).ok());
+  REQUIRE(bench.core.ship.next_log_number == next);
+  REQUIRE(Fence::NewerWriter(&bench.core).value() == 0);
+  // One that has the same number under another name is.
+  const uint64_t own = std::exchange(bench.core.ship.writer_id, 77);
+  REQUIRE(Fence::NewerWriter(&bench.core).value() == next);
+  bench.core.ship.writer_id = own;
+  bench.client.after = nullptr;
+  REQUIRE(bench.log.Append().ok());
+  REQUIRE(bench.core.ship.next_log_number > next);
+  REQUIRE(Fence::NewerWriter(&bench.core).value() == 0);
 }
 
 }  // namespace backstay

@@ -4,6 +4,7 @@
 
 #include "uploader/base/hash.h"
 #include "uploader/format/keys.h"
+#include "uploader/format/log_object.h"
 
 namespace backstay {
 namespace {
@@ -223,6 +224,26 @@ Status Fence::Ask(Core* core) {
 
 bool Fence::LookDue() const {
   return !refuses_ && put_ms_ && core_->options.clock->MonotonicMs() - *put_ms_ >= kLookMs;
+}
+
+Result<uint64_t> Fence::NewerWriter(Core* core) {
+  uint64_t number = 0;
+  {
+    std::lock_guard<std::mutex> lock(core->mutex);
+    number = core->ship.next_log_number;
+  }
+  Result<std::string> got = core->options.client->Get(LogKey(number));
+  if (got.status().code() == Code::kNotFound) return uint64_t{0};
+  if (!got.ok()) return got.status();
+  size_t used = 0;
+  Result<LogHeader> header = ParseLogHeader(AsBytes(*got), &used);
+  if (!header.ok()) return uint64_t{0};
+  Result<LogObject> object = ParseLogObject(AsBytes(*got), number);
+  // As it is by now: a takeover has its number before it has its answer.
+  std::lock_guard<std::mutex> lock(core->mutex);
+  const bool own =
+      object.ok() && IsTakeover(header->kind) && object->takeover.writer_id == core->ship.writer_id;
+  return own || header->epoch <= core->ship.epoch ? uint64_t{0} : number;
 }
 
 // One that is not there has been packed, or is missing, which others look for.

@@ -52,6 +52,10 @@ class Fence {
   // On any thread, for who writes anything else than the log: kContended when somebody else has
   // announced himself.
   static Status Ask(Core* core);
+  // The same where nothing is committed, so that no PUT tells it: the number of an object of the
+  // log that is a newer writer's; 0: there is none. A takeover of this process that is under way is
+  // not.
+  static Result<uint64_t> NewerWriter(Core* core);
 
  private:
   void Refuses();

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "uploader/base/caught.h"
+#include "uploader/engine/fence.h"
 #include "uploader/engine/jobs.h"
 #include "uploader/engine/snapshot_frames.h"
 #include "uploader/format/keys.h"
@@ -230,25 +231,17 @@ Status Jobs::FinishCopy(Copy* copy, LogHead* end) {
   return Status::Ok();
 }
 
-// Where nothing is committed no PUT tells that the log has another writer by now; and a manifest
-// would make states of two databases one.
+// A manifest would make states of two databases one.
 Status Jobs::StillOwn() {
-  uint64_t number = 0;
-  uint64_t epoch = 0;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     if (core_->ship.restorable) return Status::Ok();
-    number = core_->ship.next_log_number;
-    epoch = core_->ship.epoch;
   }
-  Result<std::string> got = core_->options.client->Get(LogKey(number));
-  if (got.status().code() == Code::kNotFound) return Status::Ok();
-  if (!got.ok()) return got.status();
-  size_t used = 0;
-  Result<LogHeader> header = ParseLogHeader(AsBytes(*got), &used);
-  if (!header.ok() || header->epoch <= epoch) return Status::Ok();
+  Result<uint64_t> newer = Fence::NewerWriter(core_);
+  if (!newer.ok()) return newer.status();
+  if (*newer == 0) return Status::Ok();
   Status fenced(Code::kFenced, "a newer writer owns " + core_->options.replica +
-                                   " since log object " + std::to_string(number) +
+                                   " since log object " + std::to_string(*newer) +
                                    "; it has taken it over before this database's first snapshot "
                                    "was complete");
   core_->Stop(fenced);
