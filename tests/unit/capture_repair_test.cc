@@ -101,4 +101,35 @@ TEST_CASE("a repair knows that the replica is shorter, whatever is committed mea
   bench.CheckSame();
 }
 
+// What was compared before that is older than what was compared behind it.
+TEST_CASE(
+    "a repair does not end with a state that never was, where a commit goes into the file "
+    "unseen",
+    "[capture]") {
+  CaptureBench bench(4096);
+  bench.Sql(kTableSql);
+  bench.Rows(2000);
+  REQUIRE(bench.Advance());
+  bench.CheckSame();
+  const uint64_t txid = bench.capture->encoder()->head().txid;
+  std::vector<WalTarget> targets{bench.Target()};
+  auto yield = [&] {
+    if (targets[0].max_frame == 0) return true;
+    bench.Sql("UPDATE t SET text = 'new'; PRAGMA wal_checkpoint(TRUNCATE)");
+    targets[0] = {targets[0].salt1 + 1, 77, 0, targets[0].pages, targets[0].change + 1};
+    targets[0].held = true;
+    return true;
+  };
+  const Status repaired = bench.capture->Repair(
+      true, [&] { return targets; }, yield);
+  REQUIRE(targets[0].max_frame == 0);
+  REQUIRE(repaired.code() == Code::kUnavailable);
+  REQUIRE(bench.capture->encoder()->head().txid == txid);
+  REQUIRE(bench.capture
+              ->Repair(
+                  true, [&] { return targets; }, yield)
+              .ok());
+  bench.CheckSame();
+}
+
 }  // namespace backstay

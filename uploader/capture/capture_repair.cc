@@ -66,8 +66,13 @@ Status Capture::CatchUp(const std::vector<WalTarget>& targets, bool close) {
     const bool newer = !old.counted() || !targets.back().counted() || place_.IsBefore(old);
     if (newer && Holds(old) && place_.Behind(old) > 0) BACKSTAY_TRY(Merge(old, /*close=*/false));
   }
-  if (!close && place_.Behind(targets.back()) == 0) return Status::Ok();
-  return Merge(targets.back(), close);
+  const WalTarget& to = targets.back();
+  if (to.max_frame == 0) {
+    Result<bool> still = IsStill(to);
+    if (!still.ok() || !*still) return {Code::kUnavailable, "the WAL went unseen", true};
+  }
+  if (!close && place_.Behind(to) == 0) return Status::Ok();
+  return Merge(to, close);
 }
 
 // The replica may end before the database: a commit that grows the database further must not make
@@ -92,7 +97,7 @@ Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<
   constexpr uint32_t kPagesBetweenYields = 64;
   std::vector<WalTarget> targets = fresh();
   Status other_mode{Code::kCancelled, "the journal mode changed", true};
-  if (targets.empty()) return other_mode;
+  if (targets.empty() || targets.back().rollback) return other_mode;
   WalTarget to = targets.back();
   BACKSTAY_TRY(all || to.at_rest() ? StandAt(to) : PassTo(targets));
   merged_transactions_ = 0;
@@ -106,13 +111,13 @@ Status Capture::Repair(bool all, const FreshTargets& fresh, const std::function<
     BACKSTAY_TRY(FlushRepair(&found));
     if (!yield()) return {Code::kCancelled, "repair was interrupted", true};
     targets = fresh();
-    if (targets.empty()) return other_mode;
+    if (targets.empty() || targets.back().rollback) return other_mode;
     BACKSTAY_TRY(CatchUp(targets, /*close=*/false));
     pages = PagesAt(targets.back());
   }
   BACKSTAY_TRY(FlushRepair(&found));
   targets = fresh();
-  if (targets.empty()) return other_mode;
+  if (targets.empty() || targets.back().rollback) return other_mode;
   to = targets.back();
   BACKSTAY_TRY(CatchUp(targets, /*close=*/true));
   // A database that only shrank, with nothing else to ship.

@@ -46,7 +46,8 @@ std::optional<WalTarget> CaptureLoop::Found() {
 
 // What is read of such a file now may be changed without a trace.
 bool CaptureLoop::Settles(const WalTarget& to) const {
-  return to.at_rest() && !StampOf(core_->options.settings.path).settled;
+  const bool by_file = to.at_rest() || (to.counted() && to.max_frame == 0 && !to.held);
+  return by_file && !StampOf(core_->options.settings.path).settled;
 }
 
 std::optional<WalTarget> CaptureLoop::Target() {
