@@ -282,6 +282,35 @@ TEST_CASE("an object that only an earlier life can have put is taken over behind
   bench.CheckLog();
 }
 
+// A record that continues an earlier end of the log than the snapshot's beginning is refused by
+// whoever reads from there.
+TEST_CASE("no snapshot spans a takeover", "[log_writer]") {
+  Bench bench;
+  bench.Commit(1);
+  const uint64_t run = bench.core.copy.Begin({});
+  REQUIRE(bench.core.CopyMayBeginLocked());
+  SECTION("an object that an earlier life can have put waits for the manifest") {
+    std::string object = EncodeLogHeader({LogKind::kSegments, 1, 1, 1});
+    object += bench.core.outbox->ReadProven(bench.core.outbox->pending().front())->bytes;
+    REQUIRE(bench.client.Put(LogKey(1), AsBytes(object)).ok());
+    if (GENERATE(false, true)) bench.core.copy.End(bench.core.capture->encoder()->head());
+    REQUIRE(bench.log.Append().ToString() == "OK");
+    REQUIRE(bench.core.ship.epoch == 1);
+    REQUIRE(bench.core.copy.Counts(run));
+  }
+  SECTION("one that is due voids it, and none begins meanwhile") {
+    bench.core.ship.writer_id = 0;
+    bench.client.after = [] { return Status(Code::kUnavailable, "no answer", true); };
+    REQUIRE(bench.log.Append().code() == Code::kUnavailable);
+    REQUIRE_FALSE(bench.core.copy.Counts(run));
+    REQUIRE_FALSE(bench.core.CopyMayBeginLocked());
+    bench.client.after = nullptr;
+    REQUIRE(bench.log.Append().ToString() == "OK");
+    REQUIRE(bench.core.ship.epoch == 2);
+    REQUIRE(bench.core.CopyMayBeginLocked());
+  }
+}
+
 TEST_CASE("an unknown object of our epoch is another writer's", "[log_writer]") {
   Bench bench;
   bench.Commit(1);

@@ -103,7 +103,8 @@ void Core::LeaveBaseLocked() {
 
 bool Core::CopyMayBeginLocked() const {
   const bool repairs = ship.restorable && repair != RepairNeed::kAll;
-  return (repair == RepairNeed::kNone || repairs) && !capture->encoder()->open() && !ship.new_base;
+  return (repair == RepairNeed::kNone || repairs) && !capture->encoder()->open() &&
+         !ship.new_base && !ship.taking_over;
 }
 
 void Core::AbortSnapshotLocked() {

@@ -128,6 +128,9 @@ Status LogWriter::AnnounceTakeover() {
   // What is to be saved is just being read again.
   if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
   ShipState& ship = core_->ship;
+  // Its manifest could name an end of the log that lies before what the record continues: neither
+  // it nor anything behind could be restored. None begins before the record is in the log.
+  core_->VoidSnapshotLocked();
   writer_id_ = ship.taking_over ? ship.writer_id : core_->options.random() | 1;
   ship.writer_id = writer_id_;
   ship.taking_over = true;

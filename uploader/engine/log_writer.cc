@@ -125,11 +125,10 @@ Status LogWriter::Settle(const Batch& batch) {
 
 // What an earlier life left to be shipped, a copy of its state folder has too, and may have put:
 // the log is taken over behind it, so that one of the two goes on. A snapshot that is under way
-// would have to begin anew behind a takeover, and lives that are shorter than it would never have
-// one.
+// would have to begin anew, and lives that are shorter than it would never have one.
 bool LogWriter::MayBeCopied() const {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  return !acknowledged_ && !core_->copy.active();
+  return !acknowledged_ && !core_->copy.under_way();
 }
 
 bool LogWriter::IsDoubtful(const LogObject& object) const {

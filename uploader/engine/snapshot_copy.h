@@ -117,6 +117,8 @@ class SnapshotCopy {
   bool Counts(uint64_t run) const { return run_ == run; }
   // Pages are copied, or an end is sought: what is encoded is replayed on top.
   bool active() const { return phase_ == Phase::kPages || phase_ == Phase::kEnd; }
+  // It has begun, and its manifest has not been written.
+  bool under_way() const { return phase_ != Phase::kNone || waits(); }
   bool seeks_end() const { return phase_ == Phase::kEnd; }
   // Every page is in the copy or in a segment, but for those that are unknown.
   bool has_all() const { return phase_ == Phase::kEnd || phase_ == Phase::kShips; }
