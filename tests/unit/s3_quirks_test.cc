@@ -352,8 +352,21 @@ TEST_CASE("a range behind the end holds nothing") {
     REQUIRE(got.ok());
     CHECK(got->empty());
   }
-  ScriptedServer server({Wire{416, Error("InvalidRange")}.Text()});
-  CHECK(ClientOf(server)->Get("k", {.offset = -3, .length = 3})->empty());
+}
+
+TEST_CASE("the end of an object that is shorter than that is all of it") {
+  const std::string refused = Wire{416, Error("InvalidRange")}.Text();
+  ScriptedServer server({refused, Wire{.body = "01"}.Text(), refused, Wire{}.Text(), refused,
+                         Wire{404, Error("NoSuchKey")}.Text(), refused,
+                         Wire{.body = kObject}.Text()});
+  std::unique_ptr<ReplicaClient> client = ClientOf(server);
+  const GetOptions end{.offset = -3, .length = 3};
+  CHECK(*client->Get("k", end) == "01");
+  CHECK_THAT(server.Requests().at(1), !Catch::Contains("Range:"));
+  CHECK(client->Get("k", end)->empty());
+  CHECK(client->Get("k", end).status().code() == Code::kNotFound);
+  // It has the range, and is refused all the same.
+  CHECK(client->Get("k", end).status().code() == Code::kInvalid);
 }
 
 TEST_CASE("no answer is asked to be compressed") {

@@ -46,6 +46,9 @@ TEST_CASE("errors, upload ids and delete results") {
   CHECK(error.region == "r");
   CHECK(*ParseS3UploadId("<InitiateMultipartUploadResult><UploadId>u</UploadId>"
                          "</InitiateMultipartUploadResult>") == "u");
+  // As rclone says it.
+  CHECK(*ParseS3UploadId("<InitiateMultipartUpload><UploadId>u</UploadId>"
+                         "</InitiateMultipartUpload>") == "u");
   auto errors = ParseS3DeleteResult(
       "<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key><Code>AccessDenied</Code>"
       "</Error></DeleteResult>");
@@ -56,9 +59,10 @@ TEST_CASE("errors, upload ids and delete results") {
 }
 
 TEST_CASE("anything else is refused, never a crash") {
-  for (std::string bytes : {std::string(), std::string("no xml"), std::string("<html></html>"),
-                            std::string("<ListBucketResult><Contents>"), std::string("\0<a>", 4),
-                            std::string("<Error><Code>"), std::string(100000, '<')}) {
+  for (const std::string& bytes :
+       {std::string(), std::string("no xml"), std::string("<html></html>"),
+        std::string("<ListBucketResult><Contents>"), std::string("\0<a>", 4),
+        std::string("<Error><Code>"), std::string(100000, '<')}) {
     CHECK(ParseS3List(bytes).status().retryable());
     CHECK(ParseS3UploadId(bytes).status().code() == Code::kUnavailable);
     CHECK(ParseS3DeleteResult(bytes).status().code() == Code::kUnavailable);

@@ -145,6 +145,57 @@ TEST_CASE("percent, plus, space, dots and double slashes in a key") {
   CHECK(SignatureOf(request) == "6d86c1e707ecae02dd1809c8f441a3410f8d21165c6377871e54e972d14d60c0");
 }
 
+TEST_CASE("UTF-8 in a key and in a query's value") {
+  Request request = Dated("GET", "/Grüße/数据/😀");
+  CHECK(UriEncode(request.path, false) == "/Gr%C3%BC%C3%9Fe/%E6%95%B0%E6%8D%AE/%F0%9F%98%80");
+  CHECK(SignatureOf(request) == "cce312198e66ea3ea0444f7bc2e22311728f64fa34fdbc30f5b65e62c7b36b44");
+  request = Dated("GET", "/", {{"list-type", "2"}, {"prefix", "Grüße+&=%/"}});
+  CHECK(CanonicalQuery(request.query) == "list-type=2&prefix=Gr%C3%BC%C3%9Fe%2B%26%3D%25%2F");
+  CHECK(SignatureOf(request) == "13c450a9747ac9fbffa3db85ac8511be2b634efff1db16b03c30ae9462c7eee7");
+}
+
+TEST_CASE("signed URLs: methods, sub-resources, a port, further headers, a token") {
+  struct Url {
+    const char* method;
+    const char* path;
+    Pairs query, headers;
+    const char* signature;
+  };
+  const Url urls[] = {
+      {"PUT",
+       "/bkt/50% a+b/ü",
+       {{"partNumber", "3"}, {"uploadId", "a/b+c=="}, {"X-Amz-Security-Token", "a/b+c=="}},
+       {{"if-none-match", "*"}},
+       "93c795a9ac0f39b816ce88295b4c2b4ece7352e37e271ca48a114530ffeb4fe7"},
+      {"DELETE",
+       "/bkt//a/../b",
+       {},
+       {},
+       "0ddb0fd7972f8b3c92329480b6e837c511fcf65cd81e0269a786dc7c891a3961"},
+      {"HEAD",
+       "/bkt/k",
+       {{"versionId", ""}},
+       {},
+       "c0c1b972607f5623e14c0d3c7b8f0fc65dc18c9e6fb577dba38463b63fbcee80"},
+  };
+  for (const Url& url : urls) {
+    INFO(url.method);
+    Request request{.method = url.method,
+                    .path = url.path,
+                    .query = url.query,
+                    .headers = url.headers,
+                    .payload_hash = "UNSIGNED-PAYLOAD"};
+    request.headers.emplace_back("Host", "127.0.0.1:9000");
+    const Pairs form = {{"X-Amz-Algorithm", "AWS4-HMAC-SHA256"},
+                        {"X-Amz-Credential", kExample.access_key_id + "/" + ScopeText(kScope)},
+                        {"X-Amz-Date", kScope.time},
+                        {"X-Amz-Expires", "900"},
+                        {"X-Amz-SignedHeaders", SignedHeaders(request.headers)}};
+    request.query.insert(request.query.end(), form.begin(), form.end());
+    CHECK(SignatureOf(request) == url.signature);
+  }
+}
+
 TEST_CASE("a host with a port") {
   Request request = Dated("DELETE", "/bucket/key");
   request.headers[0].second = "127.0.0.1:9000";

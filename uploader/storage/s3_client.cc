@@ -1,7 +1,5 @@
 #include "uploader/storage/s3_client.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -9,6 +7,7 @@
 
 #include "uploader/base/caught.h"
 #include "uploader/base/url_text.h"
+#include "uploader/storage/content_md5.h"
 #include "uploader/storage/s3_answer.h"
 #include "uploader/storage/s3_list.h"
 #include "uploader/storage/s3_range.h"
@@ -19,16 +18,6 @@ namespace {
 constexpr size_t kDeleteBatch = 1000;  // S3's limit
 constexpr uint64_t kMaxParts = 10000;  // likewise
 constexpr int kMaxEmptyPages = 100;    // in a row: a list that does not get on
-
-// Base64 of the MD5, as Content-MD5 wants it; nullopt where a security policy forbids MD5.
-std::optional<std::string> ContentMd5(Bytes body) {
-  unsigned char hash[EVP_MAX_MD_SIZE];
-  unsigned n = 0;
-  if (EVP_Digest(body.data(), body.size(), hash, &n, EVP_md5(), nullptr) != 1) return std::nullopt;
-  unsigned char text[EVP_MAX_MD_SIZE * 2];
-  int length = EVP_EncodeBlock(text, hash, static_cast<int>(n));
-  return std::string(reinterpret_cast<char*>(text), static_cast<size_t>(length));
-}
 
 RequestKind KindOf(const std::string& method, const sigv4::Pairs& query) {
   const auto asks = [&](const char* name) {
@@ -227,6 +216,7 @@ Result<std::string> S3ReplicaClient::Get(const std::string& key, const GetOption
   }
   // There is no byte to give: the range lies behind the end, or the object is empty.
   if (ranged && response.ok() && response->status == 416) {
+    if (MayBeShorter(options, *response)) return GetShort(key, options);
     BACKSTAY_TRY(EndsBefore(options, *response).Wrap(Describe(request).what));
     return std::string();
   }
@@ -235,6 +225,16 @@ Result<std::string> S3ReplicaClient::Get(const std::string& key, const GetOption
   BACKSTAY_TRY(HoldsObject(options, *response).Wrap(Describe(request).what));
   if (ranged) CutToRange(options, &*response);
   return std::move(response->body);
+}
+
+// The end of an object that is shorter than what was asked for is all of it; some servers refuse
+// that.
+Result<std::string> S3ReplicaClient::GetShort(const std::string& key, const GetOptions& options) {
+  Result<std::string> whole =
+      Get(key, {.max_bytes = std::min<uint64_t>(options.max_bytes,
+                                                0 - static_cast<uint64_t>(options.offset))});
+  if (whole.ok() && whole->size() > options.length) whole->resize(options.length);
+  return whole;
 }
 
 Status S3ReplicaClient::PutInParts(const std::string& key, Bytes body) {

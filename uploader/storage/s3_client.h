@@ -91,6 +91,8 @@ class S3ReplicaClient : public ReplicaClient {
   Result<HttpResponse> Call(const Request& request);
   Result<HttpResponse> Success(const Request& request, Result<HttpResponse> response) const;
 
+  Result<std::string> GetShort(const std::string& key, const GetOptions& options);
+
   Status PutInParts(const std::string& key, Bytes body);
   Result<std::vector<std::string>> PutParts(const std::string& key, const std::string& upload_id,
                                             Bytes body);

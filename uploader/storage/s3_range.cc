@@ -84,6 +84,11 @@ Status HoldsObject(const GetOptions& options, const HttpResponse& response) {
                  response.Header("content-range").substr(0, 60) + ")");
 }
 
+bool MayBeShorter(const GetOptions& options, const HttpResponse& response) {
+  return options.offset < 0 && response.Header("content-range").empty() &&
+         ParseS3Error(response.body).code == "InvalidRange";
+}
+
 Status EndsBefore(const GetOptions& options, const HttpResponse& response) {
   unsigned long long size = 0;  // NOLINT: sscanf's type
   if (sscanf(response.Header("content-range").c_str(), "bytes */%llu", &size) == 1) {

@@ -25,6 +25,9 @@ Status HoldsObject(const GetOptions& options, const HttpResponse& response);
 // Of a range that was answered by "there is no such range" (416): Ok if the object is that short.
 Status EndsBefore(const GetOptions& options, const HttpResponse& response);
 
+// Likewise, of the end of an object: it may be shorter than that, and not empty.
+bool MayBeShorter(const GetOptions& options, const HttpResponse& response);
+
 // A server that ignores the range sends all of the object.
 // REQUIRES: HoldsObject().
 void CutToRange(const GetOptions& options, HttpResponse* response);

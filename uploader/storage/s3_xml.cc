@@ -123,6 +123,8 @@ void DecodeKeys(S3ListPage* page) {
 Result<std::string> ParseS3UploadId(std::string_view xml) {
   pugi::xml_document document;
   std::string id = Root(&document, xml, "InitiateMultipartUploadResult").child_value("UploadId");
+  // rclone names the request.
+  if (id.empty()) id = document.child("InitiateMultipartUpload").child_value("UploadId");
   if (id.empty()) return Unexpected("upload id");
   return id;
 }

@@ -6,11 +6,15 @@
 # The command finds in its environment: BACKSTAY_TEST_S3_ENDPOINT, BACKSTAY_TEST_S3_BUCKET (an empty
 # bucket), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION. The exit status is the command's.
 # Ports are free ones that no other with-s3.sh holds, so several may run at once.
-# BACKSTAY_TEST_S3_SERVER=swift takes OpenStack Swift in place of radosgw.
+# BACKSTAY_TEST_S3_SERVER=swift takes OpenStack Swift in place of radosgw; minio, versitygw and others
+# are program-start.sh's. Exit status 3: that server is not installed.
 set -u
-[ $# -ge 1 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 server=${BACKSTAY_TEST_S3_SERVER:-ceph-rgw}
+start=$server-start.sh
+stop=$server-stop.sh
+if [ ! -e "$here/$start" ]; then start="program-start.sh $server" stop=program-stop.sh; fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/backstay-s3-XXXXXX") || exit 1
 # Ports are the machine's, whatever TMPDIR is.
 locks=/tmp/backstay-s3-ports-$(id -u)
@@ -20,7 +24,7 @@ command_pid=
 stop() {
   trap - EXIT INT TERM HUP
   [ -z "$command_pid" ] || kill -TERM "$command_pid" 2>/dev/null
-  if [ -e "$work/server/pids" ]; then "$here/$server-stop.sh" "$work/server" 9>&-; fi
+  if [ -e "$work/server/pids" ]; then "$here/$stop" "$work/server" 9>&-; fi
   rm -rf "$work"
 }
 trap stop EXIT
@@ -43,25 +47,27 @@ take_ports() {
 }
 
 take_ports
-if [ "$server" = swift ]; then
-  # Swift's access keys are account:user.
-  AWS_ACCESS_KEY_ID=test:tester
-else
-  AWS_ACCESS_KEY_ID=test$$
-fi
+case $server in
+  swift) AWS_ACCESS_KEY_ID=test:tester ;; # account:user
+  s3rver) AWS_ACCESS_KEY_ID=S3RVER ;;
+  *) AWS_ACCESS_KEY_ID=test$$ ;;
+esac
 AWS_SECRET_ACCESS_KEY=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+if [ "$server" = s3rver ]; then AWS_SECRET_ACCESS_KEY=S3RVER; fi
 AWS_REGION=us-east-1
 BACKSTAY_TEST_S3_ENDPOINT=http://127.0.0.1:$port
 BACKSTAY_TEST_S3_BUCKET=backstay-test
+# shellcheck disable=SC2086 # a script and perhaps the server's name
+if [ "$stop" = program-stop.sh ]; then second=; else second=$((port + 5)); fi
 S3_ACCESS_KEY=$AWS_ACCESS_KEY_ID S3_SECRET_KEY=$AWS_SECRET_ACCESS_KEY \
-  "$here/$server-start.sh" "$work/server" "$port" $((port + 5)) 9>&- || exit 1
+  "$here/"$start "$work/server" "$port" $second 9>&- || exit
 
 # The key is percent-encoded because curl splits user and password at the first colon.
 status=$(curl -s -o "$work/answer" -w '%{http_code}' --noproxy '*' -X PUT \
   --aws-sigv4 aws:amz:$AWS_REGION:s3 \
   -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \
   "http://${AWS_ACCESS_KEY_ID/:/%3A}:$AWS_SECRET_ACCESS_KEY@127.0.0.1:$port/$BACKSTAY_TEST_S3_BUCKET")
-if [ "$status" != 200 ]; then
+if [ "$status" != 200 ] && ! [[ $server = rclone && $status = 409 ]]; then
   echo "with-s3.sh: the bucket could not be made (HTTP $status)" >&2
   cat "$work/answer" >&2
   exit 1
