@@ -2,9 +2,9 @@
 // connections, all journal modes that survive a kill, savepoints, spills, VACUUM, checkpoints, and
 // a connection beside Backstay that writes, too.
 //
-// One per simulated process, in its first thread. Each transaction changes the content, and its
-// digest is in the journal before and after the commit. What the host must never see (an I/O
-// error, a corrupt database) is noted as a violation.
+// One per simulated process, in its first thread; others may use the same database. Each
+// transaction changes the content, and its digest is in the journal before and after the commit.
+// What the host must never see (an I/O error, a corrupt database) is noted as a violation.
 
 #ifndef BACKSTAY_TESTS_SIM_APPLICATION_H_
 #define BACKSTAY_TESTS_SIM_APPLICATION_H_
@@ -24,7 +24,9 @@ std::string DigestOf(sqlite3* db);
 
 class Application {
  public:
-  Application(std::string path, uint64_t seed) : path_(std::move(path)), random_(seed) {}
+  // `foreign`: the process does not know Backstay.
+  Application(std::string path, bool foreign, uint64_t seed)
+      : path_(std::move(path)), foreign_(foreign), random_(seed) {}
 
   void Run(int steps);
   // Closes everything, in some order.
@@ -34,7 +36,8 @@ class Application {
   struct Connection {
     sqlite3* db = nullptr;
     bool foreign = false;
-    bool reads = false;  // a read transaction stands open
+    bool reads = false;      // a read transaction stands open
+    bool went_back = false;  // to a savepoint
   };
 
   void Open(bool foreign);
@@ -44,7 +47,8 @@ class Application {
   Connection* Any();
   // One of Backstay's that does not read; null: there is none.
   Connection* Own();
-  void Prepare();
+  // False: others have the database.
+  bool Prepare();
   void Step();
   void Transaction(Connection* connection);
   bool Change(Connection* connection);
@@ -59,7 +63,9 @@ class Application {
   void Pause();
 
   const std::string path_;
+  const bool foreign_;
   Random random_;
+  bool prepared_ = false;
   std::vector<Connection> connections_;
   bool bare_ = false;  // the transaction may leave frames that SQLite drops after a crash
 };

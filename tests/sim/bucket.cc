@@ -16,14 +16,25 @@ constexpr int64_t kLateNs = 2000 * kNsPerMs;
 
 struct Given {
   Objects* objects = nullptr;
+  int64_t journal = 0;
   BucketFaults faults;
   uint64_t seed = 0;
+  std::map<std::string, int64_t> since_ns;  // keys that were put meanwhile
 } given;
 
 }  // namespace
 
-void UseBucket(Objects* objects, const BucketFaults& faults, uint64_t seed) {
-  given = {objects, faults, seed};
+void UseBucket(Objects* objects, int64_t journal, const BucketFaults& faults, uint64_t seed) {
+  given = {objects, journal, faults, seed, {}};
+}
+
+void Bucket::TakeUp() {
+  for (Record record; ReadJournal(&given.journal, &record);) {
+    if (record.kind == Kind::kDelete) objects_->erase(record.key);
+    if (record.kind != Kind::kPut) continue;
+    (*objects_)[record.key] = std::make_shared<const std::string>(std::move(record.value));
+    given.since_ns[record.key] = world->now_ns;
+  }
 }
 
 Status Bucket::Failed(const char* what, const char* how, const std::string& key) {
@@ -46,6 +57,7 @@ Status Bucket::Arrives(const char* what, const std::string& key) {
     return Failed(what, "outage", key);
   }
   if (random_.Chance(faults_.refused)) return Failed(what, "503", key);
+  TakeUp();
   return Status::Ok();
 }
 
@@ -62,9 +74,10 @@ void Bucket::Store(const std::string& key, Bytes body) {
       std::make_shared<const std::string>(reinterpret_cast<const char*>(body.data()), body.size());
   if (Scheduled()) {
     Note(Kind::kPut, key, *object);
-    since_ns_[key] = world->now_ns;
+    TakeUp();
+  } else {
+    (*objects_)[key] = std::move(object);
   }
-  (*objects_)[key] = std::move(object);
   counters_.bytes_sent += body.size();
 }
 
@@ -108,8 +121,8 @@ Result<std::vector<ObjectInfo>> Bucket::List(const ListOptions& options) {
   const bool late = Scheduled() && random_.Chance(faults_.late_list);
   for (const auto& [key, object] : *objects_) {
     if (key.compare(0, options.prefix.size(), options.prefix) != 0) continue;
-    const auto since = since_ns_.find(key);
-    if (late && since != since_ns_.end() && since->second + kLateNs > world->now_ns) continue;
+    const auto since = given.since_ns.find(key);
+    if (late && since != given.since_ns.end() && since->second + kLateNs > world->now_ns) continue;
     ObjectInfo info{key, object->size()};
     const size_t slash = options.folders ? key.find('/', options.prefix.size()) : std::string::npos;
     if (slash != std::string::npos) info = {key.substr(0, slash + 1), 0};
@@ -136,7 +149,8 @@ Status Bucket::Delete(const std::vector<std::string>& keys) {
 }  // namespace sim
 
 // In place of the product's: every replica is the simulated one.
-Result<std::unique_ptr<ReplicaClient>> MakeReplicaClient(const ReplicaSettings&, ClientOptions) {
+Result<std::unique_ptr<ReplicaClient>> MakeReplicaClient(const ReplicaSettings&,
+                                                         ClientOptions /*NOLINT: the product's*/) {
   return std::unique_ptr<ReplicaClient>(
       std::make_unique<sim::Bucket>(sim::given.objects, sim::given.faults, sim::given.seed));
 }

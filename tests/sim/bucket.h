@@ -1,8 +1,8 @@
 // Bucket: the objects of a replica, in memory, with the faults of a network and a store by seed.
 //
 // The simulation has one, which its processes inherit; what they put and delete goes into the
-// journal, from where the simulation takes it over. One thread at a time (scheduler.h); outside a
-// simulated process without faults and without time.
+// journal, from where the others and the simulation take it over. One thread at a time
+// (scheduler.h); outside a simulated process without faults and without time.
 
 #ifndef BACKSTAY_TESTS_SIM_BUCKET_H_
 #define BACKSTAY_TESTS_SIM_BUCKET_H_
@@ -52,19 +52,21 @@ class Bucket : public ReplicaClient {
   Status Returns(const char* what, const std::string& key);
   Status Failed(const char* what, const char* how, const std::string& key);
   void Store(const std::string& key, Bytes body);
+  // What the processes have put and deleted.
+  void TakeUp();
 
   Objects* const objects_;
   const BucketFaults faults_;
   Random random_;
   int64_t outage_until_ns_ = 0;
-  std::map<std::string, int64_t> since_ns_;  // keys that this process has put
   bool cancelled_ = false;
   bool reached_ = true;
   ClientCounters counters_;
 };
 
 // What MakeReplicaClient() gives in this process; it is made of these.
-void UseBucket(Objects* objects, const BucketFaults& faults, uint64_t seed);
+// `journal`: so far the objects have followed it.
+void UseBucket(Objects* objects, int64_t journal, const BucketFaults& faults, uint64_t seed);
 
 }  // namespace backstay::sim
 

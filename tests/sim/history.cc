@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -12,6 +13,7 @@
 #include "tests/sim/application.h"
 #include "tests/sim/product.h"
 #include "tests/sim/scheduler.h"
+#include "tests/sim/turns.h"
 #include "uploader/state/restored.h"
 
 extern "C" const BackstayEngine* backstay_engine(uint32_t version);
@@ -71,8 +73,8 @@ void CopyFiles(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-History::History(uint64_t seed, fs::path folder)
-    : seed_(seed), folder_(std::move(folder)), random_(seed) {
+History::History(uint64_t seed, fs::path folder, bool without)
+    : seed_(seed), without_(without), folder_(std::move(folder)), random_(seed) {
   fs::remove_all(folder_);
   fs::create_directories(folder_);
   MakeWorld(folder_ / "journal");
@@ -103,7 +105,9 @@ void History::Settle() {
 History::Life History::DrawLife() {
   Life life;
   life.seed = random_.Next();
-  life.steps = static_cast<int>(random_.Between(3, 80));
+  life.steps = static_cast<int>(random_.Between(3, several_ ? 40 : 80));
+  life.foreign = several_ && random_.Chance(200);
+  if (several_) life.begins_ns = world->now_ns + random_.Between(0, 2000) * kNsPerMs;
   if (random_.Chance(700)) life.die_at = 1 + random_.Below(uint64_t{1} << random_.Between(8, 15));
   life.switch_per_mille = uint64_t{1} << random_.Between(3, 9);
   const bool bad = random_.Chance(500);
@@ -118,8 +122,9 @@ History::Life History::DrawLife() {
 
 bool History::Run(int lives) {
   for (int i = 0; i < lives; ++i) {
-    const bool ended = RunLife(DrawLife());
+    const bool ended = RunLives();
     referee_.TakeUp();
+    if (referee_.ruined) return referee_.violations.empty();
     if (!ended) referee_.violations.emplace_back("the process ended by itself");
     if (referee_.violations.empty()) referee_.CheckReplica(&random_);
     if (!referee_.violations.empty()) return false;
@@ -130,30 +135,66 @@ bool History::Run(int lives) {
   return true;
 }
 
-bool History::RunLife(const Life& life) {
+pid_t History::Begin(size_t slot) {
   lives_++;
-  Say("life %llu: %d steps, dies at %llu", static_cast<unsigned long long>(lives_), life.steps,
+  const Life life = DrawLife();
+  World::Slot& mine = world->slots[slot];
+  mine.until_ns = life.begins_ns;
+  mine.turn = 0;
+  mine.lives = true;
+  Say("life %llu, %c%s: %d steps, dies at %llu", static_cast<unsigned long long>(lives_),
+      static_cast<char>('A' + slot), life.foreign ? ", foreign" : "", life.steps,
       static_cast<unsigned long long>(life.die_at));
   const pid_t child = fork();
-  if (child < 0) return false;
-  if (child == 0) Live(life);
-  int status = 0;
-  waitpid(child, &status, 0);
+  if (child < 0) abort();
+  if (child == 0) Live(slot, life);
+  return child;
+}
+
+bool History::Ended(int status) {
   if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == kDied)) return true;
   Say("ended: exit %d, signal %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1,
       WIFSIGNALED(status) ? WTERMSIG(status) : 0);
   return false;
 }
 
-void History::Live(const Life& life) {
+bool History::RunLives() {
+  std::map<pid_t, size_t> living;
+  uint64_t more = random_.Below(4);  // that take the place of one that has ended
+  const size_t at_once = random_.Chance(500) ? 1 : 2 + random_.Below(2);
+  several_ = at_once > 1;
+  for (size_t slot = 0; slot < at_once; ++slot) living[Begin(slot)] = slot;
+  bool well = true;
+  while (!living.empty()) {
+    if (well) GiveTurn(&random_);
+    int status = 0;
+    const pid_t pid = waitpid(-1, &status, 0);
+    const auto ended = living.find(pid);
+    if (ended == living.end()) abort();
+    const size_t slot = ended->second;
+    living.erase(ended);
+    world->slots[slot].lives = false;
+    world->slots[slot].statements += 2 + world->slots[slot].statements % 2;
+    if (well && !Ended(status)) {
+      well = false;
+      for (const auto& [other, unused] : living) kill(other, SIGKILL);
+    }
+    if (!well || !several_ || living.empty() || more == 0) continue;
+    --more;
+    living[Begin(slot)] = slot;
+  }
+  return well;
+}
+
+void History::Live(size_t slot, const Life& life) {
   alarm(kRealSeconds);
   for (const auto& [name, value] : settings_) setenv(name.c_str(), value.c_str(), 1);
   Random random(life.seed);
-  UseBucket(referee_.objects(), life.faults, random.Next());
+  UseBucket(referee_.objects(), referee_.read(), life.faults, random.Next());
   sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(random.Next() | 1), nullptr);
-  Begin({random.Next(), life.switch_per_mille, life.die_at});
-  BringProductIn(&backstay_engine);
-  Application application(Database(), random.Next());
+  sim::Begin(slot, {random.Next(), life.switch_per_mille, life.die_at});
+  if (!life.foreign && !without_) BringProductIn(&backstay_engine);
+  Application application(Database(), life.foreign, random.Next());
   application.Run(life.steps);
   const bool closes = random.Chance(700);
   if (closes) application.Close();
@@ -236,11 +277,13 @@ void History::TellShortly() const {
   fflush(stdout);
 }
 
-void History::Tell() const {
+void History::Tell() {
   printf("seed %llu, life %llu\n", static_cast<unsigned long long>(seed_),
          static_cast<unsigned long long>(lives_));
   for (const auto& [name, value] : settings_) printf("  %s=%s\n", name.c_str(), value.c_str());
   for (const std::string& line : referee_.lines) printf("  %s\n", line.c_str());
+  for (const std::string& line : referee_.Transactions())
+    printf("  transaction %s\n", line.c_str());
   std::ifstream log(folder_ / "log");
   for (std::string line; std::getline(log, line);) printf("  log: %s\n", line.c_str());
   for (const std::string& what : referee_.violations) printf("violation: %s\n", what.c_str());

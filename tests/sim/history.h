@@ -7,6 +7,8 @@
 #ifndef BACKSTAY_TESTS_SIM_HISTORY_H_
 #define BACKSTAY_TESTS_SIM_HISTORY_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -17,8 +19,9 @@ namespace backstay::sim {
 
 class History {
  public:
-  // `folder`: of this history alone, made and removed by it.
-  History(uint64_t seed, std::filesystem::path folder);
+  // `folder`: of this history alone, made and removed by it. `without`: Backstay is not brought in,
+  // so that what breaks is broken by SQLite, or by the simulation.
+  History(uint64_t seed, std::filesystem::path folder, bool without);
   ~History();
   History(const History&) = delete;
   History& operator=(const History&) = delete;
@@ -26,15 +29,18 @@ class History {
   // False: a violation.
   bool Run(int lives);
   // Prints all of it, and what was found.
-  void Tell() const;
+  void Tell();
   void TellShortly() const;
 
   uint64_t lives() const { return lives_; }
   const Referee& referee() const { return referee_; }
 
  private:
+  // One process.
   struct Life {
     uint64_t seed = 0;
+    int64_t begins_ns = 0;
+    bool foreign = false;  // without Backstay
     int steps = 0;
     uint64_t die_at = 0;
     uint64_t switch_per_mille = 0;
@@ -42,8 +48,11 @@ class History {
   };
   Life DrawLife();
   void Settle();
-  bool RunLife(const Life& life);
-  [[noreturn]] void Live(const Life& life);
+  // Several at once, one after the other in a slot.
+  bool RunLives();
+  pid_t Begin(size_t slot);
+  bool Ended(int status);
+  [[noreturn]] void Live(size_t slot, const Life& life);
   void Between();
   void LoseState();
   void KeepCopy();
@@ -52,11 +61,13 @@ class History {
   std::string Database() const { return folder_ / "db"; }
 
   const uint64_t seed_;
+  const bool without_;
   const std::filesystem::path folder_;
   Random random_;
   Referee referee_;
   std::map<std::string, std::string> settings_;
   bool conditions_ = true;
+  bool several_ = false;     // processes at once, this time
   std::string copy_digest_;  // of the copy in the folder "copy"; empty: there is none
   uint64_t lives_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdarg>
 
 #include "tests/sim/libc_wrap.h"
 #include "tests/sim/scheduler.h"
@@ -87,6 +88,35 @@ BACKSTAY_WRAP int ftruncate(int fd, off_t size) noexcept {
 }
 
 BACKSTAY_WRAP int ftruncate64(int fd, off64_t size) noexcept { return ftruncate(fd, size); }
+
+BACKSTAY_WRAP ssize_t pread(int fd, void* data, size_t n, off_t at) {
+  static auto* const real = BACKSTAY_REAL(pread);
+  if (Scheduled()) Point();
+  return real(fd, data, n, at);
+}
+
+BACKSTAY_WRAP ssize_t pread64(int fd, void* data, size_t n, off64_t at) {
+  return pread(fd, data, n, at);
+}
+
+// Of all that it can do, the locks are points. Whatever the argument is, it fits a pointer.
+BACKSTAY_WRAP int fcntl(int fd, int command, ...) {
+  static auto* const real = BACKSTAY_REAL(fcntl);
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  if (Scheduled() && (command == F_SETLK || command == F_GETLK || command == F_OFD_GETLK)) Point();
+  return real(fd, command, argument);
+}
+
+BACKSTAY_WRAP int fcntl64(int fd, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  return fcntl(fd, command, argument);
+}
 
 BACKSTAY_WRAP int fsync(int fd) {
   static auto* const real = BACKSTAY_REAL(fsync);

@@ -15,6 +15,7 @@
 
 #include "tests/sim/libc_wrap.h"
 #include "tests/sim/scheduler.h"
+#include "tests/sim/turns.h"
 #include "tests/sim/world.h"
 
 // Their declarations have names that are not ours to use.
@@ -172,7 +173,6 @@ BACKSTAY_WRAP int pthread_cond_broadcast(pthread_cond_t* cond) noexcept {
   return 0;
 }
 
-// Of this process alone: the simulation has one at a time.
 BACKSTAY_WRAP long syscall(long number, ...) noexcept {
   static auto* const real = BACKSTAY_REAL(syscall);
   long a[6];
@@ -184,11 +184,12 @@ BACKSTAY_WRAP long syscall(long number, ...) noexcept {
   const bool wake = number == SYS_futex && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAKE;
   if ((!wait && !wake) || !Scheduled()) return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
   const auto* word = reinterpret_cast<const uint32_t*>(a[0]);
-  if (wake) return Wake(word, true), a[2];
+  const void* shared = NameOfShared(word);
+  if (wake) return shared != nullptr ? WakeEverywhere(shared) : Wake(word, true), a[2];
   if (*word != static_cast<uint32_t>(a[2])) return errno = EAGAIN, -1;
   const auto* time = reinterpret_cast<const timespec*>(a[3]);
   const int64_t until = time != nullptr ? world->now_ns + WorldNs(*time, true) : kNever;
-  return WaitFor(word, until) ? 0 : (errno = ETIMEDOUT, -1);
+  return WaitFor(shared != nullptr ? shared : word, until) ? 0 : (errno = ETIMEDOUT, -1);
 }
 
 // A static variable that one thread or fibre is making, and another asks for. The first byte: it is

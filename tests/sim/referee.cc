@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -53,14 +54,20 @@ std::string Difference(const std::string& wanted, const std::vector<uint8_t>& go
 }  // namespace
 
 void Referee::Violation(const std::string& what) {
+  if (ruined) return;
   violations.push_back(what);
   lines.push_back("VIOLATION " + what);
 }
 
+bool Referee::IsPending(const std::string& digest) const {
+  return std::any_of(pending_.begin(), pending_.end(),
+                     [&](const auto& one) { return one.second.digest == digest; });
+}
+
 std::optional<size_t> Referee::PlaceOf(const std::string& digest) const {
-  if (digest == pending_ && !pending_.empty()) return history_.size();
+  if (IsPending(digest)) return history_.size();
   for (size_t i = history_.size(); i-- > 0;) {
-    if (history_[i] == digest) return i;
+    if (history_[i].digest == digest) return i;
   }
   return std::nullopt;
 }
@@ -97,6 +104,22 @@ void Referee::CheckLatest() {
   if (*place < shipped_) Violation("the replica is behind what was said to be shipped" + at);
 }
 
+std::vector<std::string> Referee::Transactions() {
+  std::vector<std::string> said;
+  Status why;
+  const std::optional<Restored> latest = Restore({}, &why);
+  for (uint64_t txid = 1; latest && txid <= latest->outcome.plan.txid; ++txid) {
+    RestoreTarget target;
+    target.kind = RestoreTarget::Kind::kTxid;
+    target.txid = txid;
+    const std::optional<Restored> one = Restore(target, &why);
+    const std::optional<size_t> place = one ? PlaceOf(one->digest) : std::nullopt;
+    said.push_back(std::to_string(txid) + ": " + (one ? one->digest : why.ToString()) +
+                   (place ? ", state " + std::to_string(*place) : ""));
+  }
+  return said;
+}
+
 void Referee::CheckReplica(Random* random) {
   CheckLatest();
   Status why;
@@ -117,12 +140,13 @@ void Referee::CheckReplica(Random* random) {
   }
 }
 
-void Referee::Synced(const std::string& digest, const std::string& image) {
+void Referee::Synced(uint8_t process, const std::string& digest, const std::string& image) {
   synced_++;
-  const std::optional<size_t> place = PlaceOf(digest);
+  const std::optional<size_t> place = digest.empty() ? asked_[process] : PlaceOf(digest);
   if (!place) return Violation("the simulation has lost track of the database: " + digest);
   shipped_ = std::max(shipped_, *place);
-  restorable_ = true;
+  restorable_ = restorable_ || !digest.empty();
+  if (digest.empty()) return CheckLatest();
   Status why;
   std::optional<Restored> latest = Restore({}, &why);
   if (!latest) return Violation("said to be shipped, and cannot be restored: " + why.ToString());
@@ -137,38 +161,76 @@ void Referee::Synced(const std::string& digest, const std::string& image) {
 
 void Referee::ExpectRestored(const std::string& digest) {
   pending_.clear();
-  history_.push_back(digest);
+  history_.push_back({digest, 0});
+}
+
+// Of those that were committing: a later one has begun since, or what holds is known.
+void Referee::Settle(int64_t below) {
+  std::vector<State> done;
+  for (auto one = pending_.begin(); one != pending_.end();) {
+    if (one->second.number < below) done.push_back(one->second);
+    one = pending_.erase(one);
+  }
+  std::sort(done.begin(), done.end(),
+            [](const State& a, const State& b) { return a.number < b.number; });
+  history_.insert(history_.end(), done.begin(), done.end());
+}
+
+// Whoever is about to commit has the database to itself: what others were committing is by now.
+void Referee::Begins(uint8_t process, const State& state) {
+  pending_.erase(process);
+  if (state.digest.empty()) return;
+  Settle(state.number);
+  const int64_t last = history_.back().number;
+  const bool follows = last == 0 || state.number == last + 1;
+  if (!follows && !bare_ && older_.empty())
+    Violation("commit " + std::to_string(state.number) + " after " + std::to_string(last));
+  pending_[process] = state;
+}
+
+void Referee::Committed(uint8_t process, const std::string& digest, bool bare) {
+  const auto pending = pending_.find(process);
+  const auto place = PlaceOf(digest);
+  if (pending == pending_.end() && !place) return Violation("a commit was undone: " + digest);
+  const size_t before = pending != pending_.end() ? history_.size() : *place;
+  if (bare && !bare_) bare_ = before - 1;
+  if (pending == pending_.end()) return;
+  history_.push_back(pending->second);
+  pending_.erase(pending);
 }
 
 void Referee::Found(const std::string& digest) {
-  if (!older_.empty() && digest == older_) {
-    history_.push_back(digest);
-  } else if (!pending_.empty() && digest == pending_) {
-    history_.push_back(digest);
-  } else if (digest != history_.back() && bare_ && PlaceOf(digest).value_or(0) >= *bare_) {
-    history_.push_back(digest);
-  } else if (digest != history_.back() && history_.size() > 1) {
+  const std::string& last = history_.back().digest;
+  const bool older = !older_.empty() && digest == older_;
+  const bool undone = digest != last && bare_ && PlaceOf(digest).value_or(0) >= *bare_;
+  if (!older && IsPending(digest)) {
+    int64_t number = 0;
+    for (const auto& [process, state] : pending_) {
+      if (state.digest == digest) number = state.number;
+    }
+    Settle(number + 1);
+  } else if (older || undone || history_.size() == 1) {
+    history_.push_back({digest, 0});
+  } else if (digest != last) {
     Violation("the database is not what was committed last: " + digest);
-  } else if (history_.size() == 1) {
-    history_.push_back(digest);
   }
   pending_.clear();
   older_.clear();
   bare_.reset();
 }
 
-void Referee::Take(Kind kind, const std::string& key, const std::string& value) {
-  switch (kind) {
+void Referee::Take(const Record& record) {
+  const std::string& key = record.key;
+  const std::string& value = record.value;
+  switch (record.kind) {
     case Kind::kPut: objects_[key] = std::make_shared<const std::string>(value); break;
     case Kind::kDelete: objects_.erase(key); break;
-    case Kind::kBegins: pending_ = key; break;
-    case Kind::kCommitted:
-      pending_.clear();
-      if (!value.empty() && !bare_) bare_ = history_.size() - 1;
-      history_.push_back(key);
-      break;
+    case Kind::kBegins: Begins(record.process, {key, std::atoll(value.c_str())}); break;
+    case Kind::kCommitted: Committed(record.process, key, !value.empty()); break;
     case Kind::kFound: Found(key); break;
-    case Kind::kSynced: Synced(key, value); break;
+    case Kind::kAsks: asked_[record.process] = history_.size() - 1; break;
+    case Kind::kSynced: Synced(record.process, key, value); break;
+    case Kind::kRuined: ruined = true; break;
     case Kind::kSays: lines.push_back(key + value); break;
     case Kind::kViolation: Violation(key); break;
   }
@@ -176,18 +238,7 @@ void Referee::Take(Kind kind, const std::string& key, const std::string& value) 
 }
 
 void Referee::TakeUp() {
-  std::array<char, 9> head{};
-  while (pread(world->journal, head.data(), head.size(), read_) ==
-         static_cast<ssize_t>(head.size())) {
-    std::array<uint32_t, 2> sizes{};
-    std::memcpy(sizes.data(), head.data() + 1, sizeof sizes);
-    std::string both(sizes[0] + size_t{sizes[1]}, 0);
-    const auto at = read_ + static_cast<int64_t>(head.size());
-    if (pread(world->journal, both.data(), both.size(), at) != static_cast<ssize_t>(both.size()))
-      break;
-    read_ = at + static_cast<int64_t>(both.size());
-    Take(static_cast<Kind>(head[0]), both.substr(0, sizes[0]), both.substr(sizes[0]));
-  }
+  for (Record record; ReadJournal(&read_, &record);) Take(record);
 }
 
 }  // namespace backstay::sim

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <vector>
 
+#include "tests/sim/turns.h"
 #include "tests/sim/world.h"
 
 namespace backstay::sim {
@@ -70,11 +71,7 @@ Task* Next() {
         first = std::min(first, task->until_ns);
     }
     if (!ready.empty()) return ready[state->random.Below(ready.size())];
-    if (first == kNever) {
-      Note(Kind::kViolation, "all threads wait for ever");
-      Exit(1);
-    }
-    world->now_ns = std::max(world->now_ns, first);
+    Yield(&state->random, first);
     WakeExpired();
   }
 }
@@ -106,15 +103,18 @@ void Pass() {
     Say("killed at point %llu", static_cast<unsigned long long>(state->point));
     Exit(kDied);
   }
+  if (OthersLive() && state->random.Chance(state->options.switch_per_mille / 4))
+    Yield(&state->random, world->now_ns);
 }
 
 }  // namespace
 
-void Begin(const SchedulerOptions& options) {
+void Begin(size_t slot, const SchedulerOptions& options) {
   state = new State(options);
   self = new Task;
   self->number = 1;
   state->tasks = state->alive = {self};
+  Join(slot);
 }
 
 bool Scheduled() { return self != nullptr; }

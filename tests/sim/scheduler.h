@@ -21,7 +21,8 @@ struct SchedulerOptions {
   uint64_t switch_per_mille = 100;  // at a point that does not make the thread wait
   uint64_t die_at = 0;              // point of this process; 0: it is not killed
 };
-void Begin(const SchedulerOptions& options);
+// A process just forked, in that slot (turns.h); returns when it has its turn.
+void Begin(size_t slot, const SchedulerOptions& options);
 
 // In a simulated process, behind Begin().
 bool Scheduled();

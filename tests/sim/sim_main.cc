@@ -1,8 +1,9 @@
-// sim_test [--seed N] [--lives N] [--seconds N] [--worlds N] [--tell 1] [--go-on 1]
+// sim_test [--seed N] [--lives N] [--seconds N] [--worlds N] [--tell 1] [--go-on 1] [--without 1]
 //
 // Plays histories from the seed on, each of so many lives, until the time is over. Exit 1 and the
 // whole history if a promise was broken; the same seed plays it again. --go-on: plays on behind it,
-// and says of each history no more than what was broken.
+// and says of each history no more than what was broken. --without: the same without Backstay, to
+// see whether SQLite alone does that.
 
 #include <unistd.h>
 
@@ -23,7 +24,8 @@ struct Options {
   int64_t seconds = 10;
   uint64_t worlds = UINT64_MAX;
   bool go_on = false;
-  bool tell = false;  // the whole history, also of one in which nothing is wrong
+  bool without = false;  // Backstay: what breaks is not its fault
+  bool tell = false;     // the whole history, also of one in which nothing is wrong
 };
 
 Options Parse(int argc, char** argv) {
@@ -35,6 +37,7 @@ Options Parse(int argc, char** argv) {
     if (name == "--lives") options.lives = static_cast<int>(value);
     if (name == "--seconds") options.seconds = value;
     if (name == "--go-on") options.go_on = value != 0;
+    if (name == "--without") options.without = value != 0;
     if (name == "--tell") options.tell = value != 0;
     if (name == "--worlds") options.worlds = static_cast<uint64_t>(value);
   }
@@ -44,7 +47,7 @@ Options Parse(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace backstay::sim;
+  using namespace backstay::sim;  // NOLINT: the whole program is about it
   const Options options = Parse(argc, argv);
   const char* base = std::getenv("TMPDIR");
   const auto folder = std::filesystem::path(base != nullptr ? base : "/tmp") /
@@ -56,7 +59,7 @@ int main(int argc, char** argv) {
        ++seed, ++worlds) {
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (seconds > static_cast<double>(options.seconds)) break;
-    History history(seed, folder);
+    History history(seed, folder, options.without);
     const bool kept = history.Run(options.lives);
     failed += kept ? 0 : 1;
     if (options.tell || (!kept && !options.go_on)) history.Tell();

@@ -9,11 +9,13 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 namespace backstay::sim {
 
 World* world = nullptr;
+uint8_t this_process = 0;
 
 uint64_t Random::Next() {
   uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
@@ -45,7 +47,7 @@ void MakeWorld(const std::string& journal_path) {
     world = new (memory) World;
   } else {
     close(world->journal);
-    *world = World{};
+    new (world) World;
   }
   world->journal =
       open(journal_path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
@@ -53,7 +55,7 @@ void MakeWorld(const std::string& journal_path) {
 }
 
 void Note(Kind kind, const std::string& key, const std::string& value) {
-  std::string head(1, static_cast<char>(kind));
+  std::string head = {static_cast<char>(kind), static_cast<char>(this_process)};
   const std::array<uint32_t, 2> sizes = {static_cast<uint32_t>(key.size()),
                                          static_cast<uint32_t>(value.size())};
   head.append(reinterpret_cast<const char*>(sizes.data()), sizeof sizes);
@@ -63,6 +65,25 @@ void Note(Kind kind, const std::string& key, const std::string& value) {
   if (wrote != static_cast<long>(record.size())) abort();
 }
 
+// Past our own pread(), which is a point.
+static bool ReadAll(char* out, size_t n, int64_t at) {
+  return syscall(SYS_pread64, world->journal, out, n, at) == static_cast<long>(n);
+}
+
+bool ReadJournal(int64_t* at, Record* record) {
+  std::array<char, 10> head{};
+  if (!ReadAll(head.data(), head.size(), *at)) return false;
+  std::array<uint32_t, 2> sizes{};
+  std::memcpy(sizes.data(), head.data() + 2, sizeof sizes);
+  std::string both(sizes[0] + size_t{sizes[1]}, 0);
+  const auto rest = *at + static_cast<int64_t>(head.size());
+  if (!ReadAll(both.data(), both.size(), rest)) return false;
+  *at = rest + static_cast<int64_t>(both.size());
+  *record = {static_cast<Kind>(head[0]), static_cast<uint8_t>(head[1]), both.substr(0, sizes[0]),
+             both.substr(sizes[0])};
+  return true;
+}
+
 void Say(const char* format, ...) {
   std::array<char, 500> text{};
   va_list arguments;
@@ -70,7 +91,8 @@ void Say(const char* format, ...) {
   vsnprintf(text.data(), text.size(), format, arguments);
   va_end(arguments);
   std::array<char, 32> time{};
-  snprintf(time.data(), time.size(), "%12.6f ", static_cast<double>(world->now_ns) / 1e9);
+  snprintf(time.data(), time.size(), "%12.6f %c ", static_cast<double>(world->now_ns) / 1e9,
+           this_process == 0 ? ' ' : static_cast<char>('A' + this_process - 1));
   Note(Kind::kSays, time.data(), text.data());
 }
 

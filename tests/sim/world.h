@@ -8,6 +8,7 @@
 #define BACKSTAY_TESTS_SIM_WORLD_H_
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -43,6 +44,17 @@ struct World {
   };
   std::array<FileTime, 1 << 14> times{};
 
+  // The processes that live at once (turns.h).
+  struct Slot {
+    bool lives = false;
+    int64_t until_ns = 0;            // all of its threads wait until then
+    std::atomic<uint32_t> turn = 0;  // it may run
+    uint64_t statements = 0;         // begun and ended
+  };
+  std::array<Slot, 4> slots{};
+  uint64_t wakes = 0;
+  std::array<const void*, 4096> woken{};
+
   int64_t TickedNs() const { return kEpochNs + now_ns / kTickNs * kTickNs; }
   void Touch(uint64_t inode);
   int64_t TimeOf(uint64_t inode);
@@ -59,14 +71,28 @@ void MakeWorld(const std::string& journal_path);
 enum class Kind : uint8_t {
   kPut = 1,    // key, object
   kDelete,     // key
-  kBegins,     // digest of the content that a transaction is about to commit
+  kBegins,     // digest of the content that a transaction is about to commit, number in `seq`
   kCommitted,  // the same, once it is; "bare": SQLite 3.40 may forget it, and what follows
                // (capture/README.md)
-  kFound,      // digest of what a process finds when it begins
-  kSynced,     // all is shipped, says the engine: digest, whole image
+  kFound,      // digest of what a process finds when it begins, and nobody is writing
+  kAsks,       // is all shipped?
+  kSynced,     // it is, says the engine: digest, whole image; both empty where another process may
+               // have changed it meanwhile
+  kRuined,     // SQLite itself has broken the database
   kSays,       // a line of the history
   kViolation,  // what the process itself saw
 };
+extern uint8_t this_process;  // who says it; 0: the simulation itself
+
+struct Record {
+  Kind kind{};
+  uint8_t process = 0;
+  std::string key;
+  std::string value;
+};
+// The next record behind *at; false: there is none yet.
+bool ReadJournal(int64_t* at, Record* record);
+
 // Never a point of the scheduler; there even if the process dies in the next instruction.
 void Note(Kind kind, const std::string& key, const std::string& value = "");
 void Say(const char* format, ...) __attribute__((format(printf, 1, 2)));
