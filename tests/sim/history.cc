@@ -73,8 +73,8 @@ void CopyFiles(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-History::History(uint64_t seed, fs::path folder, bool without)
-    : seed_(seed), without_(without), folder_(std::move(folder)), random_(seed) {
+History::History(const Options& options, fs::path folder)
+    : options_(options), folder_(std::move(folder)), random_(options.seed) {
   fs::remove_all(folder_);
   fs::create_directories(folder_);
   MakeWorld(folder_ / "journal");
@@ -161,7 +161,8 @@ bool History::Ended(int status) {
 bool History::RunLives() {
   std::map<pid_t, size_t> living;
   uint64_t more = random_.Below(4);  // that take the place of one that has ended
-  const size_t at_once = random_.Chance(500) ? 1 : 2 + random_.Below(2);
+  const bool alone = options_.at_once < 2 || random_.Chance(500);
+  const size_t at_once = alone ? 1 : 2 + random_.Below(options_.at_once - 1);
   several_ = at_once > 1;
   for (size_t slot = 0; slot < at_once; ++slot) living[Begin(slot)] = slot;
   bool well = true;
@@ -193,7 +194,7 @@ void History::Live(size_t slot, const Life& life) {
   UseBucket(referee_.objects(), referee_.read(), life.faults, random.Next());
   sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(random.Next() | 1), nullptr);
   sim::Begin(slot, {random.Next(), life.switch_per_mille, life.die_at});
-  if (!life.foreign && !without_) BringProductIn(&backstay_engine);
+  if (!life.foreign && !options_.without) BringProductIn(&backstay_engine);
   Application application(Database(), life.foreign, random.Next());
   application.Run(life.steps);
   const bool closes = random.Chance(700);
@@ -272,13 +273,13 @@ void History::LoseDisk() {
 }
 
 void History::TellShortly() const {
-  printf("seed %llu, life %llu: %.300s\n", static_cast<unsigned long long>(seed_),
+  printf("seed %llu, life %llu: %.300s\n", static_cast<unsigned long long>(options_.seed),
          static_cast<unsigned long long>(lives_), referee_.violations.front().c_str());
   fflush(stdout);
 }
 
 void History::Tell() {
-  printf("seed %llu, life %llu\n", static_cast<unsigned long long>(seed_),
+  printf("seed %llu, life %llu\n", static_cast<unsigned long long>(options_.seed),
          static_cast<unsigned long long>(lives_));
   for (const auto& [name, value] : settings_) printf("  %s=%s\n", name.c_str(), value.c_str());
   for (const std::string& line : referee_.lines) printf("  %s\n", line.c_str());

@@ -19,9 +19,13 @@ namespace backstay::sim {
 
 class History {
  public:
-  // `folder`: of this history alone, made and removed by it. `without`: Backstay is not brought in,
-  // so that what breaks is broken by SQLite, or by the simulation.
-  History(uint64_t seed, std::filesystem::path folder, bool without);
+  struct Options {
+    uint64_t seed = 1;
+    size_t at_once = 3;    // most processes at the same time
+    bool without = false;  // Backstay is not brought in: what breaks is broken by SQLite
+  };
+  // `folder`: of this history alone, made and removed by it.
+  History(const Options& options, std::filesystem::path folder);
   ~History();
   History(const History&) = delete;
   History& operator=(const History&) = delete;
@@ -60,8 +64,7 @@ class History {
   void LoseDisk();
   std::string Database() const { return folder_ / "db"; }
 
-  const uint64_t seed_;
-  const bool without_;
+  const Options options_;
   const std::filesystem::path folder_;
   Random random_;
   Referee referee_;

@@ -1,9 +1,10 @@
-// sim_test [--seed N] [--lives N] [--seconds N] [--worlds N] [--tell 1] [--go-on 1] [--without 1]
+// sim_test [--seed N] [--lives N] [--seconds N] [--worlds N] [--tell 1] [--go-on 1] [--at-once N]
+// [--without 1]
 //
 // Plays histories from the seed on, each of so many lives, until the time is over. Exit 1 and the
 // whole history if a promise was broken; the same seed plays it again. --go-on: plays on behind it,
-// and says of each history no more than what was broken. --without: the same without Backstay, to
-// see whether SQLite alone does that.
+// and says of each history no more than what was broken. --at-once: most processes that live at the
+// same time. --without: the same without Backstay, to see whether SQLite alone does that.
 
 #include <unistd.h>
 
@@ -19,13 +20,12 @@
 namespace {
 
 struct Options {
-  uint64_t seed = 1;
+  backstay::sim::History::Options history;
   int lives = 10;
   int64_t seconds = 10;
   uint64_t worlds = UINT64_MAX;
   bool go_on = false;
-  bool without = false;  // Backstay: what breaks is not its fault
-  bool tell = false;     // the whole history, also of one in which nothing is wrong
+  bool tell = false;  // the whole history, also of one in which nothing is wrong
 };
 
 Options Parse(int argc, char** argv) {
@@ -33,11 +33,12 @@ Options Parse(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string name = argv[i];
     const int64_t value = std::strtoll(argv[i + 1], nullptr, 10);
-    if (name == "--seed") options.seed = static_cast<uint64_t>(value);
+    if (name == "--seed") options.history.seed = static_cast<uint64_t>(value);
     if (name == "--lives") options.lives = static_cast<int>(value);
     if (name == "--seconds") options.seconds = value;
     if (name == "--go-on") options.go_on = value != 0;
-    if (name == "--without") options.without = value != 0;
+    if (name == "--without") options.history.without = value != 0;
+    if (name == "--at-once") options.history.at_once = static_cast<size_t>(value);
     if (name == "--tell") options.tell = value != 0;
     if (name == "--worlds") options.worlds = static_cast<uint64_t>(value);
   }
@@ -48,18 +49,18 @@ Options Parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace backstay::sim;  // NOLINT: the whole program is about it
-  const Options options = Parse(argc, argv);
+  Options options = Parse(argc, argv);
   const char* base = std::getenv("TMPDIR");
   const auto folder = std::filesystem::path(base != nullptr ? base : "/tmp") /
                       ("backstay-sim-" + std::to_string(getpid()));
   const auto start = std::chrono::steady_clock::now();
   double seconds = 0;
   uint64_t lives = 0, points = 0, actions = 0, synced = 0, restores = 0, failed = 0, worlds = 0;
-  for (uint64_t seed = options.seed; worlds < options.worlds && (failed == 0 || options.go_on);
-       ++seed, ++worlds) {
+  for (; worlds < options.worlds && (failed == 0 || options.go_on);
+       ++options.history.seed, ++worlds) {
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (seconds > static_cast<double>(options.seconds)) break;
-    History history(seed, folder, options.without);
+    History history(options.history, folder);
     const bool kept = history.Run(options.lives);
     failed += kept ? 0 : 1;
     if (options.tell || (!kept && !options.go_on)) history.Tell();
