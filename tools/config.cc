@@ -8,6 +8,7 @@
 #include "tools/json_output.h"
 #include "uploader/settings/settings.h"
 #include "uploader/settings/table.h"
+#include "uploader/storage/shared_credentials.h"
 
 namespace backstay {
 namespace {
@@ -120,6 +121,7 @@ std::vector<std::string> WarningsOf(const Settings& settings) {
   for (const DatabaseRule& rule : settings.rules) {
     for (const ReplicaSettings& replica : rule.settings.replicas) {
       if (replica.type != "s3" || !replica.access_key_id.empty()) continue;
+      if (SharedCredentials::Check(replica).ok()) continue;
       warnings.push_back(replica.Describe() + ": no access key is set here" +
                          (replica.half_pair.empty() ? "" : " (" + replica.half_pair + ")") +
                          "; set BACKSTAY_ACCESS_KEY_ID and BACKSTAY_SECRET_ACCESS_KEY for the "

@@ -38,15 +38,6 @@ std::vector<std::string> OwnNames(const std::vector<std::string>& environment) {
   return names;
 }
 
-std::optional<std::string> ValueIn(const std::vector<std::string>& environment,
-                                   const std::string& name) {
-  const std::string start = name + "=";
-  for (const std::string& entry : environment) {
-    if (entry.starts_with(start)) return entry.substr(start.size());
-  }
-  return std::nullopt;
-}
-
 struct Credentials {
   std::string id, secret, token;
 };
@@ -129,11 +120,21 @@ void NoteKeys(const std::string& prefix, ReplicaSettings* replica) {
 
 }  // namespace
 
+std::optional<std::string> ValueIn(const std::vector<std::string>& environment,
+                                   const std::string& name) {
+  const std::string start = name + "=";
+  for (const std::string& entry : environment) {
+    if (entry.starts_with(start)) return entry.substr(start.size());
+  }
+  return std::nullopt;
+}
+
 SettingsSources SourcesOf(std::vector<std::string> environment) {
   const auto kept = std::make_shared<const std::vector<std::string>>(std::move(environment));
   SettingsSources sources;
   sources.getenv = [kept](const std::string& name) { return ValueIn(*kept, name); };
   sources.names = [kept] { return OwnNames(*kept); };
+  sources.environment = kept;
   return sources;
 }
 
@@ -188,10 +189,16 @@ void AddDefaults(const ReplicaSettings& defaults, ReplicaSettings* replica) {
   }
   replica->skip_verify = replica->skip_verify || defaults.skip_verify;
   if (replica->ca_file.empty()) replica->ca_file = defaults.ca_file;
+  const bool keys = !replica->access_key_id.empty() || !replica->secret_access_key.empty();
+  if (!keys && replica->profile.empty()) {
+    replica->profile = defaults.profile;
+    Inherit(defaults, "profile", replica);
+  }
   for (const char* key :
        {"bucket", "endpoint", "region", "force-path-style", "skip-verify", "ca-file"}) {
     Inherit(defaults, key, replica);
   }
+  if (!replica->profile.empty()) return;
   if (!Complete({defaults.access_key_id, defaults.secret_access_key, defaults.session_token},
                 replica)) {
     return;
@@ -203,7 +210,10 @@ void AddDefaults(const ReplicaSettings& defaults, ReplicaSettings* replica) {
 
 void FillCredentials(const SettingsSources& sources, ReplicaSettings* replica) {
   if (replica->type == "file") return;
-  const bool complete = !replica->access_key_id.empty() && !replica->secret_access_key.empty();
+  replica->environment = sources.environment;
+  // A profile that the settings name is what is meant, whatever keys lie about.
+  const bool complete = !replica->profile.empty() ||
+                        (!replica->access_key_id.empty() && !replica->secret_access_key.empty());
   for (const char* prefix : {"BACKSTAY_", "LITESTREAM_", "AWS_"}) {
     if (complete) break;
     const Credentials offer = FromEnvironment(sources, prefix);

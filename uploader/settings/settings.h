@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -41,7 +42,10 @@ struct ReplicaSettings {
   std::string secret_access_key;
   std::string session_token;
   std::string half_pair;  // for people: half of the credentials that the environment holds, or ""
-  std::string ca_file;    // in place of the system's CA certificates; empty: those
+  std::string profile;  // of AWS's shared files, which holds the credentials; empty: none is named
+  // As the settings were read from it, for what AWS's variables say; null: not known.
+  std::shared_ptr<const std::vector<std::string>> environment = nullptr;
+  std::string ca_file;  // in place of the system's CA certificates; empty: those
   bool force_path_style = false;
   bool skip_verify = false;  // TLS
   std::string name;          // for people, and to choose one of several
@@ -106,12 +110,16 @@ struct SettingsSources {
   std::function<std::optional<std::string>(const std::string& name)> getenv;
   // All variables whose names start with BACKSTAY_, to find unknown ones.
   std::function<std::vector<std::string>()> names;
+  // All of it, NAME=value; null: not known.
+  std::shared_ptr<const std::vector<std::string>> environment = nullptr;
   // Path of the JSON file given on a command line; empty: BACKSTAY_CONFIG, else /etc/backstay.json
   // if it exists.
   std::string config_file;
   std::string config_option = "-config";  // what an error calls it
   std::string default_config_file = "/etc/backstay.json";
 };
+std::optional<std::string> ValueIn(const std::vector<std::string>& environment,
+                                   const std::string& name);
 // An environment of texts NAME=value.
 SettingsSources SourcesOf(std::vector<std::string> environment);
 // The environment as it is at the call.

@@ -244,11 +244,13 @@ std::vector<Setting> PlaceRows() {
     {rep, "ca-file", text, {"AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}, "", "",
      "file with the CA certificates (PEM) to trust in place of the system's", ReplicaText<&R::ca_file>, in_url | global},
     {rep, "access-key-id", text, {"BACKSTAY_ACCESS_KEY_ID", "LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"}, "", "",
-     "access key of the bucket; an S3 replica needs one", ReplicaText<&R::access_key_id>, secret | global},
+     "access key of the bucket; without one it is looked for where AWS's own programs look", ReplicaText<&R::access_key_id>, secret | global},
     {rep, "secret-access-key", text, {"BACKSTAY_SECRET_ACCESS_KEY", "LITESTREAM_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"}, "", "",
      "goes with access-key-id", ReplicaText<&R::secret_access_key>, secret | global},
     {rep, "session-token", text, {"BACKSTAY_SESSION_TOKEN", "AWS_SESSION_TOKEN"}, "", "",
      "for temporary credentials", ReplicaText<&R::session_token>, secret | global},
+    {rep, "profile", text, {}, "", "",
+     "profile of AWS's shared files that has the keys, in place of them; `AWS_PROFILE` names one where there are no others", ReplicaText<&R::profile>, in_url | global},
   };
 }
 

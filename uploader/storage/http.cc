@@ -189,6 +189,7 @@ void SetOptions(CURL* easy, const CurlOptions& options) {
   // Without it a cancelled request waits for the name lookup that it started.
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
   SetText(easy, CURLOPT_USERAGENT, "backstay");
+  if (options.no_proxy) SetText(easy, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, options.skip_verify ? 0L : 1L);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, options.skip_verify ? 0L : 2L);
   if (!options.ca_file.empty()) {

@@ -70,6 +70,7 @@ class HttpTransport {
 struct CurlOptions {
   bool skip_verify = false;  // accept any TLS certificate
   std::string ca_file = {};  // certificates to trust in place of the system's
+  bool no_proxy = false;     // whatever the environment says
   int64_t connect_timeout_ms = 10000;
   int64_t silence_ms = 8000;
   int64_t stall_timeout_ms = 30000;  // as Silence measures it

@@ -34,7 +34,9 @@ RequestKind KindOf(const std::string& method, const sigv4::Pairs& query) {
 Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions options) {
   Result<S3Endpoint> endpoint = ResolveS3Endpoint(options.replica);
   if (!endpoint.ok()) return endpoint.status();
-  BACKSTAY_TRY(SharedCredentials::Check(options.replica).Wrap("s3://" + options.replica.bucket));
+  if (options.world == nullptr) {
+    BACKSTAY_TRY(SharedCredentials::Check(options.replica).Wrap("s3://" + options.replica.bucket));
+  }
   if (options.transport == nullptr) {
     CurlOptions curl{.skip_verify = options.replica.skip_verify,
                      .ca_file = options.replica.ca_file};
@@ -52,7 +54,7 @@ Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions opt
 S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint)
     : options_(std::move(options)),
       endpoint_(std::move(endpoint)),
-      credentials_(options_.replica),
+      credentials_(options_.replica, options_.clock, options_.world),
       prefix_(options_.replica.path.empty() ? "" : options_.replica.path + "/"),
       server_clock_(options_.clock, options_.silence),
       silence_(options_.clock, options_.silence) {}
@@ -66,7 +68,10 @@ std::string S3ReplicaClient::Place() const { return Describe() + " at " + endpoi
 
 std::string S3ReplicaClient::FullKey(const std::string& key) const { return prefix_ + key; }
 
-void S3ReplicaClient::Cancel() { options_.transport->Cancel(); }
+void S3ReplicaClient::Cancel() {
+  options_.transport->Cancel();
+  credentials_.Cancel();
+}
 
 ClientCounters S3ReplicaClient::Counters() const {
   return {.requests = requests_,
@@ -76,7 +81,6 @@ ClientCounters S3ReplicaClient::Counters() const {
 }
 
 S3Call S3ReplicaClient::Describe(const Request& request) const {
-  const sigv4::Credentials credentials = credentials_.Get();
   std::string target = "s3://" + options_.replica.bucket;
   if (!request.key.empty()) target += "/" + request.key;
   std::string verb = request.method;
@@ -89,10 +93,10 @@ S3Call S3ReplicaClient::Describe(const Request& request) const {
           .bucket = options_.replica.bucket,
           .endpoint = endpoint_.display,
           .region = options_.replica.region,
-          .secrets = {credentials.secret_access_key, credentials.session_token}};
+          .secrets = credentials_.Secrets()};
 }
 
-HttpRequest S3ReplicaClient::Signed(const Request& request) const {
+HttpRequest S3ReplicaClient::Signed(const Request& request, const sigv4::Credentials& keys) const {
   sigv4::Request out{.method = request.method,
                      .path = endpoint_.path + "/" + request.key,
                      .query = request.query,
@@ -100,7 +104,7 @@ HttpRequest S3ReplicaClient::Signed(const Request& request) const {
                      .payload_hash = sigv4::Sha256Hex(request.body)};
   out.headers.emplace_back("host", endpoint_.host);
   out.headers.emplace_back("x-amz-content-sha256", out.payload_hash);
-  sigv4::Sign(credentials_.Get(),
+  sigv4::Sign(keys,
               {.time = sigv4::FormatTime(server_clock_.WallMs()),
                .region = options_.replica.region,
                .service = "s3"},
@@ -118,7 +122,9 @@ HttpRequest S3ReplicaClient::Signed(const Request& request) const {
 }
 
 Result<HttpResponse> S3ReplicaClient::Send(const Request& request) {
-  HttpRequest http = Signed(request);
+  Result<sigv4::Credentials> keys = credentials_.Get();
+  if (!keys.ok()) return keys.status();
+  HttpRequest http = Signed(request, *keys);
   HttpResponse cut_off;
   http.partial = request.partial != nullptr ? request.partial : &cut_off;
   bool silent = false;
@@ -162,7 +168,9 @@ Result<HttpResponse> S3ReplicaClient::Ask(const Request& request) {
 Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
   Result<HttpResponse> response = Ask(request);
   // Refused before anything was done.
-  if (response.ok() && server_clock_.Corrects(*response)) response = Ask(request);
+  if (response.ok() && (server_clock_.Corrects(*response) || credentials_.Replaces(*response))) {
+    response = Ask(request);
+  }
   if (!response.ok()) return response.status().Wrap(Describe(request).what);
   bool slow_down = response->status == 503 || response->status == 429;
   retry_after_ms_ =

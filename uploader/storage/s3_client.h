@@ -36,9 +36,10 @@ struct S3ClientOptions {
   std::unique_ptr<HttpTransport> transport = nullptr;  // null: CurlTransport
   int64_t patience_ms = 0;                             // bounds its waits; 0: as usual
   Clock* clock = RealClock();
-  uint64_t multipart_threshold = 16 << 20;  // bytes
-  uint64_t part_size = 8 << 20;             // bytes; S3 wants at least 5 MiB
-  SilenceWords silence = {};                // on the thread of the call
+  uint64_t multipart_threshold = 16 << 20;                 // bytes
+  uint64_t part_size = 8 << 20;                            // bytes; S3 wants at least 5 MiB
+  SilenceWords silence = {};                               // on the thread of the call
+  std::shared_ptr<const CredentialWorld> world = nullptr;  // as SharedCredentials takes it
 };
 
 class S3ReplicaClient : public ReplicaClient {
@@ -80,7 +81,7 @@ class S3ReplicaClient : public ReplicaClient {
 
   std::string FullKey(const std::string& key) const;
   S3Call Describe(const Request& request) const;
-  HttpRequest Signed(const Request& request) const;
+  HttpRequest Signed(const Request& request, const sigv4::Credentials& keys) const;
   // Any answer.
   Result<HttpResponse> Answer(const Request& request);
   // One sending, counted.

@@ -133,6 +133,12 @@ Status S3Failure(const S3Call& call, const HttpResponse& response) {
   return S3Failure(call, response.status, error);
 }
 
+bool IsStaleKey(const HttpResponse& response) {
+  if (response.status < 400 || response.status > 403) return false;
+  return OneOf(ParseS3Error(response.body).code,
+               {"ExpiredToken", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId"});
+}
+
 int64_t ParseRetryAfterMs(const std::string& value, int64_t wall_ms) {
   if (value.empty()) return 0;
   int64_t ms = 0;

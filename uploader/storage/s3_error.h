@@ -29,6 +29,9 @@ Status S3Failure(const S3Call& call, int http_status, const S3ErrorBody& error);
 // Reads the error from the body and the region from x-amz-bucket-region.
 Status S3Failure(const S3Call& call, const HttpResponse& response);
 
+// Whether other keys in place of those that signed may help: these have expired, or are gone.
+bool IsStaleKey(const HttpResponse& response);
+
 // Retry-After in ms: seconds, or a date relative to `wall_ms`; 0 if absent or not understood, at
 // most one hour.
 int64_t ParseRetryAfterMs(const std::string& value, int64_t wall_ms);
