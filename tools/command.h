@@ -38,6 +38,7 @@ int RunRun(const std::vector<std::string>& arguments);
 int RunSync(const std::vector<std::string>& arguments);
 int RunReplicate(const std::vector<std::string>& arguments);
 int RunRestore(const std::vector<std::string>& arguments);
+int RunCheck(const std::vector<std::string>& arguments);
 int RunConfig(const std::vector<std::string>& arguments);
 int RunAdopt(const std::vector<std::string>& arguments);
 int RunList(const std::vector<std::string>& arguments);

@@ -24,6 +24,7 @@ constexpr Command kCommands[] = {
     {"sync", "ship what waits of a database", RunSync},
     {"list", "what can be restored", RunList},
     {"status", "how replication of a database stands", RunStatus},
+    {"check", "try out everything that replication needs of a bucket", RunCheck},
     {"config", "what the settings mean, and where each comes from", RunConfig},
     {"adopt", "let a replica follow another file from now on", RunAdopt},
     {"prune", "delete what is older than the retention", RunPrune},

@@ -94,16 +94,21 @@ void SourceOptions::Bind(Arguments* app) {
       "60s; half of it for each of several replicas)");
 }
 
-Result<Source> OpenSource(const std::string& argument, const SourceOptions& options,
-                          const std::string& name) {
+Result<DatabaseSettings> SourceSettings(const std::string& argument, const SourceOptions& options,
+                                        const std::string& name) {
   if (IsUrl(argument) && !options.config.empty()) {
     return Status(Code::kInvalid,
                   "-config: no file counts for a replica that is named by its URL; leave -config "
                   "out (keys come from the environment), or give the database in place of the URL");
   }
+  if (IsUrl(argument)) return SettingsAt(argument, name);
+  return SettingsOf(DatabasePath(argument), options.config);
+}
+
+Result<Source> OpenSource(const std::string& argument, const SourceOptions& options,
+                          const std::string& name) {
   const std::string database = IsUrl(argument) ? "" : DatabasePath(argument);
-  Result<DatabaseSettings> settings =
-      IsUrl(argument) ? SettingsAt(argument, name) : SettingsOf(database, options.config);
+  Result<DatabaseSettings> settings = SourceSettings(argument, options, name);
   if (!settings.ok()) return settings.status();
   Result<Source> source = Open(*settings, options);
   if (source.ok()) source->database = database;

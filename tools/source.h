@@ -16,6 +16,7 @@
 #include "tools/arguments.h"
 #include "uploader/base/status.h"
 #include "uploader/replica/reader.h"
+#include "uploader/settings/settings.h"
 #include "uploader/storage/replica_client.h"
 
 namespace backstay {
@@ -37,6 +38,9 @@ struct Source {
 bool IsUrl(const std::string& argument);
 // Absolute, and behind symbolic links, as SQLite names it; the file need not be there.
 std::string DatabasePath(const std::string& path);
+// What OpenSource() opens.
+Result<DatabaseSettings> SourceSettings(const std::string& argument, const SourceOptions& options,
+                                        const std::string& name);
 // `name` stands for {name} in a URL that has no database.
 Result<Source> OpenSource(const std::string& argument, const SourceOptions& options,
                           const std::string& name);

@@ -110,6 +110,8 @@ class JsonTest(EngineCase):
         self.json("list", "-config", "/none", self.db, code=2, name="error")
         self.json("prune", "-retention", "1", self.url, code=2, name="error")
         self.json("version")
+        os.makedirs(self.replica, exist_ok=True)
+        self.json("check", self.url)
         self.config()
         self.written()
         out = os.path.join(self.folder, "out.db")

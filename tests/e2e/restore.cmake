@@ -13,6 +13,9 @@ backstay_script(follow 120 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/follow_t
 backstay_script(follow_trouble 120 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/follow_trouble_test.py)
 backstay_script(point_in_time 120 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/point_in_time_test.py)
 backstay_script(tool_cli 120 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/tool_cli_test.py)
+backstay_script(check 60 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/check_test.py ScriptedTest)
+backstay_script(check_s3 120 ${PROJECT_SOURCE_DIR}/tests/support/s3server/with-s3.sh ${BACKSTAY_PYTHON}
+  ${CMAKE_CURRENT_LIST_DIR}/check_test.py RealTest)
 backstay_script(config 60 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/config_test.py)
 backstay_script(help 60 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/help_test.py)
 backstay_script(growth 60 ${BACKSTAY_PYTHON} ${CMAKE_CURRENT_LIST_DIR}/growth_test.py)
