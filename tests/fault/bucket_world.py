@@ -68,12 +68,16 @@ def abort_upload(key, upload_id):
 class BucketCase(FaultCase):
     """One database behind `proxy` under `prefix`; call use() before the first application."""
 
+    secrets = ()  # other than the server's own, by a part of them
+
     def use(self, proxy, prefix, **settings):
+        """What is logged down to debug is looked through when the test ends."""
         self.proxy, self.prefix = proxy, prefix
+        self.addCleanup(self.check_logs)
         self.url = s3_url(prefix, proxy.url if proxy else ENDPOINT)
         self.direct = s3_url(prefix, ENDPOINT)
         self.env = environment(BACKSTAY_DB=self.db, BACKSTAY_REPLICA_URL=self.url,
-                               BACKSTAY_MIN_INTERVAL="0ms", **settings)
+                               BACKSTAY_MIN_INTERVAL="0ms", **{"BACKSTAY_LOG_LEVEL": "debug", **settings})
 
     def start(self, **more):
         app = App(self, **KEYS, **more)
@@ -103,8 +107,19 @@ class BucketCase(FaultCase):
 
     def assert_no_secret(self, app):
         text = app.stderr()
-        for secret in (KEYS["AWS_SECRET_ACCESS_KEY"], "Signature=", "Credential="):
+        for secret in (KEYS["AWS_SECRET_ACCESS_KEY"], "Signature=", "Credential=", *self.secrets):
             self.assertNotIn(secret, text)
+
+    def assert_said_once(self, app):
+        """A refusal names its request and its status, and neither twice."""
+        for line in app.stderr().splitlines():  # not all JSON: of one that is killed
+            for words in (r"(?:GET|PUT|POST|DELETE|list) s3://", "HTTP status", "request id"):
+                self.assertLessEqual(len(re.findall(words, line)), 1, line)
+
+    def check_logs(self):
+        for app in self.apps:
+            self.assert_no_secret(app)
+            self.assert_said_once(app)
 
     @staticmethod
     def memory_kib(app, field="VmRSS"):

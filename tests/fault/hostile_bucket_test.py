@@ -131,6 +131,7 @@ class Life(BucketCase):
     def check_log(self, app):
         """Said once, and once that it is over; never a secret."""
         self.assert_no_secret(app)
+        self.assert_said_once(app)
         if self.fault in QUIET:
             self.assertEqual(app.lines("ERROR"), [])
         problems = [l["msg"] for l in app.lines("ERROR")]

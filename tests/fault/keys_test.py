@@ -19,6 +19,7 @@ def admin(*arguments):
 
 class KeysTest(BucketCase):
     count = 0
+    secrets = ("secret-of-",)
 
     def setUp(self):
         super().setUp()
