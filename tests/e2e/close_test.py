@@ -176,10 +176,15 @@ class TermTest(CloseCase):
         app.sql(ROWS.format(7))
         return app
 
+    def terminated(self, app):
+        """Its exit status. Where its input ended first, it might end by that."""
+        app.process.terminate()
+        app.process.wait(PATIENCE)
+        return self.gone(app)
+
     def test_what_was_committed_is_shipped_first(self):
         app = self.committed()
-        app.process.terminate()
-        self.assertEqual(self.gone(app), -signal.SIGTERM)
+        self.assertEqual(self.terminated(app), -signal.SIGTERM)
         self.assert_restores()
         self.assertEqual(app.lines("WARN", "ERROR"), [])
 
@@ -202,8 +207,7 @@ assert result == 15, result
     def test_a_handler_of_the_program_stays(self):
         handler = "import signal; signal.signal(signal.SIGTERM, lambda *_: os_exit(3))\nfrom os import _exit as os_exit\n"
         app = self.committed(before=handler)
-        app.process.terminate()
-        self.assertEqual(self.gone(app), 3)
+        self.assertEqual(self.terminated(app), 3)
         self.assertIn("handles SIGTERM itself", app.stderr())
 
     def test_nor_one_that_comes_later_and_calls_what_it_found(self):

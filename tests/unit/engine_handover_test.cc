@@ -199,6 +199,20 @@ TEST_CASE("what was missed while another process shipped is told", "[handover]")
   REQUIRE(batch.transactions.size() == 1);
 }
 
+// Another WAL may have followed, and be encoded: the stamp would say that none of it is.
+TEST_CASE("the WAL mode that began while another process shipped is not told", "[handover]") {
+  Bench bench;
+  REQUIRE_FALSE(bench.handover.Opened(bench.file));
+  const bool before = GENERATE(false, true);
+  if (before) bench.handover.EnterWal(bench.file);
+  bench.handover.Deactivate();
+  if (!before) bench.handover.EnterWal(bench.file);
+  bench.handover.Activate(bench.file);
+  REQUIRE_FALSE(bench.handover.Take().entry);
+  bench.handover.EnterWal(bench.file);
+  REQUIRE(bench.handover.Take().entry);
+}
+
 TEST_CASE("where replication has stopped nothing is kept, whoever ships later", "[handover]") {
   Bench bench(4096);
   static_cast<void>(bench.handover.Opened(bench.file));

@@ -162,7 +162,7 @@ void Handover::EnterWal(const FileLook& look) {
   ++epoch_;
   known_.reset();
   rollback_ = false;
-  entry_ = look.stamp;
+  if (kept()) entry_ = look.stamp;
 }
 
 Handover::Batch Handover::Take() {
@@ -244,6 +244,9 @@ Handover::Settled Handover::SettledSince(uint64_t begun) {
 
 void Handover::DropLocked(Use use) {
   use_ = use;
+  // Of a WAL that may be over when this process ships.
+  entry_.reset();
+  left_.reset();
   queue_.clear();
   bytes_ = 0;
   pages_ = 0;
