@@ -199,6 +199,32 @@ TEST_CASE("what was missed while another process shipped is told", "[handover]")
   REQUIRE(batch.transactions.size() == 1);
 }
 
+TEST_CASE("a transaction without a WAL finds that another program has turned WAL mode off",
+          "[handover]") {
+  Bench bench;
+  bench.file.rollback = false;
+  static_cast<void>(bench.handover.Opened(bench.file));
+  SECTION("it has") {
+    bench.file.rollback = true;
+    bench.Run(Changed({2}));
+    REQUIRE(bench.handover.Take().foreign);
+    bench.Run(Changed({2}));
+    REQUIRE_FALSE(bench.handover.Take().foreign);
+  }
+  SECTION("this transaction does") {
+    bench.handover.Begin(bench.file);
+    bench.file.rollback = true;
+    bench.handover.End(Changed({1}), bench.file);
+    REQUIRE_FALSE(bench.handover.Take().foreign);
+  }
+  SECTION("there was no database yet") {
+    const FileLook made = std::exchange(bench.file, FileLook());
+    bench.handover.Begin(bench.file);
+    bench.handover.End(Changed({1}), made);
+    REQUIRE_FALSE(bench.handover.Take().foreign);
+  }
+}
+
 // Another WAL may have followed, and be encoded: the stamp would say that none of it is.
 TEST_CASE("the WAL mode that began while another process shipped is not told", "[handover]") {
   Bench bench;

@@ -66,7 +66,7 @@ bool CaptureLoop::TakeLock() {
         // What was written meanwhile counts as part of the file.
         const FileLook look = core_->options.host->Look(database);
         core_->handover.Activate(look);
-        if (look.rollback) open_stamp_ = look.stamp;
+        open_stamp_ = look.stamp;
       }
       return true;
     }

@@ -98,10 +98,13 @@ void Handover::StandStillLocked(std::unique_lock<std::mutex>* lock) {
 
 void Handover::Begin(const FileLook& look) {
   std::unique_lock<std::mutex> lock(mutex_);
-  if (!known_ || known_->Same(look)) {
-    StandStillLocked(&lock);
-  } else {
+  if (known_ && !known_->Same(look)) {
     DifferLocked(look);
+  } else if (!known_ && look.page_size != 0 && look.rollback) {
+    // Somebody else has turned WAL mode off, and may have written since.
+    foreign_ = true;
+  } else {
+    StandStillLocked(&lock);
   }
   ++begun_;
   ++epoch_;
