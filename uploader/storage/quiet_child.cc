@@ -13,6 +13,14 @@
 
 #include <cstring>
 
+#if defined(__SANITIZE_THREAD__)
+// ThreadSanitizer takes clone() for a fork, whose child has its memory for itself.
+extern "C" int __clone(int (*)(void*), void*, int, void*, ...);  // NOLINT: glibc's name
+#define BACKSTAY_CLONE __clone
+#else
+#define BACKSTAY_CLONE clone
+#endif
+
 namespace backstay {
 namespace {
 
@@ -119,7 +127,8 @@ BACKSTAY_BARE int BeBetween(void* argument) {
                      syscall(SYS_pipe2, ends, O_CLOEXEC) == 0 && ends[0] == kReadEnd &&
                      ends[1] == kWriteEnd;
   const long pid =  // NOLINT: the system call's type
-      ready ? clone(BeCommand, job->command_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, job) : -1;
+      ready ? BACKSTAY_CLONE(BeCommand, job->command_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, job)
+            : -1;
   if (pid < 0) {
     job->error = errno;
     Leave(0);
@@ -215,7 +224,7 @@ Result<std::string> RunQuietly(const QuietCommand& what, const std::atomic<bool>
   {
     const NoSignals blocked;
     // Without a signal at its end, which makes it invisible to wait(-1).
-    const int pid = clone(BeBetween, stacks.first(), CLONE_VM | CLONE_VFORK, &job);
+    const int pid = BACKSTAY_CLONE(BeBetween, stacks.first(), CLONE_VM | CLONE_VFORK, &job);
     if (pid < 0) {
       job.error = errno;
     } else {
