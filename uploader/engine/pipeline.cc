@@ -70,13 +70,12 @@ void Pipeline::Keep(const char* name, const std::function<void()>& body) {
 }
 
 void Pipeline::ReportFailure(const char* name, const Status& failure) {
-  {
-    std::lock_guard<std::mutex> lock(core_.mutex);
-    core_.thread_error = failure;
-  }
+  // In this order: what another thread finds to be over has been said.
   core_.threads.Failed(
       std::string("the ") + name + " thread failed and starts over: " + failure.message(),
       {{"db", core_.options.settings.path}, {"replica", core_.options.replica}});
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  core_.thread_error = failure;
 }
 
 void Pipeline::NoteStep(const TrailStep& step) {
