@@ -64,6 +64,26 @@ TEST_CASE("every other endpoint: the bucket is in the path") {
         "https x.example.com /storage/v1/s3/bkt");
 }
 
+TEST_CASE("the settings choose the style") {
+  const auto of = [](const std::string& query) {
+    return Shown(ParseReplicaUrl("s3://bkt/p?" + query, "").value());
+  };
+  CHECK(of("endpoint=https://nyc3.digitaloceanspaces.com") ==
+        "https nyc3.digitaloceanspaces.com /bkt");
+  CHECK(of("endpoint=https://nyc3.digitaloceanspaces.com&force-path-style=false") ==
+        "https bkt.nyc3.digitaloceanspaces.com ");
+  CHECK(of("endpoint=http://localhost:9000&force-path-style=false") == "http bkt.localhost:9000 ");
+  CHECK(of("endpoint=https://h.example/s3&force-path-style=false") == "https bkt.h.example /s3");
+  CHECK(of("endpoint=http://127.0.0.1:9000&force-path-style=false") == "http 127.0.0.1:9000 /bkt");
+  CHECK(of("endpoint=http://[::1]:9000&force-path-style=false") == "http [::1]:9000 /bkt");
+  CHECK(of("endpoint=https://oss-cn-hangzhou.aliyuncs.com") ==
+        "https bkt.oss-cn-hangzhou.aliyuncs.com ");
+  CHECK(of("region=eu-west-1") == "https bkt.s3.eu-west-1.amazonaws.com ");
+  CHECK(of("region=eu-west-1&force-path-style=true") == "https s3.eu-west-1.amazonaws.com /bkt");
+  CHECK(of("endpoint=https://x.supabase.co/storage/v1/s3/") ==
+        "https x.supabase.co /storage/v1/s3/bkt");
+}
+
 TEST_CASE("bad settings are refused with their names") {
   CHECK_THAT(Refused(Bucket("", "")), Catch::Contains("bucket"));
   CHECK_THAT(Refused(Bucket("a/b", "")), Catch::Contains("a/b"));

@@ -1,12 +1,14 @@
 #include "uploader/settings/replica_url.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include "uploader/base/url_text.h"
+#include "uploader/settings/bucket_host.h"
 #include "uploader/settings/table.h"
 #include "uploader/settings/units.h"
 #include "uploader/settings/url_parts.h"
@@ -84,25 +86,30 @@ Status CheckPrefix(const std::string& prefix) {
   return {};
 }
 
-// Whether `endpoint` is a plain http(s) host with or without a port.
+// Whether `endpoint` is http(s), a host, and perhaps a port and a path.
 bool IsPlainEndpoint(const std::string& endpoint) {
   if (endpoint.rfind("http://", 0) != 0 && endpoint.rfind("https://", 0) != 0) return false;
   const UrlParts url(endpoint);
-  return url.valid() && !url.Part(CURLUPART_HOST).empty() && url.Part(CURLUPART_PATH) == "/" &&
-         url.Part(CURLUPART_USER).empty() && url.Part(CURLUPART_PASSWORD).empty() &&
-         endpoint.find_first_of("?#@") == std::string::npos;
+  return url.valid() && !url.Part(CURLUPART_HOST).empty() && url.Part(CURLUPART_USER).empty() &&
+         url.Part(CURLUPART_PASSWORD).empty() &&
+         endpoint.find_first_of("?#@%\\") == std::string::npos &&
+         endpoint.find("/..") == std::string::npos && endpoint.find("/./") == std::string::npos;
 }
 
-Status FinishEndpoint(std::string* endpoint) {
+Status FinishEndpoint(const std::string& bucket, std::string* endpoint) {
   if (endpoint->empty()) return {};
   *endpoint = WithScheme(*endpoint);
   if (!IsPlainEndpoint(*endpoint)) {
     return Invalid(
         "the endpoint (of the replica, else AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL) must look "
         "like "
-        "https://host or http://host:port, without user, path or query");
+        "https://host or http://host:port, without user or query");
   }
   while (endpoint->back() == '/') endpoint->pop_back();
+  if (endpoint->ends_with("/" + bucket) && !endpoint->ends_with("//" + bucket)) {
+    return Invalid("the endpoint ends with the bucket, " + Quote(bucket) +
+                   "; write it without, the bucket is known from elsewhere");
+  }
   return {};
 }
 
@@ -112,7 +119,7 @@ Status FinishS3(ReplicaSettings* replica) {
   path.erase(0, std::min(path.find_first_not_of('/'), path.size()));
   path.erase(path.find_last_not_of('/') + 1);
   BACKSTAY_TRY(CheckPrefix(path));
-  BACKSTAY_TRY(FinishEndpoint(&replica->endpoint));
+  BACKSTAY_TRY(FinishEndpoint(replica->bucket, &replica->endpoint));
   if (replica->region.empty() || HasControlCharacter(replica->region) ||
       replica->region.find_first_of("/ ") != std::string::npos) {
     return Invalid("the region must be a name such as us-east-1");
@@ -171,41 +178,65 @@ Status ParseQuery(std::string_view query, ReplicaSettings* replica) {
   return {};
 }
 
-// As other programs write it: `bucket.server`, of servers that are known for it. It is a bucket's
-// name as well, of one that lies elsewhere.
-bool NamesServer(std::string_view authority) {
-  constexpr std::array<std::string_view, 7> kServers = {
-      "localhost",       "amazonaws.com", "backblazeb2.com",  "digitaloceanspaces.com",
-      "s3.filebase.com", "scw.cloud",     "linodeobjects.com"};
-  return std::any_of(kServers.begin(), kServers.end(), [&](std::string_view server) {
-    return authority == server || authority.ends_with("." + std::string(server));
-  });
+// Said by the URL's host.
+Status SayByHost(const char* key, const std::string& value, ReplicaSettings* replica) {
+  if (value.empty()) return {};
+  SettingTarget target;
+  target.replica = replica;
+  return SetSetting(*FindKey(Scope::kReplica, key), value, target, {Origin::kUrl, "its host"});
 }
 
-// `rest` is what stands between "s3://" and '?'.
-Status ParseS3(std::string_view rest, ReplicaSettings* replica) {
-  replica->type = "s3";
-  std::string_view authority = rest.substr(0, rest.find('/'));
+// `path` begins with '/', or is empty.
+Status TakeHost(BucketHost host, std::string_view authority, std::string_view path,
+                ReplicaSettings* replica) {
+  const bool below = path.starts_with(host.base) &&
+                     (path.size() == host.base.size() || path[host.base.size()] == '/');
+  if (host.bucket.empty()) {
+    path.remove_prefix(below ? std::min(host.base.size() + 1, path.size()) : path.size());
+    host.bucket = path.substr(0, path.find('/'));
+    path.remove_prefix(host.bucket.size());
+  }
+  if (host.bucket.empty()) {
+    return Invalid("the bucket is missing; behind the server write it as in s3://" +
+                   std::string(authority) + host.base + "/bucket/prefix");
+  }
+  replica->bucket = std::move(host.bucket);
+  replica->path = path;
+  BACKSTAY_TRY(SayByHost("endpoint", host.endpoint, replica));
+  return SayByHost("region", host.region, replica);
+}
+
+Status TakeAuthority(std::string_view authority, std::string_view path, ReplicaSettings* replica) {
   if (authority.starts_with("arn:")) {
     return Invalid("ARNs are not taken, " + Quote(authority) +
                    "; of an access point write its alias in the bucket's place, else the bucket's "
                    "name");
   }
-  if (authority.find_first_of("@:") != std::string_view::npos) {
+  const bool user = authority.find('@') != std::string_view::npos;
+  if (std::optional<BucketHost> host = ParseBucketHost(authority); host && !user) {
+    return TakeHost(std::move(*host), authority, path, replica);
+  }
+  if (user || authority.find(':') != std::string_view::npos) {
     return Invalid(
         "no user, password or port may stand before the bucket; credentials go into "
         "BACKSTAY_ACCESS_KEY_ID and BACKSTAY_SECRET_ACCESS_KEY, a server into ?endpoint=");
   }
-  if (NamesServer(authority)) {
-    return Invalid(
-        "the server " + Quote(authority) +
-        " stands in the bucket's place; write s3://bucket/prefix?endpoint=https://server");
+  if (authority.ends_with(".amazonaws.com")) {
+    return Invalid("the host " + Quote(authority) +
+                   " is none of Amazon S3's; write s3://bucket/prefix?region=…");
   }
   replica->bucket = authority;
+  replica->path = path;
+  return {};
+}
+
+// `rest` is what stands between "s3://" and '?'.
+Status ParseS3(std::string_view rest, ReplicaSettings* replica) {
+  replica->type = "s3";
+  const std::string_view authority = rest.substr(0, rest.find('/'));
   Result<std::string> path = PercentDecode(rest.substr(authority.size()), "path");
   if (!path.ok()) return path.error();
-  replica->path = *path;
-  return {};
+  return TakeAuthority(authority, *path, replica);
 }
 
 Status ParseFile(std::string_view rest, ReplicaSettings* replica) {
@@ -267,10 +298,9 @@ std::string WithScheme(const std::string& endpoint) {
 }
 
 void ChoosePathStyle(ReplicaSettings* replica) {
-  if (replica->force_path_style_given) return;
-  const std::string& endpoint = replica->endpoint;
-  replica->force_path_style =
-      !endpoint.empty() && endpoint.find("amazonaws.com") == std::string::npos;
+  if (replica->force_path_style_given || replica->endpoint.empty()) return;
+  const UrlParts url(WithScheme(replica->endpoint));
+  replica->force_path_style = !url.valid() || !WantsBucketInHost(url.Part(CURLUPART_HOST));
 }
 
 Status ExpandName(const std::string& name, ReplicaSettings* replica) {

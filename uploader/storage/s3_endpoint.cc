@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "uploader/settings/bucket_host.h"
 #include "uploader/settings/replica_url.h"
 #include "uploader/settings/url_parts.h"
 
@@ -12,12 +13,16 @@ bool EndsWith(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-bool NeedsVirtualHost(const std::string& host) {
-  for (const char* domain :
-       {".amazonaws.com", ".amazonaws.com.cn", ".aliyuncs.com", ".myqcloud.com"}) {
-    if (EndsWith(host, domain)) return true;
-  }
-  return false;
+// An address has no host below it.
+bool IsName(std::string_view host) {
+  const std::string_view last = host.substr(host.rfind('.') + 1);
+  return last.find_first_not_of("0123456789") != std::string_view::npos;
+}
+
+// As the settings say; where they do not, as the server wants it.
+bool BucketInHost(const ReplicaSettings& settings, const std::string& host) {
+  if (settings.force_path_style || !IsName(host) || host.starts_with('[')) return false;
+  return settings.force_path_style_given || WantsBucketInHost(host);
 }
 
 bool FitsInHostName(const std::string& bucket, const std::string& scheme) {
@@ -86,8 +91,7 @@ Result<S3Endpoint> ResolveS3Endpoint(const ReplicaSettings& settings) {
   out.path = url.Part(CURLUPART_PATH, CURLU_URLDECODE);
   while (EndsWith(out.path, "/")) out.path.pop_back();
   out.display = out.scheme + "://" + host + port + out.path;
-  if (!settings.force_path_style && NeedsVirtualHost(host) &&
-      FitsInHostName(settings.bucket, out.scheme)) {
+  if (BucketInHost(settings, host) && FitsInHostName(settings.bucket, out.scheme)) {
     host = settings.bucket + "." + host;
   } else {
     out.path += "/" + settings.bucket;

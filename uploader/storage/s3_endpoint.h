@@ -1,10 +1,11 @@
 // Where an s3 replica lives: from settings to the host and path of its requests.
 //
 // Pure, any thread. kInvalid names the setting and the remedy, and never holds a secret.
-// Virtual-host style (https://bucket.host) is used for AWS and for the stores that refuse anything
-// else (Alibaba, Tencent); path style (https://host/bucket) for every other endpoint, as `mc` and
-// Litestream do, with force_path_style, and where the bucket's name does not fit into a host name
-// (upper case, '_') or under a wildcard certificate ('.' with https).
+// Virtual-host style (https://bucket.host) is used for AWS, for the stores that refuse anything
+// else (Alibaba, Tencent), and where the settings say so; path style (https://host/bucket) for
+// every other endpoint, as `mc` and Litestream do, with force_path_style, for an address, and where
+// the bucket's name does not fit into a host name (upper case, '_') or under a wildcard certificate
+// ('.' with https).
 
 #ifndef BACKSTAY_UPLOADER_STORAGE_S3_ENDPOINT_H_
 #define BACKSTAY_UPLOADER_STORAGE_S3_ENDPOINT_H_
