@@ -22,7 +22,7 @@ struct Written : Bench {
   void CheckBegunAnew(uint64_t number) {
     REQUIRE(logged.find("ERROR") != std::string::npos);
     REQUIRE_FALSE(core.ship.restorable);
-    REQUIRE(core.repair != RepairNeed::kNone);
+    REQUIRE(!core.life.whole());
     REQUIRE(core.ship.next_log_number == number + 1);
     REQUIRE(core.ship.epoch == 2);
     REQUIRE(core.ship.shipped.segment_number == number - 1);
@@ -181,7 +181,7 @@ TEST_CASE("without a snapshot, or without its end, the log goes on with a new fi
   REQUIRE(bench.log.Look().ok());
   REQUIRE(bench.Has(kIdentityKey));
   bench.CheckBegunAnew(4);
-  bench.core.repair = RepairNeed::kNone;
+  bench.core.life.On(Life::Compared{});
   bench.Commit(1);
   REQUIRE(bench.log.Append().ok());
   REQUIRE(bench.Has(LogKey(5)));

@@ -78,7 +78,7 @@ TEST_CASE("the outbox collapses while a PUT is under way", "[log_writer]") {
   // What the log has is where the next segment goes on; the pages are to be repaired.
   REQUIRE(bench.core.ship.shipped.segment_number == 2);
   REQUIRE(bench.core.outbox->pending().empty());
-  REQUIRE(bench.core.repair != RepairNeed::kNone);
+  REQUIRE(!bench.core.life.whole());
   REQUIRE(bench.core.index->Get(2) == 0);
   REQUIRE(bench.core.index->Get(3) == 0);
   bench.Commit(2);
@@ -98,7 +98,7 @@ TEST_CASE("the outbox collapses after a PUT that arrived although it failed", "[
   bench.Commit(3);
   REQUIRE(bench.log.Append().ok());
   REQUIRE(bench.core.ship.shipped.segment_number == 2);
-  REQUIRE(bench.core.repair != RepairNeed::kNone);
+  REQUIRE(!bench.core.life.whole());
   bench.Commit(3);
   REQUIRE(bench.log.Append().ok());
   bench.CheckLog();
@@ -155,11 +155,11 @@ TEST_CASE("no takeover is put that the state cannot say", "[log_writer]") {
   REQUIRE(bench.log.Append().ok());
   bench.core.ship.taking_over = true;  // as after a crash
   const uint64_t next = bench.core.ship.next_log_number;
-  bench.core.distrusted = true;
+  bench.core.life.On(Life::Distrusts{});
   LogWriter another(&bench.core);
   REQUIRE(another.Connect().code() == Code::kUnavailable);
   REQUIRE(bench.client.Get(LogKey(next)).status().code() == Code::kNotFound);
-  bench.core.distrusted = false;
+  bench.core.life.On(Life::Opened{});
   REQUIRE(another.Connect().ok());
   REQUIRE(bench.client.Get(LogKey(next)).ok());
 }
@@ -278,7 +278,7 @@ TEST_CASE("an object that only an earlier life can have put is taken over behind
   bench.Commit(3);
   REQUIRE(bench.log.Append().ToString() == "OK");
   REQUIRE(bench.core.ship.epoch == 2);
-  REQUIRE(bench.core.repair == RepairNeed::kNone);
+  REQUIRE(bench.core.life.whole());
   bench.CheckLog();
 }
 
@@ -350,7 +350,7 @@ TEST_CASE("a log object of four billion pages costs no memory", "[log_writer]") 
   bench.Commit(1);
   REQUIRE(heir.Append().ToString() == "OK");
   REQUIRE(bench.core.ship.next_log_number == 4);
-  REQUIRE(bench.core.repair != RepairNeed::kNone);
+  REQUIRE(!bench.core.life.whole());
   // Restore refuses that object.
   REQUIRE_FALSE(bench.core.ship.restorable);
   REQUIRE(bench.core.ship.snapshot_above == 2);

@@ -100,6 +100,7 @@ class Bench {
     capture.file = [](void*, int64_t, int64_t) { return -1; };
     capture.file_size = [] { return 0; };
     core.capture = std::make_unique<Capture>(std::move(capture));
+    core.life.On(Life::Opened{});
     core.identity.page_size = kPageSize;
     REQUIRE(log.Connect().ok());
     PutSnapshot(1);

@@ -19,7 +19,7 @@ bool CaptureLoop::IsOther(uint32_t page_size) const {
 }
 
 // Everything that is made for one page size is let go of; the next pass opens the database again.
-void CaptureLoop::LetGoLocked() {
+void CaptureLoop::ReadAnewLocked() {
   core_->DistrustLocked();
   retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
 }
@@ -54,7 +54,7 @@ void CaptureLoop::DrainBaseLocked(const Handover::Batch& batch) {
     return !each->complete || each->page_size != own;
   });
   if (!batch.foreign) EncodeLocked({all.begin(), end});
-  LetGoLocked();
+  ReadAnewLocked();
 }
 
 // In this order: the index alone would go on with what the outbox says of the old base.

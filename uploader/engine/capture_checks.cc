@@ -15,7 +15,7 @@ namespace backstay {
 // the folder, what is in memory is better than nothing.
 void CaptureLoop::EndIfRemovedLocked() {
   const CoreOptions& options = core_->options;
-  if (!core_->stopped.ok() || !core_->ReadyLocked() || !lock_ || !lock_->Holds()) return;
+  if (core_->life.ended() || !core_->life.open() || !lock_ || !lock_->Holds()) return;
   if (HoldsLock() || core_->IsAway()) return;
   const bool heals = ReadMark({options.settings.path, options.folder}, core_->identity.id) > 0;
   options.logger->Remind(
@@ -32,7 +32,7 @@ void CaptureLoop::EndIfRemovedLocked() {
 // What is written to a file that lost its path is lost with it, and what took the path is another
 // database.
 void CaptureLoop::EndIfReplacedLocked() {
-  if (!core_->stopped.ok() || !core_->IsReplaced()) return;
+  if (core_->life.ended() || !core_->IsReplaced()) return;
   if (!core_->options.host->InUse()) return core_->RetireLocked();
   core_->StopLocked({Code::kForeign,
                      "the database file was replaced by another one while it is open; what is "
@@ -68,7 +68,7 @@ bool CaptureLoop::PageSizeHoldsLocked() {
   if (!to) to = core_->board.Latest();
   const uint32_t size = PageSize(to.value_or(WalTarget{}));
   if (!IsOther(size)) return true;
-  LetGoLocked();
+  ReadAnewLocked();
   return false;
 }
 

@@ -60,7 +60,7 @@ bool CaptureLoop::TakeLock() {
     if (lock.ok()) {
       std::lock_guard<std::mutex> guard(core_->mutex);
       lock_.emplace(std::move(*lock));
-      core_->passive = false;
+      core_->life.On(Life::Leads{});
       core_->local_error = Status::Ok();
       if (dropped) {
         // What was written meanwhile counts as part of the file.
@@ -73,7 +73,7 @@ bool CaptureLoop::TakeLock() {
     bool held = lock.status().code() == Code::kExists;
     {
       std::lock_guard<std::mutex> guard(core_->mutex);
-      core_->passive = held;
+      held ? core_->life.On(Life::Follows{}) : core_->life.On(Life::Leads{});
       if (!held) core_->local_error = lock.status();
     }
     core_->placed = true;

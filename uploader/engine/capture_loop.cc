@@ -38,17 +38,31 @@ void CaptureLoop::Run() {
     Pass(work);
     core_->ThreadWorks();
     tick_();
+    if (Ended()) LeaveState();
   }
+  LeaveState();
+}
+
+bool CaptureLoop::Ended() {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->life.ended();
+}
+
+// For the next start.
+void CaptureLoop::LeaveState() {
   if (LacksSettledStamp()) (void)SettledStampOf(core_->options.settings.path);
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked() || !HoldsLock()) return;
-  if (core_->repair != RepairNeed::kNone) core_->SaveIndexLocked();
-  SettleStampLocked();
+  if (!core_->life.open()) return;
+  if (HoldsLock()) {
+    if (!core_->life.whole()) core_->SaveIndexLocked();
+    SettleStampLocked();
+  }
+  if (core_->life.ended()) core_->FreeLocked();
 }
 
 bool CaptureLoop::LacksSettledStamp() {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return false;
+  if (!core_->life.open()) return false;
   const FileStamp& stamp = core_->capture->place().file();
   return stamp.size >= 0 && !stamp.settled && stamp == StampOf(core_->options.settings.path);
 }
@@ -74,8 +88,7 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
     bool encodes = false;
     {
       std::lock_guard<std::mutex> lock(core_->mutex);
-      encodes = core_->ReadyLocked() && core_->stopped.ok() && !retrying &&
-                core_->repair == RepairNeed::kNone;
+      encodes = core_->life.open() && !core_->life.ended() && !retrying && core_->life.whole();
       if (encodes) encoded = core_->capture->place().wal();
     }
     *work = core_->board.Wait(until, seen_ticket_, !pending_ && !retrying, encoded,
@@ -90,7 +103,7 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
     std::optional<WalTarget> latest = core_->board.Latest();
     if (encodes && latest && core_->capture->place().Behind(*latest) >= kMaxHoldFrames) return true;
     if (encodes && core_->handover.queued_pages() >= kMaxHoldFrames) return true;
-    if (core_->repair != RepairNeed::kNone && !core_->UnhealthyLocked() && !retrying) return true;
+    if (!core_->life.whole() && !core_->UnhealthyLocked() && !retrying) return true;
   }
 }
 
@@ -104,7 +117,7 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
   try {
     EndIfLostLocked();
     EndIfRemovedLocked();
-    if (core_->stopped.ok()) PassLocked(ticket, &lock);
+    if (!core_->life.ended()) PassLocked(ticket, &lock);
     EndIfReplacedLocked();
     core_->RemindLocked();
     // What a repair has seen since is not answered by this pass.
@@ -149,7 +162,7 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   const bool left_wal = LeaveWalLocked();
   // In this order: what is handed over before a WAL begins is encoded before it.
   std::optional<WalTarget> to = Target();
-  const bool ready = core_->ReadyLocked();
+  const bool ready = core_->life.open();
   if (!ready && !(to && OpenLocked(*to))) {
     // Opening compares with the files, so nothing that the WAL holds now has to be waited for.
     core_->board.DoneFinish(ticket);
@@ -172,11 +185,11 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   if (relocate_ && !to) return core_->board.DoneFinish(ticket);
   if (relocate_) RelocateLocked(*to);
   DrainLocked(to);
-  if (!core_->ReadyLocked()) return core_->board.DoneFinish(ticket);
+  if (!core_->life.open()) return core_->board.DoneFinish(ticket);
   if (to) AdvanceAllLocked(*to);
   if (retry_at_ms_ != 0) return;
   NeedUnknownLocked();
-  bool whole = core_->repair == RepairNeed::kNone || (to && RepairLocked(lock));
+  bool whole = core_->life.whole() || (to && RepairLocked(lock));
   const bool again = core_->board.SyncWaits() || core_->handover.unexplained();
   if (!looked && retry_at_ms_ == 0 && again) {
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
@@ -198,7 +211,7 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
   // Recovered and checkpointed by a connection that told of no commit.
   if (!gone.last && gone.stamp != capture->place().file()) return;
   unread_ = gone.last && capture->place().Behind(*gone.last) > 0;
-  if (core_->repair != RepairNeed::kNone || unread_) return;
+  if (!core_->life.whole() || unread_) return;
   capture->AnnounceRestart();
   capture->WalGone(gone.stamp);
   if (Status kept = core_->outbox->AppendStamp(gone.stamp); !kept.ok()) Failed(kept);
@@ -209,7 +222,7 @@ void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
 void CaptureLoop::SettleStampLocked() {
   Capture* capture = core_->capture.get();
   const FileStamp& old = capture->place().file();
-  if (old.size < 0 || old.settled || unread_ || core_->repair != RepairNeed::kNone) return;
+  if (old.size < 0 || old.settled || unread_ || !core_->life.whole()) return;
   if (!core_->handover.Idle()) return;
   FileStamp now = StampOf(core_->options.settings.path);
   if (now != old || !now.settled) return;
@@ -241,7 +254,7 @@ void CaptureLoop::AdvanceAllLocked(const WalTarget& to) {
 
 void CaptureLoop::AdvanceLocked(const WalTarget& to) {
   Capture* capture = core_->capture.get();
-  bool encode = core_->repair == RepairNeed::kNone && core_->encoding;
+  bool encode = core_->EncodesLocked();
   Result<bool> advanced = encode ? capture->Advance(to) : capture->Skip(to);
   if (advanced.ok() && *advanced) {
     stale_tries_ = 0;
@@ -272,21 +285,22 @@ void CaptureLoop::AdvanceLocked(const WalTarget& to) {
 // A commit that begins the WAL anew waits for what it holds. A repair that can begin at once ships
 // the rest of a long transaction as well, from the database file.
 bool CaptureLoop::IsHurriedLocked() {
-  return core_->ship.restorable && !core_->UnhealthyLocked() && core_->ending == Ending::kNo &&
+  return core_->ship.restorable && !core_->UnhealthyLocked() && !core_->life.leaves() &&
          core_->board.CommitWaits();
 }
 
 // What is unknown is in no segment: nobody may take it for shipped.
 void CaptureLoop::NeedUnknownLocked() {
   const bool lacks = core_->ship.restorable && core_->index->unknown() != 0;
-  if (lacks && core_->repair == RepairNeed::kNone) core_->NeedRepairLocked(RepairNeed::kSome);
+  if (lacks && core_->life.whole()) core_->NeedRepairLocked(RepairNeed::kSome);
 }
 
 bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
   // What the copy has read of pages that are compared may be anything; those that are unknown go
   // out anyhow, and are replayed on top of it.
-  if (core_->repair == RepairNeed::kAll) core_->AbortSnapshotLocked();
-  if (!core_->ship.restorable && !(core_->copy.has_all() && core_->repair != RepairNeed::kAll)) {
+  if (core_->life.need() == RepairNeed::kAll) core_->AbortSnapshotLocked();
+  if (!core_->ship.restorable &&
+      !(core_->copy.has_all() && core_->life.need() != RepairNeed::kAll)) {
     core_->AbortSnapshotLocked();
     // Nothing can be restored yet, so nothing has to be repaired: the first snapshot starts over.
     const WalTarget to = FreshTargets().back();
@@ -299,8 +313,7 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
       Failed(status);
       return false;
     }
-    core_->repair = RepairNeed::kNone;
-    core_->encoding = false;
+    core_->life.On(Life::Compared{});
     core_->VoidSnapshotLocked();
     core_->ship_work.notify_all();
     return true;
@@ -310,8 +323,8 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRoomMs;
     return false;
   }
-  const RepairNeed need = core_->repair;
-  repair_run_ = core_->collapses;
+  const RepairNeed need = core_->life.need();
+  repair_run_ = core_->life.generation();
   LogHead before = core_->capture->encoder()->head();
   Status repaired = RepairByLocked(need == RepairNeed::kAll, lock);
   const LogHead& after = core_->capture->encoder()->head();
@@ -327,7 +340,7 @@ bool CaptureLoop::RepairLocked(std::unique_lock<std::mutex>* lock) {
     if (!again) Failed(repaired);
     return false;
   }
-  core_->repair = RepairNeed::kNone;
+  core_->life.On(Life::Compared{});
   slow_.Recovered("the outbox has room again",
                   {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
   core_->lag.WaitsFor(after.segment_number);
@@ -348,7 +361,7 @@ bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting) 
   // top.
   const uint64_t left = uint64_t{core_->index->unknown()} * core_->identity.page_size;
   const bool large =
-      core_->repair == RepairNeed::kAll || left > core_->options.settings.outbox_limit;
+      core_->life.need() == RepairNeed::kAll || left > core_->options.settings.outbox_limit;
   const bool full = large && !HasRoomLocked();
   lock->unlock();
   int64_t until = core_->options.clock->MonotonicMs() + (full ? kRoomMs : waiting ? kWaitMs : 0);
@@ -362,7 +375,7 @@ bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting) 
   // A comparison may take longer than another process needs to take over.
   EndIfLostLocked();
   EndIfRemovedLocked();
-  return !work.stop && core_->stopped.ok() && core_->collapses == repair_run_;
+  return !work.stop && !core_->life.ended() && core_->life.generation() == repair_run_;
 }
 
 void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
@@ -370,7 +383,7 @@ void CaptureLoop::AfterLocked(uint64_t ticket, bool whole) {
   uint64_t segment = core_->capture->encoder()->head().segment_number;
   const bool outage = core_->UnhealthyLocked();
   if (!room_.Fits(outbox->waiting_bytes(), outage)) {
-    outage ? GiveUpLocked() : CrowdedLocked();
+    outage ? DropWaitingLocked() : CrowdedLocked();
     whole = false;
   }
   if (whole && !guessed_ && core_->copy.seeks_end()) static_cast<void>(core_->EndCopyLocked());

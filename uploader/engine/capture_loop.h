@@ -93,6 +93,8 @@ class CaptureLoop {
   void MakeCaptureLocked(uint32_t page_size);
   void RelocateLocked(const WalTarget& to);
   void WalGoneLocked(const NoteBoard::Gone& gone);
+  bool Ended();
+  void LeaveState();
   bool LacksSettledStamp();
   void SettleStampLocked();
   void AdvanceAllLocked(const WalTarget& to);
@@ -106,7 +108,7 @@ class CaptureLoop {
   void MissedLocked(const char* cause = kByOthers);
   bool HasOtherPageSize(const Handover::Batch& batch) const;
   bool IsOther(uint32_t page_size) const;
-  void LetGoLocked();
+  void ReadAnewLocked();
   void DrainBaseLocked(const Handover::Batch& batch);
   Status RepairByLocked(bool all, std::unique_lock<std::mutex>* lock);
   FileFollower Follower(std::unique_lock<std::mutex>* lock);
@@ -114,7 +116,7 @@ class CaptureLoop {
   bool RepairLocked(std::unique_lock<std::mutex>* lock);
   bool YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting);
   bool HasRoomLocked() const;
-  void GiveUpLocked();
+  void DropWaitingLocked();
   void CrowdedLocked();
   void AfterLocked(uint64_t ticket, bool whole);
   void SaveIfDueLocked();
@@ -153,7 +155,7 @@ class CaptureLoop {
   bool told_bare_ = false;                 // SayBareLocked(), once
   std::optional<int64_t> missed_said_ms_;  // monotonic; MissedLocked() warned
   bool unread_ = false;                    // the last WAL went before all of it was encoded
-  uint64_t repair_run_ = 0;                // core_->collapses when the repair began
+  uint64_t repair_run_ = 0;                // the generation when the repair began
   std::optional<FolderLock> lock_;         // written under core_->mutex
   FileStamp open_stamp_;                   // guarded by core_->mutex
   bool relocate_ = false;  // guarded by core_->mutex: the host opened the database again

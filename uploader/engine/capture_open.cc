@@ -82,8 +82,7 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
   Status placed = Status::Ok();
   const bool goes_on = usable && !again && TakeUpCopyLocked();
   if (!goes_on) core_->copy.Void();
-  core_->encoding = usable && (core_->ship.restorable || goes_on);
-  if (core_->encoding) {
+  if (core_->GoesOnLocked()) {
     static_cast<void>(FollowTrailLocked(to));
     RelocateLocked(to);
   } else {
@@ -91,7 +90,7 @@ bool CaptureLoop::OpenLocked(const WalTarget& to) {
     relocate_ = false;
   }
   if (!placed.ok()) {
-    core_->capture.reset();
+    core_->life.On(Life::Distrusts{});
     if (placed.retryable() && ++stale_tries_ < kMaxStaleTries) {
       retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
     }
@@ -203,7 +202,7 @@ bool CaptureLoop::LoadLocked(uint32_t page_size, std::optional<IndexFile> known)
     core->lag.Waits(std::min(core->options.clock->WallMs(), began));
   }
   loaded_ = true;
-  core->distrusted = false;
+  core->life.On(Life::Opened{});
   if (changed) SaveBaseLocked();
   if (!usable) core->SaveIndexLocked();
   return usable || again;
@@ -294,7 +293,7 @@ void CaptureLoop::OpenOutboxLocked(bool again, bool apply) {
   if (!again) return;
   core->outbox->Shipped(core->ship.shipped.segment_number);
   // A PUT under way is settled against the log, a Sync() by the next pass.
-  ++core->collapses;
+  core->life.On(Life::Drops{});
   core->board.Dropped();
 }
 
@@ -387,7 +386,8 @@ void CaptureLoop::RelocateLocked(const WalTarget& to) {
   Result<bool> found = capture->Locate(to, open_stamp_);
   // Of a first copy it is what is not copied yet.
   const bool copied = !core_->ship.restorable && core_->copy.active();
-  const bool known = core_->index->unknown() == 0 || core_->repair == RepairNeed::kSome || copied;
+  const bool known =
+      core_->index->unknown() == 0 || core_->life.need() == RepairNeed::kSome || copied;
   if (found.ok() && *found && known) return;
   if (!core_->ship.restorable) return core_->NeedRepairLocked(RepairNeed::kAll);
   core_->Log(Level::kInfo,

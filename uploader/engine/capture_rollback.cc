@@ -13,7 +13,7 @@ namespace backstay {
 void CaptureLoop::MissedLocked(const char* cause) {
   constexpr int64_t kMissedAgainMs = 30000;
   // A comparison that is due already has its own reason.
-  if (core_->repair != RepairNeed::kAll) {
+  if (core_->life.need() != RepairNeed::kAll) {
     const int64_t now = core_->options.clock->MonotonicMs();
     const bool again = missed_said_ms_ && now - *missed_said_ms_ < kMissedAgainMs;
     if (!again) missed_said_ms_ = now;
@@ -30,7 +30,7 @@ void CaptureLoop::DrainLocked(const std::optional<WalTarget>& to) {
   if (HasOtherPageSize(batch)) return DrainBaseLocked(batch);
   // The start of the next WAL tells it in another way.
   bool lost = std::exchange(unread_, false) && to && to->rollback;
-  if ((batch.foreign || lost) && core_->repair != RepairNeed::kAll) {
+  if ((batch.foreign || lost) && core_->life.need() != RepairNeed::kAll) {
     MissedLocked(batch.foreign ? kByOthers : kTooLate);
   }
   EncodeLocked(batch.transactions);
@@ -39,14 +39,14 @@ void CaptureLoop::DrainLocked(const std::optional<WalTarget>& to) {
   bool file_counts = !batch.transactions.empty() || (to && to->rollback);
   if (batch.look && file_counts) stamp = batch.look->stamp;
   if (!stamp || !capture->SetStamp(*stamp)) return;
-  if (core_->repair != RepairNeed::kNone || !core_->encoding) return;
+  if (!core_->EncodesLocked()) return;
   if (Status kept = core_->outbox->AppendStamp(*stamp); !kept.ok()) Failed(kept);
 }
 
 void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) {
   Capture* capture = core_->capture.get();
   auto next = transactions.begin();
-  while (core_->repair == RepairNeed::kNone && core_->encoding && next != transactions.end()) {
+  while (core_->EncodesLocked() && next != transactions.end()) {
     auto end = std::find_if(next, transactions.end(), [](const TransactionPtr& transaction) {
       return !transaction->has_images();
     });
@@ -62,7 +62,7 @@ void CaptureLoop::EncodeLocked(const std::vector<TransactionPtr>& transactions) 
     if (lacks && core_->index->unknown() != 0) core_->NeedRepairLocked(RepairNeed::kSome);
   }
   // When all pages are to be compared the index has to stay what the replica has.
-  if (core_->repair == RepairNeed::kAll) return;
+  if (core_->life.need() == RepairNeed::kAll) return;
   for (; next != transactions.end(); ++next) SkipLocked(**next);
 }
 
@@ -117,7 +117,7 @@ FileFollower CaptureLoop::Follower(std::unique_lock<std::mutex>* lock) {
 Result<FileFollower::Changes> CaptureLoop::TakeChanges() {
   Handover::Batch batch = core_->handover.Take();
   if (HasOtherPageSize(batch)) {
-    LetGoLocked();
+    ReadAnewLocked();
     return Status(Code::kCancelled, "the page size changed", true);
   }
   if (batch.foreign) {

@@ -9,7 +9,7 @@ bool CaptureLoop::HasRoomLocked() const {
   return core_->outbox->pending_bytes() <= core_->options.settings.outbox_limit / 2;
 }
 
-void CaptureLoop::GiveUpLocked() {
+void CaptureLoop::DropWaitingLocked() {
   slow_.Failed(
       "the outbox is full: its segments are replaced by one repair when the replica is back; "
       "single transactions of this time cannot be restored, unless outbox-limit is larger",
@@ -28,7 +28,7 @@ void CaptureLoop::CrowdedLocked() {
 
 // What a later life finds grows old while the outbox rests.
 void CaptureLoop::SaveIfDueLocked() {
-  if (core_->repair != RepairNeed::kNone) return;
+  if (!core_->life.whole()) return;
   const int64_t now = core_->options.clock->MonotonicMs();
   const bool again = core_->outbox->resting() && now >= save_at_ms_;
   if (core_->outbox->file_bytes() <= core_->save_above && !again) return;

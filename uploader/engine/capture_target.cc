@@ -28,7 +28,7 @@ std::optional<WalTarget> CaptureLoop::Fresh() {
 // what is committed, by whomever. One that does not ship yet leaves it to others until it has read.
 std::optional<WalTarget> CaptureLoop::Found() {
   const bool in_use = core_->options.host->InUse();
-  if (in_use && !core_->ReadyLocked()) return std::nullopt;
+  if (in_use && !core_->life.open()) return std::nullopt;
   // The path may name another file by now, or none.
   const bool there = FileIdOf(core_->options.settings.path).known();
   if (!there || core_->IsReplaced()) return std::nullopt;
@@ -64,7 +64,7 @@ std::optional<WalTarget> CaptureLoop::Target() {
 bool CaptureLoop::LeaveWalLocked() {
   const std::string& path = core_->options.settings.path;
   Host* host = core_->options.host;
-  if (!core_->ReadyLocked() || relocate_ || core_->handover.rollback()) return false;
+  if (!core_->life.open() || relocate_ || core_->handover.rollback()) return false;
   if (host->InUse() && (host->WalPosition() || core_->handover.Open())) return false;
   const FileLook look = host->Look(path);
   if (look.page_size == 0 || !look.rollback || JournalActive(path)) return false;
@@ -79,7 +79,7 @@ bool CaptureLoop::LeaveWalLocked() {
 bool CaptureLoop::FollowTrailLocked(const WalTarget& to) {
   Capture* capture = core_->capture.get();
   Host* host = core_->options.host;
-  if (core_->repair != RepairNeed::kNone || unread_) return false;
+  if (!core_->life.whole() || unread_) return false;
   const WalMark& mark = capture->place().wal();
   const WalTarget end{mark.salt1, mark.salt2, mark.frame};
   const bool marked = (mark.salt1 | mark.salt2) != 0;
@@ -100,9 +100,8 @@ bool CaptureLoop::FollowTrailLocked(const WalTarget& to) {
   auto transactions = core_->Bridge(from, now);
   if (!transactions) return false;
   EncodeLocked(*transactions);
-  if (core_->repair == RepairNeed::kAll) return false;
-  const bool kept =
-      capture->SetStamp(now.file) && core_->repair == RepairNeed::kNone && core_->encoding;
+  if (core_->life.need() == RepairNeed::kAll) return false;
+  const bool kept = capture->SetStamp(now.file) && core_->EncodesLocked();
   if (!kept) return true;
   if (Status saved = core_->outbox->AppendStamp(now.file); !saved.ok()) Failed(saved);
   return true;

@@ -15,14 +15,14 @@ constexpr uint64_t kMinSaveBytes = 1 << 20;
 
 void Core::SaveIndexLocked() {
   if (outbox == nullptr) return;
-  if (!ReadyLocked()) return outbox->Rest();
+  if (!life.open()) return outbox->Rest();
   IndexFile file;
   file.identity = identity;
   file.replica = options.replica;
   file.encoded = capture->encoder()->head();
   // While a repair is due or under way no place in the WAL goes with the index: the next start
   // compares.
-  if (repair == RepairNeed::kNone && !file.encoded.open) {
+  if (life.whole() && !file.encoded.open) {
     file.wal = capture->place().wal();
     file.stamp = capture->place().file();
   }
@@ -40,7 +40,7 @@ void Core::SaveIndexLocked() {
     outbox->Rest();
     end_if_removed();
   }
-  if (!saved.ok() && !let_go) {
+  if (!saved.ok() && life.holds()) {
     local.Failed("the state folder cannot be written: " + saved.message() + FolderRemedy(),
                  {{"db", options.settings.path}, {"replica", options.replica}});
   }
@@ -77,21 +77,20 @@ void Core::CollapseLocked(const LogHead& head, bool save) {
   VoidSnapshotLocked();
   outbox->DropPending();
   capture->encoder()->set_head(from);
-  ++collapses;
+  life.On(Life::Drops{});
   board.Dropped();
   NeedRepairLocked(RepairNeed::kUnknown);
   if (save) SaveIndexLocked();
 }
 
 void Core::NeedRepairLocked(RepairNeed need) {
-  repair = std::max(repair, need);
+  life.On(Life::Lacks{need});
   lag.Waits(options.clock->WallMs());
   board.Poke();
 }
 
 void Core::LeaveBaseLocked() {
   VoidSnapshotLocked();
-  encoding = false;
   ship.new_base = true;
   ship.restorable = false;
   ship.snapshot_number = 0;
@@ -102,9 +101,9 @@ void Core::LeaveBaseLocked() {
 }
 
 bool Core::CopyMayBeginLocked() const {
-  const bool repairs = ship.restorable && repair != RepairNeed::kAll;
-  return (repair == RepairNeed::kNone || repairs) && !capture->encoder()->open() &&
-         !ship.new_base && !ship.taking_over;
+  const bool repairs = ship.restorable && life.need() != RepairNeed::kAll;
+  return (life.whole() || repairs) && !capture->encoder()->open() && !ship.new_base &&
+         !ship.taking_over;
 }
 
 void Core::AbortSnapshotLocked() {
@@ -112,7 +111,6 @@ void Core::AbortSnapshotLocked() {
   // What a first copy has put into the index is worth nothing without its manifest.
   if (copy.waits() && !ship.restorable) NeedRepairLocked(RepairNeed::kAll);
   copy.Void();
-  encoding = ship.restorable;
   capture->encoder()->EndSnapshot();
 }
 
@@ -136,7 +134,7 @@ bool Core::EndCopyLocked() {
 }
 
 void Core::SettleLagLocked() {
-  if (!ReadyLocked() || !ship.restorable || repair != RepairNeed::kNone) {
+  if (!life.open() || !ship.restorable || !life.whole()) {
     return lag.Waits(options.clock->WallMs());
   }
   const auto& pending = outbox->pending();
@@ -144,15 +142,15 @@ void Core::SettleLagLocked() {
 }
 
 void Core::DistrustLocked() {
-  if (!ReadyLocked()) return;
+  if (!life.open()) return;
   VoidSnapshotLocked();
-  distrusted = true;
+  life.On(Life::Distrusts{});
 }
 
 void Core::ThreadWorks() {
   {
     std::lock_guard<std::mutex> lock(mutex);
-    if (thread_error.ok() || distrusted) return;
+    if (thread_error.ok() || (capture != nullptr && !life.open())) return;
     thread_error = Status::Ok();
   }
   threads.Recovered("all threads work again",
@@ -167,8 +165,16 @@ void Core::Stop(const Status& why) {
 void Core::StopLocked(const Status& why, Level level) {
   // The newer writer may be the process that has made the state folder anew.
   if (why.code() == Code::kFenced) end_if_removed();
-  if (!stopped.ok() || stopping) return;
-  stopped = why;
+  EndLocked(Life::GivesUp{why}, level);
+}
+
+void Core::LetGoLocked(const Status& why, Level level) { EndLocked(Life::LetsGo{why}, level); }
+
+void Core::EndLocked(const Life::Event& end, Level level) {
+  const bool over = life.over();
+  life.On(end);
+  if (over) return;
+  const Status& why = life.why();
   last_error = why;
   // The outbox keeps nothing while it rests.
   const bool rests = outbox != nullptr && outbox->resting();
@@ -184,10 +190,12 @@ void Core::StopLocked(const Status& why, Level level) {
   RemindLocked();
 }
 
-void Core::LetGoLocked(const Status& why, Level level) {
-  // First: who waits for it may ask anew.
-  let_go = true;
-  StopLocked(why, level);
+void Core::FreeLocked() {
+  copy.Leave();
+  life.On(Life::Freed{});
+  capture.reset();
+  outbox.reset();
+  index.reset();
 }
 
 void Core::RemindLocked() const {
@@ -198,7 +206,7 @@ void Core::RemindLocked() const {
 
 void Core::Leave() {
   std::lock_guard<std::mutex> lock(mutex);
-  ending = Ending::kBegun;
+  life.On(Life::Leaves{});
   ship_work.notify_all();
 }
 
@@ -215,7 +223,7 @@ bool Core::IsAway() const {
 
 void Core::RetireLocked() {
   const bool waits =
-      ReadyLocked() && ship.restorable && !UnhealthyLocked() && !outbox->pending().empty();
+      life.open() && ship.restorable && !UnhealthyLocked() && !outbox->pending().empty();
   if (waits) return;
   const bool lost = ship.restorable && !AllShippedLocked();
   const std::string why = "another file has taken the database's place";

@@ -23,6 +23,7 @@
 #include "uploader/engine/handover.h"
 #include "uploader/engine/host.h"
 #include "uploader/engine/lag.h"
+#include "uploader/engine/life.h"
 #include "uploader/engine/look_book.h"
 #include "uploader/engine/neighbours.h"
 #include "uploader/engine/note_board.h"
@@ -57,12 +58,6 @@ struct CoreOptions {
 };
 
 inline constexpr char kNoThread[] = "no thread can be started (ulimit -u, or no memory is left)";
-
-// Pages to read again: some that another process has changed, those of segments that were given up,
-// or all of them.
-enum class RepairNeed { kNone, kSome, kUnknown, kAll };
-// The process ends; since then a try to reach the replica has failed.
-enum class Ending { kNo, kBegun, kTried };
 
 // What was found in the state folder when the process began.
 struct LeftState {
@@ -110,29 +105,22 @@ class Core {
   LastingProblem missing;    // of objects that the bucket has lost
   LastingProblem retention;
   std::mutex mutex;
-  std::condition_variable ship_work;  // the outbox, `stopping` or `jobs_due` changed
+  std::condition_variable ship_work;  // the life, the outbox or what is due changed
 
-  // Guarded; null until the page size is known.
+  Life life;  // guarded
+  // Guarded; used while the life is open, null before the page size is known.
   std::unique_ptr<PageIndex> index;
   std::unique_ptr<Outbox> outbox;
   std::unique_ptr<Capture> capture;
   // Guarded.
   Identity identity;
   ShipState ship;
-  RepairNeed repair = RepairNeed::kNone;
-  bool passive = false;    // another process ships this database
   bool connected = false;  // the replica is ours and reachable, as far as known
   // The place in the files is found, or another process's to find: a checkpoint hides no commit.
   std::atomic<bool> placed{false};
-  bool guessed = false;   // the last pass could not see what others have committed
-  bool encoding = false;  // a snapshot that segments can be replayed on exists, or is being copied
+  bool guessed = false;  // the last pass could not see what others have committed
   SnapshotCopy copy{options.folder + "/snapshot", &outbox};
-  uint64_t collapses = 0;   // another value: a repair that began with the old one is void
-  bool distrusted = false;  // capture failed halfway: index, outbox and place are read again
-  bool stopping = false;
   bool renewed = false;  // other keys: the next try is made at once
-  Ending ending = Ending::kNo;
-  Status stopped;  // why this pipeline gave up; sticky
   // Lets go of the database if its state folder was removed: another process may ship by now.
   std::function<void()> end_if_removed = [] {};
   std::string complaint;  // what the log says of it, again and again; empty: nothing to be done
@@ -154,13 +142,15 @@ class Core {
   // What this process calls itself in log/writer, where the store does not tell writers apart; 0:
   // it has not announced itself.
   std::atomic<uint64_t> announced{0};
-  std::atomic<bool> let_go{false};  // read without the mutex, in the host's commits
   // Read by the capture thread without the mutex.
   std::atomic<bool> ship_idle{true};
   std::atomic<int64_t> last_put_start_ms{0};  // monotonic
   std::atomic<int64_t> upload_interval_ms;    // least time to the next one
 
-  bool ReadyLocked() const { return capture != nullptr && !distrusted; }
+  // A snapshot that segments can be replayed on exists, or is being copied.
+  bool GoesOnLocked() const { return ship.restorable || copy.under_way(); }
+  // What is committed goes into segments; else its pages become unknown.
+  bool EncodesLocked() const { return life.whole() && GoesOnLocked(); }
   // What capture holds in memory may be half of a change.
   void DistrustLocked();
   // A thread got through a round of its work.
@@ -180,7 +170,7 @@ class Core {
   // No transaction stands open, and what is unknown goes into segments.
   bool CopyMayBeginLocked() const;
   // The process ends: a snapshot that is not the first one is left to the next process.
-  bool LeavesCopyLocked() const { return ending != Ending::kNo && ship.restorable; }
+  bool LeavesCopyLocked() const { return life.leaves() && ship.restorable; }
   // Gives up the snapshot that is being copied, if any.
   void AbortSnapshotLocked();
   // The same of one that waits for its manifest.
@@ -196,6 +186,9 @@ class Core {
   void StopLocked(const Status& why, Level level = Level::kError);
   // The same for this object alone: the database may be opened anew at any time.
   void LetGoLocked(const Status& why, Level level);
+  // Behind an end: what is in memory of the database is given back. What is on the disk stays for
+  // the next process.
+  void FreeLocked();
   // The process ends: the next try to ship is made at once.
   void Leave();
   // Nothing of it waits for the replica, as far as known.
@@ -227,6 +220,7 @@ class Core {
   void Recovered(const std::string& message) const;
 
  private:
+  void EndLocked(const Life::Event& end, Level level);
   Handover::Options HandoverOptions();
   Neighbours::Options NeighboursOptions();
 };

@@ -145,8 +145,8 @@ Status Fence::Announce(bool takeover) {
   stranger_since_ms_.reset();
   if (other) {
     std::unique_lock<std::mutex> lock(core_->mutex);
-    core_->ship_work.wait_for(lock, kStill, [this] { return core_->stopping; });
-    if (core_->stopping) return {Code::kCancelled, "replication is ending"};
+    core_->ship_work.wait_for(lock, kStill, [this] { return core_->life.stops(); });
+    if (core_->life.stops()) return {Code::kCancelled, "replication is ending"};
   }
   return Hold();
 }

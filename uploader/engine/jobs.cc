@@ -28,8 +28,8 @@ const char* Jobs::NameOf(Job job) {
 
 Jobs::Job Jobs::Due() {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked() || core_->UnhealthyLocked() || core_->stopping ||
-      !core_->stopped.ok()) {
+  if (!core_->life.open() || core_->UnhealthyLocked() || core_->life.stops() ||
+      core_->life.ended()) {
     return Job::kNone;
   }
   // Another process's log, until this one has something to append to it.
@@ -119,7 +119,7 @@ void Jobs::Ended(Job job, const Status& done) {
                    done.code());
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->ship_work.wait_for(lock, std::chrono::milliseconds(backoff_.Next(0)),
-                            [&] { return core_->stopping || !core_->stopped.ok(); });
+                            [&] { return core_->life.over(); });
 }
 
 void Jobs::Pause() {
@@ -131,7 +131,7 @@ void Jobs::Stop() { thread_.Join(); }
 
 bool Jobs::Stopping() {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  return core_->stopping || !core_->stopped.ok();
+  return core_->life.over();
 }
 
 // Says so, unless shipping fails, too, and says it.
@@ -152,8 +152,7 @@ Status Jobs::Persist(const std::function<Status()>& attempt) {
     if (failed > kQuietTries) Waits(status);
     std::unique_lock<std::mutex> lock(core_->mutex);
     auto wait = std::chrono::milliseconds(backoff_.Next(core_->options.client->RetryAfterMs()));
-    bool over = core_->ship_work.wait_for(lock, wait,
-                                          [&] { return core_->stopping || !core_->stopped.ok(); });
+    bool over = core_->ship_work.wait_for(lock, wait, [&] { return core_->life.over(); });
     if (over) return {Code::kCancelled, "replication is ending"};
   }
 }

@@ -156,8 +156,8 @@ Status LogWriter::TakeUnfinished(const Identity& found) {
   if (!before.ok()) return before.status();
   {
     std::unique_lock<std::mutex> lock(core_->mutex);
-    core_->ship_work.wait_for(lock, kStill, [this] { return core_->stopping; });
-    if (core_->stopping) return {Code::kCancelled, "replication is ending"};
+    core_->ship_work.wait_for(lock, kStill, [this] { return core_->life.stops(); });
+    if (core_->life.stops()) return {Code::kCancelled, "replication is ending"};
   }
   Result<std::vector<ObjectInfo>> after = reader.List({});
   if (!after.ok()) return after.status();
@@ -195,7 +195,7 @@ Status LogWriter::AdoptBeginning(const Identity& found, const Said& said) {
 
 bool LogWriter::HasPages(uint32_t pages) {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  return pages != 0 && core_->ReadyLocked() && core_->index->pages() == pages;
+  return pages != 0 && core_->life.open() && core_->index->pages() == pages;
 }
 
 // Whether the database is, page by page, what these hashes say.
@@ -210,7 +210,7 @@ bool LogWriter::HoldsPages(const std::vector<uint64_t>& hashes) {
     if (!HasPages(pages)) return false;
     std::lock_guard<std::mutex> lock(core_->mutex);
     const std::span<uint8_t> out(images.data(), static_cast<size_t>(count) * page_size);
-    if (!core_->ReadyLocked() || !core_->capture->CopyPages(first, count, out).ok()) return false;
+    if (!core_->life.open() || !core_->capture->CopyPages(first, count, out).ok()) return false;
     for (uint32_t i = 0; i < count; ++i) {
       Bytes image(images.data() + static_cast<size_t>(i) * page_size, page_size);
       if (first + i != lock_page && PageHash(first + i, image) != hashes[first + i - 1]) {
@@ -224,7 +224,7 @@ bool LogWriter::HoldsPages(const std::vector<uint64_t>& hashes) {
 Status LogWriter::AdoptState(const Identity& found, const ShipState& ship,
                              const std::vector<uint64_t>& hashes, const Said& said) {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  if (!core_->life.open()) return {Code::kUnavailable, "capture starts over", true};
   core_->Log(said.level, said.message);
   core_->AbortSnapshotLocked();
   const uint32_t page_size = core_->identity.page_size;
@@ -234,7 +234,6 @@ Status LogWriter::AdoptState(const Identity& found, const ShipState& ship,
   core_->ship = ship;
   // Where nothing leads on from it the index begins with the first snapshot.
   if (ship.restorable) *core_->index = PageIndex(LockBytePage(page_size), hashes);
-  core_->encoding = ship.restorable;
   core_->CollapseLocked(ship.shipped);
   core_->NeedRepairLocked(RepairNeed::kAll);
   core_->board.Shipped(ship.shipped.segment_number, ship.restorable);

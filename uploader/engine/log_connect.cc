@@ -50,12 +50,11 @@ Status LogWriter::FindManifest() {
   if (!newest.ok()) return newest.status();
   if (*newest == 0) return Status::Ok();
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  if (!core_->life.open()) return {Code::kUnavailable, "capture starts over", true};
   core_->ship.restorable = true;
   core_->proven_ms = core_->options.clock->WallMs();
   core_->ship.snapshot_number = *newest;
   core_->VoidSnapshotLocked();
-  core_->encoding = true;
   core_->NeedRepairLocked(RepairNeed::kAll);
   core_->board.Dropped();
   core_->SaveIndexLocked();
@@ -126,7 +125,7 @@ Status LogWriter::CreateReplica() {
 Status LogWriter::AnnounceTakeover() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   // What is to be saved is just being read again.
-  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  if (!core_->life.open()) return {Code::kUnavailable, "capture starts over", true};
   ShipState& ship = core_->ship;
   // Its manifest could name an end of the log that lies before what the record continues: neither
   // it nor anything behind could be restored. None begins before the record is in the log.
@@ -158,6 +157,7 @@ bool LogWriter::NewBaseDue() {
 Status LogWriter::PutTakeover(TakeoverAt* takeover) {
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
+    if (!core_->life.open()) return {Code::kUnavailable, "capture starts over", true};
     const ShipState& ship = core_->ship;
     takeover->epoch = ship.epoch + 1;
     takeover->number = ship.next_log_number;
@@ -214,7 +214,7 @@ Status LogWriter::TryTakeOver(bool* done) {
   if (!packed.ok()) return packed.status();
   if (*packed) return FollowPacks();
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  if (!core_->life.open()) return {Code::kUnavailable, "capture starts over", true};
   core_->ship.epoch = takeover.epoch;
   core_->ship.void_below = takeover.epoch;
   core_->ship.writer_id = std::exchange(writer_id_, 0);

@@ -215,7 +215,7 @@ bool LogWriter::IsReadable(const LogObject& object, uint32_t pages) {
 // difference good.
 Status LogWriter::Follow(const LogObject& object, uint64_t number, bool save) {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  if (!core_->life.open()) return {Code::kUnavailable, "capture starts over", true};
   LogHead head = core_->ship.shipped;
   const bool readable = IsReadable(object, core_->index->pages());
   for (const Segment& segment : object.segments) {

@@ -158,7 +158,7 @@ void LogWriter::ForgetSnapshotsLocked(uint64_t above) {
 // so the snapshot to come is a first one. The takeover goes on after a crash.
 Status LogWriter::BeginAnew(const MissingObjects& missing) {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  if (!core_->life.open()) return {Code::kUnavailable, "capture starts over", true};
   ShipState& ship = core_->ship;
   core_->AbortSnapshotLocked();
   writer_id_ = core_->options.random() | 1;

@@ -32,7 +32,7 @@ void LogWriter::WriteOnFileLocked(const std::function<Status()>& write) {
   if (before == after) return;
   core_->board.Marked(before, after);
   if (core_->capture->place().file() != before) return;
-  if (core_->repair != RepairNeed::kNone) return;
+  if (!core_->life.whole()) return;
   core_->capture->WalGone(after);
   (void)core_->outbox->AppendStamp(after);
 }
@@ -45,7 +45,7 @@ void LogWriter::Mark() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (core_->IsReplaced()) return;
   if (MarkedEpoch(core_->identity.id) > core_->ship.epoch) return;
-  if (!core_->ReadyLocked()) return;
+  if (!core_->life.open()) return;
   WriteOnFileLocked([&]() -> Status {
     Status marked = WriteMark({path, core_->options.folder}, core_->identity.id, core_->ship.epoch);
     if (marked.ok() && !std::exchange(core_->ship.marked, true)) core_->SaveShipLocked();
@@ -66,7 +66,7 @@ Status LogWriter::ClaimLocked(const Family& wanted) {
 void LogWriter::ClaimOrigin() {
   const std::string& path = core_->options.settings.path;
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (core_->IsReplaced() || !core_->ReadyLocked()) return;
+  if (core_->IsReplaced() || !core_->life.open()) return;
   WriteOnFileLocked([&]() -> Status {
     if (!OriginalOf(path).empty()) ForgetOrigin(path);
     Status home = WriteHome(path);
@@ -91,7 +91,7 @@ Status LogWriter::Foreign(const DatabaseId& id) const {
 // The pages differ, or could not be compared just now.
 Status LogWriter::NotOurs(const DatabaseId& id) {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked()) return {Code::kUnavailable, "capture starts over", true};
+  if (!core_->life.open()) return {Code::kUnavailable, "capture starts over", true};
   return Foreign(id);
 }
 

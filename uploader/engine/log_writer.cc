@@ -13,9 +13,9 @@ namespace backstay {
 Result<LogWriter::Batch> LogWriter::NextBatch() {
   std::lock_guard<std::mutex> lock(core_->mutex);
   Batch batch;
-  if (!core_->ReadyLocked()) return batch;
+  if (!core_->life.open()) return batch;
   batch.number = core_->ship.next_log_number;
-  batch.collapses = core_->collapses;
+  batch.generation = core_->life.generation();
   batch.epoch = core_->ship.epoch;
   batch.owned = core_->ship.writer_id != 0;
   const auto& pending = core_->outbox->pending();
@@ -70,7 +70,7 @@ bool LogWriter::Acknowledge(const Batch& batch, size_t segments, const std::stri
   Core* core = core_;
   const bool small = object.size() <= PackTiers::kSmallBytes;
   std::lock_guard<std::mutex> lock(core->mutex);
-  if (core->collapses != batch.collapses) return false;
+  if (core->life.generation() != batch.generation) return false;
   doubtful_.clear();
   ShipState& ship = core->ship;
   int64_t now = core->options.clock->WallMs();

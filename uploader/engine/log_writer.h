@@ -62,7 +62,7 @@ class LogWriter {
     std::string body;
     std::vector<LogHead> heads;  // of its segments
     std::shared_ptr<Fd> wal;
-    uint64_t collapses = 0;  // core_->collapses when it was made
+    uint64_t generation = 0;  // when it was made
   };
 
   Status OwnLog();

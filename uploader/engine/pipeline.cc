@@ -63,8 +63,8 @@ void Pipeline::Keep(const char* name, const std::function<void()>& body) {
     while (!reported) {
       reported = Caught([&] { return ReportFailure(name, ended), Status::Ok(); }).ok();
       std::unique_lock<std::mutex> lock(core_.mutex);
-      core_.ship_work.wait_for(lock, kRestartPause, [this] { return core_.stopping; });
-      if (core_.stopping) return;
+      core_.ship_work.wait_for(lock, kRestartPause, [this] { return core_.life.stops(); });
+      if (core_.life.stops()) return;
     }
   }
 }
@@ -94,12 +94,12 @@ void Pipeline::NoteWalGone(const FileLook& look) {
 
 bool Pipeline::Quiet() {
   std::lock_guard<std::mutex> lock(core_.mutex);
-  if (!core_.stopped.ok()) return true;
+  if (core_.life.ended()) return true;
   // Another process has shipped it, or never will.
-  if (core_.passive) return core_.neighbours.Settled() || core_.neighbours.gave_up();
-  if (!core_.ReadyLocked()) return false;
+  if (core_.life.follows()) return core_.neighbours.Settled() || core_.neighbours.gave_up();
+  if (!core_.life.open()) return false;
   return core_.outbox->pending().empty() && core_.handover.Idle() && core_.ship.restorable &&
-         !core_.copy.active() && core_.repair == RepairNeed::kNone && !jobs_.running();
+         !core_.copy.active() && core_.life.whole() && !jobs_.running();
 }
 
 bool Pipeline::Drain(LastWait* wait) {
@@ -118,7 +118,7 @@ bool Pipeline::DrainLog(LastWait* wait) {
   {
     std::lock_guard<std::mutex> lock(core_.mutex);
     if (!holds()) return core_.AllShippedLocked();
-    if (core_.passive && core_.neighbours.Settled()) return true;
+    if (core_.life.follows() && core_.neighbours.Settled()) return true;
   }
   // What is committed is encoded, whatever becomes of it: the next start goes on there.
   (void)core_.board.Finish(wait->Next());
@@ -163,8 +163,7 @@ bool Pipeline::Sync(int64_t timeout_ms, bool commit) {
 bool Pipeline::Seen(int64_t since_ms, int64_t timeout_ms) {
   std::unique_lock<std::mutex> lock(core_.mutex);
   const auto seen = [&] {
-    return core_.passive || core_.stopping || !core_.stopped.ok() ||
-           core_.looks.SeenSince(since_ms);
+    return core_.life.follows() || core_.life.over() || core_.looks.SeenSince(since_ms);
   };
   if (seen()) return true;
   core_.looks.Want(std::max(core_.options.clock->MonotonicMs(), since_ms));
@@ -178,13 +177,13 @@ bool Pipeline::Seen(int64_t since_ms, int64_t timeout_ms) {
 
 // One answer is enough of a replica that refuses: only somebody else can change that.
 bool Pipeline::VainLocked(const LastWait& wait) {
-  if (!core_.stopped.ok() || core_.neighbours.alone()) return true;
+  if (core_.life.ended() || core_.neighbours.alone()) return true;
   // What was committed into a file that is not found any more is not read any more.
   if (core_.IsAway() && (core_.outbox == nullptr || core_.outbox->pending().empty())) return true;
   const Status& error = core_.last_error;
-  if (core_.ending == Ending::kTried && !error.ok() && !error.retryable()) return true;
+  if (core_.life.failed_to_leave() && !error.ok() && !error.retryable()) return true;
   if (wait.patient()) return false;
-  if (core_.passive) return LeaderFails();
+  if (core_.life.follows()) return LeaderFails();
   if (!error.ok()) return !core_.options.client->Reached();
   return !core_.ship.restorable && core_.jobs.failing();
 }
@@ -209,7 +208,7 @@ void Pipeline::TakeUp(const DatabaseSettings& settings, const ReplicaSettings& r
 
 bool Pipeline::Stopped() {
   std::lock_guard<std::mutex> lock(core_.mutex);
-  return !core_.stopped.ok();
+  return core_.life.ended();
 }
 
 bool Pipeline::LeaderFails() const {
@@ -221,29 +220,29 @@ bool Pipeline::LeaderFails() const {
 bool Pipeline::Owes() {
   if (!core_.neighbours.Owes()) return false;
   std::lock_guard<std::mutex> lock(core_.mutex);
-  if (!core_.stopped.ok() || core_.neighbours.alone()) return false;
-  if (core_.passive) return !LeaderFails();
+  if (core_.life.ended() || core_.neighbours.alone()) return false;
+  if (core_.life.follows()) return !LeaderFails();
   return core_.last_error.ok() && core_.local_error.ok() && !core_.AllShippedLocked() &&
          (core_.ship.restorable || !core_.jobs.failing());
 }
 
 std::string Pipeline::Problem() {
   std::lock_guard<std::mutex> lock(core_.mutex);
-  if (core_.passive) return core_.neighbours.Problem();
+  if (core_.life.follows()) return core_.neighbours.Problem();
   return ErrorLocked().message();
 }
 
 std::string Pipeline::Outlook() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   if (!holds()) return {};
-  if (!core_.stopped.ok()) {
-    return "no start ships the rest before that is settled: " + core_.stopped.message();
+  if (core_.life.ended()) {
+    return "no start ships the rest before that is settled: " + core_.life.why().message();
   }
   if (!core_.local_error.ok()) {
     return "the rest follows at the first start that can use its files (" +
            core_.local_error.message() + ")";
   }
-  if (core_.passive) return core_.neighbours.Problem();
+  if (core_.life.follows()) return core_.neighbours.Problem();
   if (!core_.thread_error.ok()) {
     return "the rest follows at the next start on this disk (" + core_.thread_error.message() + ")";
   }
@@ -253,7 +252,7 @@ std::string Pipeline::Outlook() {
 }
 
 const Status& Pipeline::ErrorLocked() const {
-  if (!core_.stopped.ok()) return core_.stopped;
+  if (core_.life.ended()) return core_.life.why();
   if (!core_.thread_error.ok()) return core_.thread_error;
   return core_.local_error.ok() ? core_.last_error : core_.local_error;
 }
@@ -269,7 +268,7 @@ void Pipeline::Retire() {
 void Pipeline::RequestStop() {
   {
     std::lock_guard<std::mutex> lock(core_.mutex);
-    core_.stopping = true;
+    core_.life.On(Life::Stops{});
   }
   client_->Cancel();
   core_.board.Stop();
@@ -300,9 +299,7 @@ void Pipeline::Release() {
   core_.trail.Close();
   loop_.Unlock();
   std::lock_guard<std::mutex> lock(core_.mutex);
-  core_.capture.reset();
-  core_.outbox.reset();
-  core_.index.reset();
+  core_.FreeLocked();
 }
 
 std::string Pipeline::State() {
@@ -313,10 +310,10 @@ std::string Pipeline::State() {
 bool Pipeline::Leads() {
   std::lock_guard<std::mutex> lock(core_.mutex);
   // The lock was lost, and somebody else has it.
-  const bool lost = core_.let_go && !loop_.HoldsLock();
+  const bool lost = !core_.life.holds() && !loop_.HoldsLock();
   const bool idle = !core_.thread_error.ok() && !core_.neighbours.leads();
   if ((lost || idle) && FolderLock::IsHeld(core_.options.folder)) return false;
-  return core_.neighbours.leads() || idle || (!core_.passive && !core_.local_error.ok());
+  return core_.neighbours.leads() || idle || (!core_.life.follows() && !core_.local_error.ok());
 }
 
 }  // namespace backstay

@@ -67,7 +67,7 @@ class Pipeline {
   // Another file was opened at the database's path: this one has an end.
   void Retire();
   // False: it has ended while the database was in use.
-  bool holds() const { return !core_.let_go; }
+  bool holds() const { return core_.life.holds(); }
   // Ends it if the application has closed its descriptors.
   void EndIfLost() { loop_.EndIfLost(); }
   void LetGo(const Status& why, Level level);

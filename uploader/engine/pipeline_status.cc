@@ -18,14 +18,14 @@ constexpr int64_t kUsualMs = 3000;
 }  // namespace
 
 const char* Pipeline::StateLocked() const {
-  if (core_.stopped.code() == Code::kFenced) return "fenced";
-  if (!core_.stopped.ok()) return "error";
-  if (core_.stopping) return "ended";
+  if (core_.life.why().code() == Code::kFenced) return "fenced";
+  if (core_.life.ended()) return "error";
+  if (core_.life.stops()) return "ended";
   if (!core_.local_error.ok() || !core_.thread_error.ok()) return "error";
-  if (core_.passive) return "passive";
+  if (core_.life.follows()) return "passive";
   if (!core_.last_error.ok() || !client_->Silence().empty()) return "retrying";
   if (!core_.connected) return "starting";
-  if (core_.repair != RepairNeed::kNone) return "repairing";
+  if (!core_.life.whole()) return "repairing";
   return core_.ship.restorable ? "replicating" : "snapshotting";
 }
 
@@ -52,7 +52,7 @@ Proof Pipeline::ProofSince(int64_t since_ms, int64_t lag_ms) {
 }
 
 Proof Pipeline::JudgeLocked(int64_t since_ms, int64_t lag_ms) {
-  if (core_.passive && core_.stopped.ok()) return {};
+  if (core_.life.follows() && !core_.life.ended()) return {};
   if (const Status& error = ErrorLocked(); !error.ok()) return {Proof::kBad, error.message()};
   if (std::string silence = client_->Silence(); !silence.empty()) {
     return {Proof::kAwaited, std::move(silence)};
@@ -75,10 +75,10 @@ Proof Pipeline::JudgeLocked(int64_t since_ms, int64_t lag_ms) {
 void Pipeline::AddLagLocked(JsonText* out) {
   const NoteBoard::Noted noted = core_.board.NotTaken();
   const int64_t now = core_.options.clock->WallMs();
-  const bool watched = core_.stopped.ok() && core_.local_error.ok();
+  const bool watched = !core_.life.ended() && core_.local_error.ok();
   const bool late = noted.first_ms != 0 && now - noted.first_ms > kUsualMs;
-  const bool counted = watched && !late && core_.ReadyLocked() && core_.ship.restorable &&
-                       core_.repair == RepairNeed::kNone;
+  const bool counted =
+      watched && !late && core_.life.open() && core_.life.whole() && core_.ship.restorable;
   nlohmann::json transactions;
   if (counted) {
     const uint64_t txid = core_.capture->encoder()->head().txid;
@@ -147,8 +147,8 @@ void Pipeline::AddStatus(JsonText* out) {
   std::lock_guard<std::mutex> lock(core_.mutex);
   JsonText& j = *out;
   const ShipState& ship = core_.ship;
-  LogHead head = core_.ReadyLocked() ? core_.capture->encoder()->head() : LogHead{};
-  uint64_t outbox = core_.ReadyLocked() ? core_.outbox->pending_bytes() : 0;
+  LogHead head = core_.life.open() ? core_.capture->encoder()->head() : ship.shipped;
+  uint64_t outbox = core_.life.open() ? core_.outbox->pending_bytes() : 0;
   std::string error = ErrorLocked().message();
   if (error.empty()) error = client_->Silence();
   j.Open('{');
@@ -158,7 +158,7 @@ void Pipeline::AddStatus(JsonText* out) {
   j.Add("database_id", FormatDatabaseId(core_.identity.id));
   j.Add("txid", head.txid);
   j.Add("replicated_txid", ship.shipped.txid);
-  core_.passive ? AddLeadersLag(out) : AddLagLocked(out);
+  core_.life.follows() ? AddLeadersLag(out) : AddLagLocked(out);
   j.Add("last_acknowledged", TimeOrNull(core_.last_ack_ms));
   j.Add("last_acknowledged_ms", MsOrNull(core_.last_ack_ms));
   j.Add("epoch", ship.epoch);
@@ -171,8 +171,8 @@ void Pipeline::AddStatus(JsonText* out) {
   j.Add("snapshot_ms", MsOrNull(ship.restorable ? core_.snapshot_ms : 0));
   j.Add("log_bytes_since_snapshot", ship.log_bytes);
   j.Add("outbox_bytes", outbox);
-  j.Add("outbox_file_bytes", core_.ReadyLocked() ? core_.outbox->file_bytes() : 0);
-  j.Add("outbox_in_memory", core_.ReadyLocked() && core_.outbox->resting());
+  j.Add("outbox_file_bytes", core_.life.open() ? core_.outbox->file_bytes() : 0);
+  j.Add("outbox_in_memory", core_.life.open() && core_.outbox->resting());
   j.Add("outbox_limit_bytes", core_.options.settings.outbox_limit);
   j.Add("thread_failures", core_.thread_failures);
   AddRequests(out);
@@ -180,8 +180,8 @@ void Pipeline::AddStatus(JsonText* out) {
   j.Add("upload_interval_ms", core_.upload_interval_ms.load());
   j.Add("max_requests", core_.options.settings.max_requests);
   j.Add("budget_left_percent", BudgetLeftLocked());
-  j.Add("pages_encoded", core_.ReadyLocked() ? core_.capture->encoder()->pages_encoded() : 0);
-  j.Add("pages_based", core_.ReadyLocked() ? core_.capture->encoder()->pages_based() : 0);
+  j.Add("pages_encoded", core_.life.open() ? core_.capture->encoder()->pages_encoded() : 0);
+  j.Add("pages_based", core_.life.open() ? core_.capture->encoder()->pages_based() : 0);
   j.Close('}');
 }
 

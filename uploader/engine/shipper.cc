@@ -31,7 +31,7 @@ void Shipper::Run() {
 bool Shipper::Connect() {
   {
     std::unique_lock<std::mutex> lock(core_->mutex);
-    core_->ship_work.wait(lock, [&] { return OverLocked() || core_->ReadyLocked(); });
+    core_->ship_work.wait(lock, [&] { return OverLocked() || core_->life.open(); });
   }
   pace_.Begin();
   for (;;) {
@@ -69,7 +69,7 @@ bool Shipper::WaitForSegments() {
     LookAtSettings(/*denied=*/false);
     std::unique_lock<std::mutex> lock(core_->mutex);
     if (OverLocked()) return false;
-    if (core_->ReadyLocked() && WaitsLocked()) return true;
+    if (WaitsLocked()) return true;
     if (!core_->last_error.ok()) return true;
     if (core_->looks.wanted() || core_->looks.proof_wanted()) continue;
     if (!core_->ship_idle.exchange(true)) core_->board.Poke();
@@ -95,12 +95,12 @@ Status Shipper::GlanceIfDue() {
 
 // Something is to be written to the log.
 bool Shipper::WaitsLocked() const {
-  return core_->ship.new_base || !core_->outbox->pending().empty();
+  return core_->life.open() && (core_->ship.new_base || !core_->outbox->pending().empty());
 }
 
 bool Shipper::PressesLocked() const {
   const uint64_t part = core_->options.settings.outbox_limit / kPressingShare;
-  return core_->ReadyLocked() &&
+  return core_->life.open() &&
          core_->outbox->pending_bytes() >= std::min(LogWriter::kMaxBatchBytes, part);
 }
 
@@ -197,7 +197,7 @@ bool Shipper::PauseAfter(const Status& status) {
   {
     // A request that our own end has cancelled is no failure of the replica.
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (core_->stopping) return false;
+    if (core_->life.stops()) return false;
   }
   LastingProblem& problem = status.code() == Code::kContended ? core_->contended : core_->shipping;
   const char* remedy =
@@ -211,9 +211,9 @@ bool Shipper::PauseAfter(const Status& status) {
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->last_error = status;
   ++core_->retries;
-  if (core_->ending == Ending::kBegun) core_->ending = Ending::kTried;
+  core_->life.On(Life::Failed{});
   core_->board.Trouble();
-  const auto ends = [this] { return core_->ending == Ending::kBegun; };
+  const auto ends = [this] { return core_->life.hurries(); };
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait);
   const auto over = [&] { return OverLocked() || ends() || core_->renewed; };
   while (!over() && std::chrono::steady_clock::now() < until) {

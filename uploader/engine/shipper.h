@@ -46,7 +46,7 @@ class Shipper {
   void Stop(const Status& status);
   bool PauseAfter(const Status& status);
   void Succeeded();
-  bool OverLocked() const { return core_->stopping || !core_->stopped.ok(); }
+  bool OverLocked() const { return core_->life.over(); }
 
   Core* const core_;
   Jobs* const jobs_;

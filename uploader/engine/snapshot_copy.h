@@ -114,6 +114,13 @@ class SnapshotCopy {
     Forget();
   }
 
+  // The same here; the next process may go on with it.
+  void Leave() {
+    phase_ = Phase::kNone;
+    ++run_;
+    left_.reset();
+  }
+
   bool Counts(uint64_t run) const { return run_ == run; }
   // Pages are copied, or an end is sought: what is encoded is replayed on top.
   bool active() const { return phase_ == Phase::kPages || phase_ == Phase::kEnd; }

@@ -41,8 +41,8 @@ Status Jobs::Snapshot() {
   sends_frame_ = false;
   if (done.ok()) return done;
   std::lock_guard<std::mutex> lock(core_->mutex);
-  const bool left = core_->copy.Counts(copy.run) && core_->stopped.ok();
-  if (left && (core_->stopping || core_->LeavesCopyLocked())) return done;
+  const bool left = core_->copy.Counts(copy.run) && !core_->life.ended();
+  if (left && (core_->life.stops() || core_->LeavesCopyLocked())) return done;
   if (core_->copy.Counts(copy.run)) core_->VoidSnapshotLocked();
   // What a first copy has put into the index is worth nothing without its manifest.
   if (!core_->ship.restorable) core_->NeedRepairLocked(RepairNeed::kAll);
@@ -51,7 +51,7 @@ Status Jobs::Snapshot() {
 
 Status Jobs::BeginCopy(Copy* copy) {
   std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->ReadyLocked() || !core_->CopyMayBeginLocked()) return Aborted();
+  if (!core_->life.open() || !core_->CopyMayBeginLocked()) return Aborted();
   std::string found;
   if (core_->copy.waits()) {
     std::tie(copy->run, copy->begun) = core_->copy.Take();
@@ -61,7 +61,6 @@ Status Jobs::BeginCopy(Copy* copy) {
     const bool first = copy->begun.first;
     core_->capture->encoder()->set_head(copy->begun.start);
     core_->capture->encoder()->BeginSnapshot(first);
-    core_->encoding = true;
     // What is encoded from here on, and the next process reads back, goes on from this index.
     if (first) core_->SaveIndexLocked();
     copy->run = core_->copy.Begin(copy->begun);
@@ -115,7 +114,7 @@ Status Jobs::CopyFrame(Copy* copy, uint32_t frame) {
   std::string images(static_cast<size_t>(count) * page_size, '\0');
   for (uint32_t done = 0; done < count; done += kPagesPerHold) {
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (!core_->copy.Counts(copy->run) || core_->stopping) return Aborted();
+    if (!core_->copy.Counts(copy->run) || core_->life.stops()) return Aborted();
     const uint32_t pages = std::min(kPagesPerHold, count - done);
     auto* out = reinterpret_cast<uint8_t*>(images.data()) + static_cast<size_t>(done) * page_size;
     BACKSTAY_TRY(core_->capture->CopyPages(first + done, pages,
@@ -162,7 +161,7 @@ Status Jobs::SettleCopy(const Copy& copy) {
       case Handover::Settled::kNotYet: break;
     }
     std::unique_lock<std::mutex> lock(core_->mutex);
-    if (core_->stopping || !core_->copy.Counts(copy.run)) return Aborted();
+    if (core_->life.stops() || !core_->copy.Counts(copy.run)) return Aborted();
     core_->ship_work.wait_for(lock, kSettlePause);
   }
 }
@@ -176,7 +175,7 @@ Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
       return {Code::kUnavailable, "capture does not catch up", true};
     }
     lock->lock();
-    if (core_->stopping || !core_->copy.Counts(copy.run)) return Aborted();
+    if (core_->life.stops() || !core_->copy.Counts(copy.run)) return Aborted();
     const FileStamp& known = core_->capture->place().file();
     const std::string& path = core_->options.settings.path;
     if (!core_->guessed) return Status::Ok();
@@ -184,7 +183,7 @@ Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
       return Status::Ok();
     }
     core_->ship_work.wait_for(*lock, kSettlePause,
-                              [&] { return core_->stopping || !core_->copy.Counts(copy.run); });
+                              [&] { return core_->life.stops() || !core_->copy.Counts(copy.run); });
     lock->unlock();
   }
   blind_ = true;
@@ -198,9 +197,7 @@ Status Jobs::CatchUp(const Copy& copy, std::unique_lock<std::mutex>* lock) {
 // Catches up with everything committed so far: from there on copy and replay give a committed
 // state, once nothing is unknown.
 Status Jobs::FindEnd(const Copy& copy, std::unique_lock<std::mutex>* lock) {
-  const auto over = [&] {
-    return core_->stopping || !core_->stopped.ok() || !core_->copy.Counts(copy.run);
-  };
+  const auto over = [&] { return core_->life.over() || !core_->copy.Counts(copy.run); };
   for (;;) {
     BACKSTAY_TRY(CatchUp(copy, lock));
     if (core_->EndCopyLocked()) return Status::Ok();
@@ -223,11 +220,11 @@ Status Jobs::FinishCopy(Copy* copy, LogHead* end) {
   *end = core_->copy.end();
   // A manifest names what the log must reach first.
   core_->ship_work.wait(lock, [&] {
-    return core_->stopping || !core_->stopped.ok() || !core_->copy.Counts(copy->run) ||
+    return core_->life.over() || !core_->copy.Counts(copy->run) ||
            core_->ship.shipped.segment_number >= end->segment_number;
   });
   if (!core_->copy.Counts(copy->run)) return Aborted();
-  if (core_->stopping || !core_->stopped.ok()) return {Code::kCancelled, "replication is ending"};
+  if (core_->life.over()) return {Code::kCancelled, "replication is ending"};
   return Status::Ok();
 }
 
@@ -304,7 +301,6 @@ Status Jobs::WriteManifest(const Copy& copy, const LogHead& end) {
   core_->proven_ms = core_->options.clock->WallMs();
   core_->snapshot_ms = manifest.consistent_time_ms;
   core_->looks.Wrote();
-  core_->encoding = true;
   ship.snapshot_number = begun.number;
   ship.snapshot_bytes = bytes;
   ship.log_bytes -= std::min(ship.log_bytes, begun.log_bytes);
