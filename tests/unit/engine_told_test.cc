@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -84,7 +85,44 @@ void AwaitStop(Database* database) {
   REQUIRE(stopped());
 }
 
+// Descriptors of this process whose file has this name.
+int Opened(const std::string& name) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const std::string file = std::filesystem::read_symlink(entry.path(), gone).string();
+    if (!gone && file.find(name) != std::string::npos) ++count;
+  }
+  return count;
+}
+
 }  // namespace
+
+TEST_CASE("what an end leaves is neither memory of the database nor its files", "[told]") {
+  World world;
+  {
+    Application owner(world.folder / "owner.db");
+    std::unique_ptr<Database> database = world.Open(&owner, "owner.db");
+    REQUIRE(database->Sync(kLong));
+    CHECK(Opened("/outbox") > 0);
+    database->Stop();
+  }
+  Application application(world.folder / "app.db");
+  const int own = Opened("app.db-wal");
+  std::unique_ptr<Database> database = world.Open(&application, "app.db");
+  AwaitStop(database.get());
+  const auto left = [&] { return Opened("/outbox") + Opened("app.db-wal") - own; };
+  for (int64_t waited = 0; left() > 0 && waited < kLong; ++waited) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  CHECK(left() == 0);
+  // It goes on to answer: at once, for nothing is waited for any more.
+  application.Commit(database.get(), "INSERT INTO t(text) VALUES ('x')");
+  CHECK(database->Finish(kLong));
+  CHECK_FALSE(database->Sync(kLong));
+  CHECK(database->StatusJson().find("\"state\": \"error\"") != std::string::npos);
+  database->Stop();
+}
 
 TEST_CASE("that replication has stopped is said again, at a bounded rate", "[told]") {
   World world;

@@ -43,30 +43,6 @@ void CaptureLoop::Run() {
   LeaveState();
 }
 
-bool CaptureLoop::Ended() {
-  std::lock_guard<std::mutex> lock(core_->mutex);
-  return core_->life.ended();
-}
-
-// For the next start.
-void CaptureLoop::LeaveState() {
-  if (LacksSettledStamp()) (void)SettledStampOf(core_->options.settings.path);
-  std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->life.open()) return;
-  if (HoldsLock()) {
-    if (!core_->life.whole()) core_->SaveIndexLocked();
-    SettleStampLocked();
-  }
-  if (core_->life.ended()) core_->FreeLocked();
-}
-
-bool CaptureLoop::LacksSettledStamp() {
-  std::lock_guard<std::mutex> lock(core_->mutex);
-  if (!core_->life.open()) return false;
-  const FileStamp& stamp = core_->capture->place().file();
-  return stamp.size >= 0 && !stamp.settled && stamp == StampOf(core_->options.settings.path);
-}
-
 int64_t CaptureLoop::DueAtMs() const {
   int64_t latest = first_commit_ms_ + kMaxHoldMs;
   if (!core_->ship_idle.load()) return latest;
@@ -196,42 +172,6 @@ void CaptureLoop::PassLocked(uint64_t ticket, std::unique_lock<std::mutex>* lock
   }
   SettleStampLocked();
   AfterLocked(ticket, whole && looked);
-}
-
-// The database file alone is the database now: its stamp tells later whether anybody changed it.
-void CaptureLoop::WalGoneLocked(const NoteBoard::Gone& gone) {
-  Capture* capture = core_->capture.get();
-  if (relocate_ && !gone.opened_since) {
-    // Opened, read at most, and closed, between two passes.
-    relocate_ = false;
-    if (gone.last || gone.stamp != capture->place().file())
-      core_->NeedRepairLocked(RepairNeed::kAll);
-  }
-  if (gone.began_anew && !capture->place().HasSeen(*gone.began_anew)) MissedLocked();
-  // Recovered and checkpointed by a connection that told of no commit.
-  if (!gone.last && gone.stamp != capture->place().file()) return;
-  unread_ = gone.last && capture->place().Behind(*gone.last) > 0;
-  if (!core_->life.whole() || unread_) return;
-  capture->AnnounceRestart();
-  capture->WalGone(gone.stamp);
-  if (Status kept = core_->outbox->AppendStamp(gone.stamp); !kept.ok()) Failed(kept);
-}
-
-// Only a settled stamp counts at the next start: with another the file could have been changed
-// without a trace after it was taken.
-void CaptureLoop::SettleStampLocked() {
-  Capture* capture = core_->capture.get();
-  const FileStamp& old = capture->place().file();
-  if (old.size < 0 || old.settled || unread_ || !core_->life.whole()) return;
-  if (!core_->handover.Idle()) return;
-  FileStamp now = StampOf(core_->options.settings.path);
-  if (now != old || !now.settled) return;
-  // Looked at behind the stamp: a commit of another program before it may not show in its times.
-  if (core_->handover.rollback() && core_->handover.SettledSince(0) != Handover::Settled::kYes) {
-    return;
-  }
-  capture->WalGone(now);
-  if (Status kept = core_->outbox->AppendStamp(now); !kept.ok()) Failed(kept);
 }
 
 // The wal-index may tell of the next WAL already while the file still holds the frames of the last
