@@ -53,6 +53,8 @@ void NoteError(const std::string& message) {
   last_error = message;
 }
 
+void PrintNote(const std::string& message) { PrintLine(Level::kInfo, message); }
+
 void PrintWarning(const std::string& message) { PrintLine(Level::kWarn, message); }
 
 std::string LastError() {

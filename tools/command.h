@@ -58,6 +58,8 @@ void PrintLine(Level level, const std::string& message);
 void PrintError(const std::string& message);
 // What a warning told of is over.
 void PrintRecovered(const std::string& message);
+// What is only good to know.
+void PrintNote(const std::string& message);
 // What needs a look, and stops nothing.
 void PrintWarning(const std::string& message);
 // Why the command fails, where that is no fault and is said at another level.

@@ -47,8 +47,8 @@ Result<std::vector<std::string>> NamesAt(ReplicaSettings replica) {
   }
   replica.path = folders->root;
   Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(
-      replica,
-      {.silence = {.begins = PrintWarning, .ends = PrintRecovered}, .patience_ms = kPatienceMs});
+      replica, {.silence = {.begins = PrintWarning, .ends = PrintRecovered, .notes = PrintNote},
+                .patience_ms = kPatienceMs});
   if (!client.ok()) return client.status();
   RetryOptions retry;
   retry.patience_ms = kPatienceMs;

@@ -90,9 +90,9 @@ class Check {
       const Status fetched = keys.Get().status();
       if (!fetched.ok()) return Fail(kCredentials, fetched);
     }
-    Result<std::unique_ptr<ReplicaClient>> made =
-        MakeReplicaClient(replica_, {.silence = {.begins = PrintWarning, .ends = PrintRecovered},
-                                     .patience_ms = options_.patience_ms});
+    Result<std::unique_ptr<ReplicaClient>> made = MakeReplicaClient(
+        replica_, {.silence = {.begins = PrintWarning, .ends = PrintRecovered, .notes = PrintNote},
+                   .patience_ms = options_.patience_ms});
     if (!made.ok()) return Fail(kServer, made.status());
     client_ = std::move(*made);
     out_.place = client_->Place();

@@ -57,9 +57,9 @@ Result<Source> Open(const DatabaseSettings& settings, const SourceOptions& optio
       "; see whether the address is right and the server well, or let it have more time with "
       "-patience";
   for (const ReplicaSettings& replica : settings.replicas) {
-    Result<std::unique_ptr<ReplicaClient>> client =
-        MakeReplicaClient(replica, {.silence = {.begins = PrintWarning, .ends = PrintRecovered},
-                                    .patience_ms = source.retry.patience_ms});
+    Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(
+        replica, {.silence = {.begins = PrintWarning, .ends = PrintRecovered, .notes = PrintNote},
+                  .patience_ms = source.retry.patience_ms});
     if (!client.ok()) return client.status();
     source.replicas.push_back(std::move(*client));
   }

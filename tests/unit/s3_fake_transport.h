@@ -61,9 +61,7 @@ class FixedClock : public Clock {
 struct Scripted {
   Scripted() { Make(); }
 
-  void Make(SilenceWords words = {}) {
-    auto fake = std::make_unique<FakeTransport>();
-    transport = fake.get();
+  static ReplicaSettings Usual() {
     ReplicaSettings replica;
     replica.type = "s3";
     replica.bucket = "bkt";
@@ -72,6 +70,12 @@ struct Scripted {
     replica.access_key_id = "AKIAIOSFODNN7EXAMPLE";
     replica.secret_access_key = "example-secret";
     replica.session_token = "example-token";
+    return replica;
+  }
+
+  void Make(SilenceWords words = {}, const ReplicaSettings& replica = Usual()) {
+    auto fake = std::make_unique<FakeTransport>();
+    transport = fake.get();
     Result<std::unique_ptr<ReplicaClient>> made =
         S3ReplicaClient::Make({.replica = replica,
                                .transport = std::move(fake),

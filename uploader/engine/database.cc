@@ -76,6 +76,9 @@ Status Database::AddPipelines() {
     silence.ends = [logger = options_.logger, db, replica](const std::string& text) {
       logger->Recovered(text, {{"db", db}, {"replica", replica}});
     };
+    silence.notes = [logger = options_.logger, db, replica](const std::string& text) {
+      logger->Log(Level::kInfo, text, {{"db", db}, {"replica", replica}});
+    };
     Result<std::unique_ptr<ReplicaClient>> client =
         options_.make_client(replicas[i], {.silence = std::move(silence)});
     if (!client.ok()) return client.status();

@@ -236,7 +236,7 @@ std::vector<Setting> PlaceRows() {
     {rep, "endpoint", text, {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}, "", "",
      "S3 server other than Amazon's, as http://host:port; without a scheme it is https, of this machine http", ReplicaText<&R::endpoint>, in_url | global},
     {rep, "region", text, {"AWS_REGION", "AWS_DEFAULT_REGION"}, "", "us-east-1",
-     "region that requests are signed for", ReplicaRegion, in_url | global},
+     "region that requests are signed for; if the server names another one (or another host of the same provider) that is used, and an INFO says so", ReplicaRegion, in_url | global},
     {rep, "force-path-style", yes_no, {}, "", "",
      "bucket in the path, not in the host name; default: `true` with an endpoint that is not Amazon's", ReplicaPathStyle, in_url | global},
     {rep, "skip-verify", yes_no, {}, "", "false",

@@ -56,10 +56,11 @@ struct ListOptions {
 };
 
 // What is said to people while a call waits: of a server that does not answer, or refuses this
-// machine's time, and that it is over.
+// machine's time, and that it is over; `notes`: what is only good to know.
 struct SilenceWords {
   std::function<void(const std::string& text)> begins = nullptr;
   std::function<void(const std::string& text)> ends = nullptr;
+  std::function<void(const std::string& text)> notes = nullptr;
 };
 
 // Counted by the client, read by status; per process.

@@ -16,7 +16,7 @@ namespace backstay {
 namespace {
 
 constexpr size_t kDeleteBatch = 1000;  // S3's limit
-constexpr uint64_t kMaxParts = 10000;  // likewise
+constexpr int kMaxMoves = 3;           // of one call, to where the server says
 constexpr int kMaxEmptyPages = 100;    // in a row: a list that does not get on
 
 RequestKind KindOf(const std::string& method, const sigv4::Pairs& query) {
@@ -53,7 +53,7 @@ Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions opt
 
 S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint)
     : options_(std::move(options)),
-      endpoint_(std::move(endpoint)),
+      place_(options_.replica, std::move(endpoint), options_.silence.notes),
       credentials_(options_.replica, options_.clock, options_.world),
       prefix_(options_.replica.path.empty() ? "" : options_.replica.path + "/"),
       server_clock_(options_.clock, options_.silence),
@@ -64,7 +64,9 @@ std::string S3ReplicaClient::Describe() const {
   return options_.replica.path.empty() ? out : out + "/" + UrlText(options_.replica.path);
 }
 
-std::string S3ReplicaClient::Place() const { return Describe() + " at " + endpoint_.display; }
+std::string S3ReplicaClient::Place() const {
+  return Describe() + " at " + place_.Now().endpoint.display;
+}
 
 std::string S3ReplicaClient::FullKey(const std::string& key) const { return prefix_ + key; }
 
@@ -81,6 +83,7 @@ ClientCounters S3ReplicaClient::Counters() const {
 }
 
 S3Call S3ReplicaClient::Describe(const Request& request) const {
+  const BucketPlace place = place_.Now();
   std::string target = "s3://" + options_.replica.bucket;
   if (!request.key.empty()) target += "/" + request.key;
   std::string verb = request.method;
@@ -89,28 +92,29 @@ S3Call S3ReplicaClient::Describe(const Request& request) const {
     verb = "list";
     target += "/" + value;
   }
-  return {.what = verb + " " + target + " at " + endpoint_.display,
+  return {.what = verb + " " + target + " at " + place.endpoint.display,
           .bucket = options_.replica.bucket,
-          .endpoint = endpoint_.display,
-          .region = options_.replica.region,
+          .endpoint = place.endpoint.display,
+          .region = place.region,
           .secrets = credentials_.Secrets()};
 }
 
-HttpRequest S3ReplicaClient::Signed(const Request& request, const sigv4::Credentials& keys) const {
+HttpRequest S3ReplicaClient::Signed(const Request& request, const BucketPlace& place,
+                                    const sigv4::Credentials& keys) const {
+  const S3Endpoint& endpoint = place.endpoint;
   sigv4::Request out{.method = request.method,
-                     .path = endpoint_.path + "/" + request.key,
+                     .path = endpoint.path + "/" + request.key,
                      .query = request.query,
                      .headers = request.headers,
                      .payload_hash = sigv4::Sha256Hex(request.body)};
-  out.headers.emplace_back("host", endpoint_.host);
+  out.headers.emplace_back("host", endpoint.host);
   out.headers.emplace_back("x-amz-content-sha256", out.payload_hash);
-  sigv4::Sign(keys,
-              {.time = sigv4::FormatTime(server_clock_.WallMs()),
-               .region = options_.replica.region,
-               .service = "s3"},
-              &out);
-  std::string url = endpoint_.scheme + "://" + endpoint_.host +
-                    sigv4::UriEncode(out.path, /*encode_slash=*/false);
+  sigv4::Sign(
+      keys,
+      {.time = sigv4::FormatTime(server_clock_.WallMs()), .region = place.region, .service = "s3"},
+      &out);
+  std::string url =
+      endpoint.scheme + "://" + endpoint.host + sigv4::UriEncode(out.path, /*encode_slash=*/false);
   if (!out.query.empty()) url += "?" + sigv4::CanonicalQuery(out.query);
   return {.method = request.method,
           .url = std::move(url),
@@ -121,10 +125,10 @@ HttpRequest S3ReplicaClient::Signed(const Request& request, const sigv4::Credent
           .trickles = request.trickles};
 }
 
-Result<HttpResponse> S3ReplicaClient::Send(const Request& request) {
+Result<HttpResponse> S3ReplicaClient::Send(const Request& request, const BucketPlace& place) {
   Result<sigv4::Credentials> keys = credentials_.Get();
   if (!keys.ok()) return keys.status();
-  HttpRequest http = Signed(request, *keys);
+  HttpRequest http = Signed(request, place, *keys);
   HttpResponse cut_off;
   http.partial = request.partial != nullptr ? request.partial : &cut_off;
   bool silent = false;
@@ -154,10 +158,10 @@ Result<HttpResponse> S3ReplicaClient::Send(const Request& request) {
   return ours;
 }
 
-Result<HttpResponse> S3ReplicaClient::Ask(const Request& request) {
+Result<HttpResponse> S3ReplicaClient::Ask(const Request& request, const BucketPlace& place) {
   requests_++;
   bytes_sent_ += request.body.size();
-  Result<HttpResponse> response = Send(request);
+  Result<HttpResponse> response = Send(request, place);
   reached_ = response.ok();
   if (response.status().code() != Code::kCancelled) {
     counts_.Add(KindOf(request.method, request.query), response.ok() ? response->status : 0);
@@ -166,10 +170,17 @@ Result<HttpResponse> S3ReplicaClient::Ask(const Request& request) {
 }
 
 Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
-  Result<HttpResponse> response = Ask(request);
+  BucketPlace place = place_.Now();
+  Result<HttpResponse> response = Ask(request, place);
+  for (int moves = 0; moves < kMaxMoves && response.ok(); ++moves) {
+    Result<bool> moved = place_.Follows(*response, request.key, &place);
+    if (!moved.ok()) return moved.status().Wrap(Describe(request).what);
+    if (!*moved) break;
+    response = Ask(request, place);
+  }
   // Refused before anything was done.
   if (response.ok() && (server_clock_.Corrects(*response) || credentials_.Replaces(*response))) {
-    response = Ask(request);
+    response = Ask(request, place);
   }
   if (!response.ok()) return response.status().Wrap(Describe(request).what);
   bool slow_down = response->status == 503 || response->status == 429;
@@ -245,53 +256,6 @@ Result<std::string> S3ReplicaClient::GetShort(const std::string& key, const GetO
   return whole;
 }
 
-Status S3ReplicaClient::PutInParts(const std::string& key, Bytes body) {
-  Request start{.method = "POST", .key = key, .query = {{"uploads", ""}}};
-  Result<HttpResponse> started = Call(start);
-  if (!started.ok()) return NeverNotFound("a POST", started.status());
-  Result<std::string> upload_id = ParseS3UploadId(started->body);
-  if (!upload_id.ok()) return upload_id.status().Wrap(Describe(start).what);
-  Result<std::vector<std::string>> etags = PutParts(key, *upload_id, body);
-  Status done = etags.ok() ? CompleteUpload(key, *upload_id, *etags) : etags.status();
-  if (!done.ok()) {
-    // The first error is the one that matters; parts that stay behind only cost.
-    (void)Call({.method = "DELETE", .key = key, .query = {{"uploadId", *upload_id}}}).status();
-  }
-  return done;
-}
-
-Result<std::vector<std::string>> S3ReplicaClient::PutParts(const std::string& key,
-                                                           const std::string& upload_id,
-                                                           Bytes body) {
-  uint64_t size = std::max(options_.part_size, (body.size() + kMaxParts - 1) / kMaxParts);
-  std::vector<std::string> etags;
-  for (uint64_t at = 0; at < body.size(); at += size) {
-    Request part{
-        .method = "PUT",
-        .key = key,
-        .query = {{"partNumber", std::to_string(etags.size() + 1)}, {"uploadId", upload_id}},
-        .body = body.subspan(at, std::min<uint64_t>(size, body.size() - at))};
-    Result<HttpResponse> response = Call(part);
-    if (!response.ok()) return response.status();
-    etags.push_back(response->Header("etag"));
-    if (etags.back().empty()) {
-      return Status(Code::kUnavailable,
-                    Describe(part).what + ": answered without an ETag; parts cannot be joined",
-                    true);
-    }
-  }
-  return etags;
-}
-
-Status S3ReplicaClient::CompleteUpload(const std::string& key, const std::string& upload_id,
-                                       const std::vector<std::string>& etags) {
-  std::string body = S3CompleteBody(etags);
-  Request request{
-      .method = "POST", .key = key, .query = {{"uploadId", upload_id}}, .body = AsBytes(body)};
-  request.trickles = true;
-  return Call(request).status();
-}
-
 Result<S3ListPage> S3ReplicaClient::ListPage(const ListOptions& options, const std::string& token) {
   Request request{
       .method = "GET",
@@ -326,8 +290,8 @@ std::vector<ObjectInfo> S3ReplicaClient::Relative(const ListOptions& options,
 
 Result<std::vector<ObjectInfo>> S3ReplicaClient::List(const ListOptions& options) {
   const S3ListQuestion question{FullKey(options.prefix), options.folders};
-  const std::string what =
-      "list s3://" + options_.replica.bucket + "/" + question.prefix + " at " + endpoint_.display;
+  const std::string what = "list s3://" + options_.replica.bucket + "/" + question.prefix + " at " +
+                           place_.Now().endpoint.display;
   std::vector<ObjectInfo> listed;
   std::set<std::string> tokens;
   std::string token;

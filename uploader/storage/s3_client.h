@@ -19,6 +19,7 @@
 
 #include "uploader/base/clock.h"
 #include "uploader/settings/settings.h"
+#include "uploader/storage/bucket_place.h"
 #include "uploader/storage/http.h"
 #include "uploader/storage/replica_client.h"
 #include "uploader/storage/s3_endpoint.h"
@@ -81,13 +82,14 @@ class S3ReplicaClient : public ReplicaClient {
 
   std::string FullKey(const std::string& key) const;
   S3Call Describe(const Request& request) const;
-  HttpRequest Signed(const Request& request, const sigv4::Credentials& keys) const;
+  HttpRequest Signed(const Request& request, const BucketPlace& place,
+                     const sigv4::Credentials& keys) const;
   // Any answer.
   Result<HttpResponse> Answer(const Request& request);
   // One sending, counted.
-  Result<HttpResponse> Ask(const Request& request);
+  Result<HttpResponse> Ask(const Request& request, const BucketPlace& place);
   // Sends it, and notes how it gets on.
-  Result<HttpResponse> Send(const Request& request);
+  Result<HttpResponse> Send(const Request& request, const BucketPlace& place);
   // A 2xx answer, or the error.
   Result<HttpResponse> Call(const Request& request);
   Result<HttpResponse> Success(const Request& request, Result<HttpResponse> response) const;
@@ -110,7 +112,7 @@ class S3ReplicaClient : public ReplicaClient {
   Status DeleteBatch(const std::vector<std::string>& full_keys);
 
   const S3ClientOptions options_;
-  const S3Endpoint endpoint_;
+  KnownPlace place_;
   SharedCredentials credentials_;
   const std::string prefix_;  // "" or "path/"
   std::atomic<bool> no_batch_delete_{false};

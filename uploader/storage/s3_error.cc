@@ -56,12 +56,6 @@ bool IsPassing(int http_status, std::string_view code) {
                       "OperationAborted", "ConditionalRequestConflict", "NoSuchUpload"});
 }
 
-bool IsWrongRegion(int http_status, std::string_view code) {
-  return http_status == 301 || http_status == 307 ||
-         OneOf(code, {"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect",
-                      "IllegalLocationConstraintException"});
-}
-
 Status WrongRegion(const S3Call& call, const std::string& text, const std::string& region) {
   if (region.empty() || region == call.region) {
     return {Code::kInvalid, text +
@@ -109,6 +103,12 @@ Status NotFound(const S3Call& call, const std::string& text, std::string_view co
 
 }  // namespace
 
+bool IsElsewhere(int http_status, std::string_view code) {
+  return http_status == 301 || http_status == 307 ||
+         OneOf(code, {"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect",
+                      "IllegalLocationConstraintException"});
+}
+
 Status S3Failure(const S3Call& call, int http_status, const S3ErrorBody& error) {
   const std::string& code = error.code;
   const std::string text = call.what + ": " + Words(call, http_status, error);
@@ -117,7 +117,7 @@ Status S3Failure(const S3Call& call, int http_status, const S3ErrorBody& error) 
     return {Code::kUnsupported, text + ": the server does not implement this request"};
   }
   if (http_status == 412 || code == "PreconditionFailed") return {Code::kExists, text};
-  if (IsWrongRegion(http_status, code)) return WrongRegion(call, text, Shown(call, error.region));
+  if (IsElsewhere(http_status, code)) return WrongRegion(call, text, Shown(call, error.region));
   if (IsPassing(http_status, code)) return {Code::kUnavailable, text, true};
   if (IsDenied(http_status, code)) return Denied(text, code);
   if (http_status == 404) return NotFound(call, text, code);

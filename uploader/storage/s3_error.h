@@ -8,6 +8,7 @@
 #define BACKSTAY_UPLOADER_STORAGE_S3_ERROR_H_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "uploader/base/status.h"
@@ -28,6 +29,9 @@ struct S3Call {
 Status S3Failure(const S3Call& call, int http_status, const S3ErrorBody& error);
 // Reads the error from the body and the region from x-amz-bucket-region.
 Status S3Failure(const S3Call& call, const HttpResponse& response);
+
+// The bucket is in another region, or at another host.
+bool IsElsewhere(int http_status, std::string_view code);
 
 // Whether other keys in place of those that signed may help: these have expired, or are gone.
 bool IsStaleKey(const HttpResponse& response);

@@ -48,6 +48,7 @@ S3ErrorBody ReadError(pugi::xml_node node) {
           .message = node.child_value("Message"),
           .key = node.child_value("Key"),
           .region = node.child_value("Region"),
+          .endpoint = node.child_value("Endpoint"),
           .request_id = node.child_value("RequestId")};
 }
 

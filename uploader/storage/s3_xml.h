@@ -23,6 +23,7 @@ struct S3ErrorBody {
   std::string message;
   std::string key;         // in a DeleteObjects result
   std::string region;      // the right one, when the wrong one was used
+  std::string endpoint;    // the host of the bucket, when another one was asked
   std::string request_id;  // by which the server's own log knows it
   bool in_success = false;
 };
