@@ -129,6 +129,23 @@ TEST_CASE("WAL mode begins where the last transaction ended, or it is told", "[h
   REQUIRE_FALSE(batch.look.has_value());
 }
 
+TEST_CASE("a look finds that the last transaction has turned WAL mode on", "[handover]") {
+  Bench bench;
+  static_cast<void>(bench.handover.Opened(bench.file));
+  bench.handover.Begin(bench.file);
+  ++bench.file.change;
+  bench.file.rollback = false;
+  bench.handover.End(Changed({1}), bench.file);
+  REQUIRE(bench.handover.rollback());
+  REQUIRE(bench.handover.Poll());
+  // The file stays as it is now, whatever others commit.
+  REQUIRE_FALSE(bench.handover.rollback());
+  const Handover::Batch batch = bench.handover.Take();
+  REQUIRE_FALSE(batch.foreign);
+  REQUIRE(batch.transactions.size() == 1);
+  REQUIRE(batch.left == bench.file.stamp);
+}
+
 TEST_CASE("a transaction waits while the last ones are read, but not for ever", "[handover]") {
   Bench bench;
   static_cast<void>(bench.handover.Opened(bench.file));

@@ -50,6 +50,13 @@ bool Handover::BridgeLocked(const FileLook& look) {
 
 void Handover::DifferLocked(const FileLook& look) { foreign_ = !BridgeLocked(look); }
 
+// The last transaction has turned WAL mode on: what others commit from here on leaves the file as
+// it is, and this process need not commit anything itself.
+void Handover::LeaveRollbackLocked(const FileLook& look) {
+  if (kept()) left_ = look.stamp;
+  SetKnownLocked(look);
+}
+
 // A look without the database's lock may fall into the middle of a neighbour's transaction, who
 // tells of it after the file has changed: only what stays as it is was somebody else.
 bool Handover::StaysLocked(const FileLook& look) {
@@ -236,6 +243,7 @@ Handover::Settled Handover::SettledSince(uint64_t begun) {
   if (known_->Same(look)) {
     unexplained_.reset();
     if (look.stamp.size >= 0) known_->stamp = look.stamp;  // its attributes may have changed
+    if (!look.rollback) LeaveRollbackLocked(look);
     return Settled::kYes;
   }
   const bool bridged = BridgeLocked(look);

@@ -66,7 +66,7 @@ class Handover {
     bool foreign = false;            // something else changed the file, before or in between
     std::optional<FileLook> look;    // at the file after them; none in WAL mode
     std::optional<FileStamp> entry;  // what the file was when WAL mode began, if it did
-    std::optional<FileStamp> left;   // likewise when another process turned WAL mode on
+    std::optional<FileStamp> left;   // likewise as it was found, before a commit told of it
   };
   Batch Take();
   // Pages that wait.
@@ -114,6 +114,7 @@ class Handover {
   bool BridgeLocked(const FileLook& look);
   void DifferLocked(const FileLook& look);
   bool StaysLocked(const FileLook& look);
+  void LeaveRollbackLocked(const FileLook& look);
   void PushLocked(TransactionPtr transaction);
   void SetKnownLocked(const FileLook& look);
 
