@@ -246,11 +246,43 @@ TEST_CASE("what lies at a packed number misleads nobody", "[log_writer]") {
     bench.Commit(9);
     REQUIRE(late.Append().ToString() == "OK");
   }
+  SECTION("with nothing to append") {
+    const std::string next = LogKey(2);
+    if (GENERATE(false, true)) REQUIRE(bench.client.Delete({next}).ok());
+    bench.core.ship.snapshot_number = 0;
+    REQUIRE(late.Connect().ToString() == "OK");
+  }
   REQUIRE(bench.core.ship.epoch == 2);
   REQUIRE(bench.core.ship.next_log_number == 6);
   REQUIRE(bench.core.ship.shipped.segment_number == 4);
   Result<LogObject> own = ParseLogObject(AsBytes(*bench.client.Get(LogKey(5))), 5);
   REQUIRE(own->header.kind == LogKind::kTakeover);
+}
+
+// Nothing that waits would tell it: what is restored would be what was put back.
+TEST_CASE("a state that was put back is behind the log from the beginning", "[log_writer]") {
+  Bench bench;
+  const uint32_t known = GENERATE(1, 3);
+  ShipState old;
+  for (uint32_t number = 1; number <= 6; ++number) {
+    bench.Commit(number);
+    REQUIRE(bench.log.Append().ok());
+    if (number == known) old = bench.core.ship;
+  }
+  bench.core.ship = old;
+  bench.core.capture->encoder()->set_head(old.shipped);
+  LogWriter late(&bench.core);
+  REQUIRE(late.Connect().ToString() == "OK");
+  REQUIRE(bench.core.ship.epoch == 2);
+  REQUIRE(bench.core.ship.next_log_number == 8);
+  REQUIRE(bench.core.ship.shipped.segment_number == 6);
+  REQUIRE(bench.core.index->Get(6) == 0);
+  REQUIRE(!bench.core.life.whole());
+  // One that is at its end takes nothing over.
+  const int conditions = bench.client.conditions;
+  REQUIRE(LogWriter(&bench.core).Connect().ToString() == "OK");
+  REQUIRE(bench.core.ship.epoch == 2);
+  REQUIRE(bench.client.conditions == conditions);
 }
 
 // What an earlier life left to be shipped, each of two copies of its state folder ships: the number

@@ -33,6 +33,7 @@ Status LogWriter::Connect() {
   BACKSTAY_TRY(OwnLog());
   BACKSTAY_TRY(FindManifest());
   if (!created_) BACKSTAY_TRY(MakeGood(/*identity=*/false));
+  if (!created_) BACKSTAY_TRY(FollowUnmet());
   NoteItsPlace();
   look_.Done(began);
   Mark();

@@ -78,6 +78,28 @@ Status LogWriter::StepOver(const LogObject& object, uint64_t number) {
   return TakeOver();
 }
 
+// A state that was put back, and its database with it, has nothing to append that would meet what
+// the log holds behind its end: the database would be said to be shipped, and another state be
+// restored.
+Status LogWriter::FollowUnmet() {
+  uint64_t next = 0;
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    const ShipState& ship = core_->ship;
+    const bool meets = !core_->life.open() || ship.new_base || !core_->outbox->pending().empty();
+    if (meets || ship.writer_id == 0 || ship.taking_over) return Status::Ok();
+    next = ship.next_log_number;
+  }
+  Result<bool> goes_on = look_.GoesOn(next - 1);
+  if (!goes_on.ok() || !*goes_on) return goes_on.status();
+  BACKSTAY_TRY(FollowLog());
+  {
+    std::lock_guard<std::mutex> lock(core_->mutex);
+    if (core_->ship.next_log_number == next) return Status::Ok();
+  }
+  return TakeOver();
+}
+
 Status LogWriter::FollowLog() {
   // What lies at a packed number is void.
   Result<bool> packed = NextIsPacked();

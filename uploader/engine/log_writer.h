@@ -120,6 +120,7 @@ class LogWriter {
   // `doubtful`: an earlier PUT of it may have arrived.
   Result<bool> CountsInLog(bool doubtful);
   Status StepOver(const LogObject& object, uint64_t number);
+  Status FollowUnmet();
   // From the next number to the end of the log, through packs if need be.
   Status FollowLog();
   Status FollowSingles();

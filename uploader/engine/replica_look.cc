@@ -219,6 +219,7 @@ Result<std::vector<std::pair<uint64_t, uint64_t>>> ReplicaLook::Listed(uint64_t 
 Result<uint64_t> ReplicaLook::FindHole() {
   uint64_t next = 0;
   uint64_t last = 0;
+  listed_through_ = 0;
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     if (!core_->ship.restorable) return uint64_t{0};
@@ -229,6 +230,7 @@ Result<uint64_t> ReplicaLook::FindHole() {
   auto ranges = Listed(next);
   if (!ranges.ok()) return ranges.status();
   ranges->emplace_back(last, last);
+  for (const auto& range : *ranges) listed_through_ = std::max(listed_through_, range.second);
   for (const auto& [begin, end] : *ranges) {
     for (; next < std::min(begin, last); ++next) {
       Result<bool> there = Exists(LogKey(next));
@@ -238,6 +240,18 @@ Result<uint64_t> ReplicaLook::FindHole() {
     next = std::max(next, end + 1);
   }
   return uint64_t{0};
+}
+
+Result<bool> ReplicaLook::GoesOn(uint64_t last) {
+  if (listed_through_ != 0) return listed_through_ > last;
+  GetOptions peek;
+  peek.length = kPeekBytes;
+  const Status got = core_->options.client->Get(LogKey(last + 1), peek).status();
+  if (got.ok()) return true;
+  if (got.code() != Code::kNotFound) return got;
+  Result<uint64_t> packed = PackedThrough(last + 1);
+  if (!packed.ok()) return packed.status();
+  return *packed > last;
 }
 
 Result<MissingObjects> ReplicaLook::FindRest() {

@@ -60,6 +60,9 @@ class ReplicaLook {
   Result<bool> HasManifest();
   // Of what this state knows, snapshot and log. The identity is the caller's.
   Result<MissingObjects> FindRest();
+  // There is something in the log behind that number, as far as FindRest() has seen or the next
+  // number tells.
+  Result<bool> GoesOn(uint64_t last);
   // The number of the newest snapshot that is finished and may be used; 0: there is none.
   Result<uint64_t> NewestSnapshot();
   // The highest number in a pack, of those packs that may hold object `number` or a later one; 0:
@@ -78,6 +81,7 @@ class ReplicaLook {
   Core* const core_;
   std::optional<int64_t> looked_ms_;  // monotonic
   bool lost_ = false;                 // in the look that is under way
+  uint64_t listed_through_ = 0;       // the highest number in the last lists; 0: none were made
   int64_t pause_ms_ = 0;              // behind the last one
   bool manifests_turn_ = false;
 };
