@@ -181,6 +181,32 @@ TEST_CASE("the journal of a writer that waits does not hinder what it waits for"
   REQUIRE(sqlite3_close(db) == SQLITE_OK);
 }
 
+// Another process commits while it is looked at: a newer counter with an older size would stand for
+// the file from then on, and what it has grown by would be left out.
+TEST_CASE("a look has no size that is older than the change counter", "[capture_file]") {
+  TempFolder folder;
+  const std::string path = folder / "db";
+  sqlite3* db = nullptr;
+  REQUIRE(sqlite3_open(path.c_str(), &db) == SQLITE_OK);
+  const auto run = [&](const char* sql) {
+    REQUIRE(sqlite3_exec(db, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
+  };
+  run("CREATE TABLE t(a)");
+  const auto read = [&] { return ReadFile(path, 1 << 20).value(); };
+  const auto size = [&] { return static_cast<int64_t>(read().size()); };
+  const auto before = static_cast<uint32_t>(size() / 4096);
+  const FileReader grows = [&](void* out, int64_t n, int64_t) {
+    run("INSERT INTO t VALUES(randomblob(50000))");
+    std::memcpy(out, read().data(), static_cast<size_t>(n));
+    return n;
+  };
+  const FileLook look = LookAt(path, grows, size);
+  sqlite3_close(db);
+  REQUIRE(look.pages > before);
+  REQUIRE(look.pages == size() / 4096);
+  REQUIRE(look.stamp.size == size());
+}
+
 TEST_CASE("a first copy knows no page that a segment before it may hold", "[capture_file]") {
   Bench bench(20);
   bench.index.Resize(20);

@@ -55,10 +55,11 @@ FileLook ParseLook(Bytes header, int64_t size) {
   return look;
 }
 
-FileLook LookAt(const std::string& database_path, const FileReader& file, int64_t size) {
+FileLook LookAt(const std::string& database_path, const FileReader& file,
+                const std::function<int64_t()>& size) {
   uint8_t header[kHeaderBytes];
   int64_t got = std::clamp<int64_t>(file(header, sizeof header, 0), 0, sizeof header);
-  FileLook look = ParseLook(Bytes(header, static_cast<size_t>(got)), size);
+  FileLook look = ParseLook(Bytes(header, static_cast<size_t>(got)), size());
   look.stamp = StampOf(database_path);
   return look;
 }

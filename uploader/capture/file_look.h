@@ -10,6 +10,7 @@
 #define BACKSTAY_UPLOADER_CAPTURE_FILE_LOOK_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "uploader/base/bytes.h"
@@ -33,7 +34,10 @@ struct FileLook {
 uint32_t PageSizeOfHeader(Bytes header);
 // `size`: of the file, bytes.
 FileLook ParseLook(Bytes header, int64_t size);
-FileLook LookAt(const std::string& database_path, const FileReader& file, int64_t size);
+// `size`: asked for behind the header, so that a file which grows in between has an older change
+// counter than the next look finds, and never a size that is older than the counter.
+FileLook LookAt(const std::string& database_path, const FileReader& file,
+                const std::function<int64_t()>& size);
 // A rollback journal lies beside the database that has to be played back or is in use: its header
 // is valid (fileformat2.html, 3). The journal carries no POSIX locks, so it may be opened.
 bool JournalActive(const std::string& database_path);

@@ -22,7 +22,7 @@ int64_t Host::Size() {
 
 FileLook Host::Look(const std::string& database_path) {
   auto read = [this](void* out, int64_t n, int64_t offset) { return Read(out, n, offset); };
-  return LookAt(database_path, read, Size());
+  return LookAt(database_path, read, [this] { return Size(); });
 }
 
 std::optional<WalTarget> Host::WalPosition() {
