@@ -57,9 +57,18 @@ class OvertakenFolder : public HookedClient {
     return inner_->PutIfAbsent(key, body);
   }
 
+  // While the snapshot is read back something else happens.
+  Result<std::string> Get(const std::string& key, const GetOptions& options = {}) override {
+    const bool frame = key.starts_with("snapshot/") && !key.ends_with("manifest");
+    if (frame && read_back && !std::exchange(was_read_, true)) read_back();
+    return inner_->Get(key, options);
+  }
+
   std::atomic<bool> overtaken{false};
+  std::function<void()> read_back;  // set before it is used
 
  private:
+  bool was_read_ = false;
   const std::unique_ptr<ReplicaClient> inner_;
   const std::function<void()> meanwhile_;
 };
@@ -69,6 +78,7 @@ struct World {
     LogOptions options;
     options.sink = [this](std::string_view line) {
       if (line.find("ERROR") != std::string_view::npos) ++errors;
+      if (line.find("the page size of the database changed") != std::string_view::npos) ++resized;
     };
     return options;
   }
@@ -93,6 +103,7 @@ struct World {
         clock.stands_ms = clock.MonotonicMs();
         Remove();
       });
+      hooked->read_back = read_back;
       bucket = hooked.get();
       return std::unique_ptr<ReplicaClient>(std::move(hooked));
     };
@@ -115,6 +126,8 @@ struct World {
   const std::string state = folder / "app.db-backstay";
   StandingClock clock;
   std::atomic<int> errors{0};
+  std::atomic<int> resized{0};
+  std::function<void()> read_back;  // of the next one that is opened
   Logger logger{Log()};
   OvertakenFolder* bucket = nullptr;
 };
@@ -200,6 +213,43 @@ TEST_CASE("who takes the log over with a state folder made anew is no other writ
   world.AwaitLetGo(database.get());
   CHECK_FALSE(world.bucket->overtaken);
   database->Stop();
+}
+
+TEST_CASE("a page size that changes while the replica is read back begins a new base",
+          "[removed]") {
+  World world;
+  Application application(world.folder / "app.db");
+  std::unique_ptr<Database> database = world.Open(application.Host());
+  application.Commit(database.get(), kRows);
+  REQUIRE(database->Sync(kLong));
+  application.Commit(database.get(), "UPDATE t SET text = 'in the log' WHERE id = 3");
+  REQUIRE(database->Sync(kLong));
+  if (!world.Heals()) return;
+  database->Stop();
+  database.reset();
+  world.Remove();
+  std::atomic<Database*> opened{nullptr};
+  static std::atomic<bool> in_wal{true};
+  BackstayHost host = application.Host();
+  static const auto position = host.wal_position;
+  host.wal_position = [](void* ctx, BackstayWalPosition* at) {
+    return in_wal ? position(ctx, at) : 0;
+  };
+  world.read_back = [&] {
+    application.Sql("PRAGMA journal_mode=delete; PRAGMA page_size=1024; VACUUM");
+    in_wal = false;
+    for (int64_t waited = 0; world.resized == 0 && waited < kLong; ++waited) {
+      if (Database* there = opened) there->Poke();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  };
+  database = world.Open(host);
+  opened = database.get();
+  REQUIRE(database->Sync(kLong));
+  CHECK(world.resized == 1);
+  database->Stop();
+  RestoreTo(world.folder / "replica", world.folder / "restored.db");
+  CHECK(application.Same(world.folder / "restored.db"));
 }
 
 }  // namespace backstay

@@ -90,7 +90,8 @@ Status LogWriter::Adopt(const Identity& found) {
   if (marked > 0 && marked < plan->epoch) return Overtaken();
   if (sibling) BACKSTAY_TRY(CheckLives(reader, *plan));
   const bool proven = marked > 0 || sibling;
-  const bool other_size = plan->snapshot.page_size != PageSize();
+  const uint32_t page_size = PageSize();
+  const bool other_size = plan->snapshot.page_size != page_size;
   if (!proven && !MayBeOurs(found)) return Foreign(found.id);
   if (!proven && (other_size || !HasPages(PagesOf(reader, *plan)))) return NotOurs(found.id);
   Result<Fd> file = NamelessFile(core_->options.folder);
@@ -114,7 +115,7 @@ Status LogWriter::Adopt(const Identity& found) {
   if (outcome->plan.left) ship.shipped = HeadAt(*outcome->plan.left);
   ship.new_base = other_size || outcome->plan.left;
   ship.restorable = !ship.new_base;
-  return AdoptState(found, ship, end.page_hashes, *said);
+  return AdoptState(found, {ship, page_size, end.page_hashes}, *said);
 }
 
 // Whoever adopted it wants it gone on with, whatever it holds: behind everything, with a new base,
@@ -136,7 +137,7 @@ Status LogWriter::AdoptBehindDamage(const Identity& found, const Status& failed)
   ship.packed_through = rest->next_number - 1;
   ship.shipped = {rest->segment_number, rest->segment_hash, rest->txid, rest->time_ms, false};
   ship.new_base = true;
-  return AdoptState(found, ship, {},
+  return AdoptState(found, {ship, PageSize(), {}},
                     {Level::kWarn, failed.message() + "; as `backstay adopt` said, the replica "
                                                       "goes on behind it from this database, with "
                                                       "a new first snapshot"});
@@ -189,8 +190,9 @@ Status LogWriter::AdoptBeginning(const Identity& found, const Said& said) {
   ship.next_log_number = plan->next_number;
   ship.shipped = HeadAt(*end);
   // What is there may have any page size by now.
-  ship.new_base = plan->base_end || found.page_size != PageSize();
-  return AdoptState(found, ship, {}, said);
+  const uint32_t page_size = PageSize();
+  ship.new_base = plan->base_end || found.page_size != page_size;
+  return AdoptState(found, {ship, page_size, {}}, said);
 }
 
 bool LogWriter::HasPages(uint32_t pages) {
@@ -221,20 +223,23 @@ bool LogWriter::HoldsPages(const std::vector<uint64_t>& hashes) {
   return HasPages(pages);
 }
 
-Status LogWriter::AdoptState(const Identity& found, const ShipState& ship,
-                             const std::vector<uint64_t>& hashes, const Said& said) {
+Status LogWriter::AdoptState(const Identity& found, const Adopted& state, const Said& said) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->life.open()) return {Code::kUnavailable, "capture starts over", true};
+  const uint32_t page_size = core_->identity.page_size;
+  // Whether a new base is due was decided for another one, while the replica was read.
+  if (page_size != state.page_size) {
+    return {Code::kUnavailable, "the page size of the database has changed meanwhile", true};
+  }
   core_->Log(said.level, said.message);
   core_->AbortSnapshotLocked();
-  const uint32_t page_size = core_->identity.page_size;
   core_->identity = found;
   core_->identity.page_size = page_size;
   core_->outbox->SetOwner(found.id);
-  core_->ship = ship;
+  const ShipState& ship = core_->ship = state.ship;
   // Where nothing leads on from it the index begins with the first snapshot.
-  if (ship.restorable) *core_->index = PageIndex(LockBytePage(page_size), hashes);
-  core_->CollapseLocked(ship.shipped);
+  if (ship.restorable) *core_->index = PageIndex(LockBytePage(page_size), state.hashes);
+  core_->CollapseLocked(LogHead(ship.shipped));
   core_->NeedRepairLocked(RepairNeed::kAll);
   core_->board.Shipped(ship.shipped.segment_number, ship.restorable);
   ForgetAdopted(core_->options.folder);

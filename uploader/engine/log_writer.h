@@ -140,8 +140,15 @@ class LogWriter {
   // `by_pages`: only equal pages have proven it.
   Said OwnAgain(const DatabaseId& id, bool by_pages);
   Status AdoptBeginning(const Identity& found, const Said& said);
-  Status AdoptState(const Identity& found, const ShipState& ship,
-                    const std::vector<uint64_t>& hashes, const Said& said);
+  // What is taken from the replica: where the log goes on, for a database of this page size, and
+  // what its pages are there.
+  struct Adopted {
+    ShipState ship;
+    uint32_t page_size = 0;
+    std::vector<uint64_t> hashes;
+  };
+  // kUnavailable: the page size is another one by now.
+  Status AdoptState(const Identity& found, const Adopted& state, const Said& said);
   // `failed`: why the replica cannot be read back; returned unless it is damaged, and adopted.
   Status AdoptBehindDamage(const Identity& found, const Status& failed);
   // Another database's, whose first snapshot was never finished.

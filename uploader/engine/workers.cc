@@ -1,0 +1,156 @@
+#include "uploader/engine/workers.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "uploader/base/caught.h"
+
+namespace backstay {
+namespace {
+
+constexpr size_t kAtWork = 2;
+// A step that runs for so long may hang.
+constexpr int64_t kLongMs = 100;
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+// The clock may have been moved.
+constexpr int64_t kMostSleepMs = 60000;
+// A thread that has had nothing to do for so long ends, but for the last one.
+constexpr int64_t kSpareMs = 1000;
+
+std::chrono::milliseconds Ms(int64_t ms) { return std::chrono::milliseconds(ms); }
+
+}  // namespace
+
+bool Workers::Add(Task* task) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (task->state_ != Task::State::kOver) return true;
+  std::set<Due> one;
+  const Status memory = Caught([&] { return one.emplace(0, task), Status::Ok(); });
+  if (!memory.ok() || (alive_ == 0 && !StartLocked())) return false;
+  PutLocked(one.extract(one.begin()), clock_->MonotonicMs());
+  StartIfShortLocked();
+  return true;
+}
+
+void Workers::PutLocked(std::set<Due>::node_type node, int64_t at_ms) {
+  Task* task = node.value().second;
+  task->state_ = Task::State::kWaits;
+  task->at_ms_ = at_ms;
+  node.value().first = at_ms;
+  waiting_.insert(std::move(node));
+  due_.notify_one();
+}
+
+void Workers::Wake(Task* task) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (task->state_ == Task::State::kRuns) task->woken_ = true;
+  if (task->state_ != Task::State::kWaits) return;
+  const int64_t now = clock_->MonotonicMs();
+  if (task->at_ms_ > now) PutLocked(waiting_.extract({task->at_ms_, task}), now);
+  StartIfShortLocked();
+}
+
+void Workers::TakesLong(Task* task) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  task->long_ = true;
+  StartIfShortLocked();
+}
+
+// Those that take long, or hang, aside.
+size_t Workers::AtWorkLocked() const {
+  const int64_t now = clock_->MonotonicMs();
+  const auto at_work = std::count_if(running_.begin(), running_.end(), [now](const Due& since) {
+    return !since.second->long_ && now - since.first < kLongMs;
+  });
+  // One that is not in a step comes to it.
+  return static_cast<size_t>(at_work) + alive_ - running_.size();
+}
+
+// Something is due, and nobody there to do it.
+void Workers::StartIfShortLocked() {
+  const bool due = !waiting_.empty() && waiting_.begin()->first <= clock_->MonotonicMs();
+  if (due && idle_ == 0 && AtWorkLocked() < kAtWork) (void)StartLocked();
+}
+
+bool Workers::StartLocked() {
+  if (stop_) return false;
+  threads_.remove_if([](const Thread& thread) { return thread.over(); });
+  const Status room = Caught([this] { return threads_.emplace_back(), Status::Ok(); });
+  if (!room.ok()) return false;
+  if (threads_.back().Start("backstay-work", [this] { Run(); })) return ++alive_, true;
+  threads_.pop_back();
+  return false;
+}
+
+void Workers::Run() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (WaitLocked(&lock)) StepLocked(&lock);
+  --alive_;
+}
+
+// False: this thread is one too many.
+bool Workers::WaitLocked(std::unique_lock<std::mutex>* lock) {
+  for (bool spare = false;;) {
+    const bool none = waiting_.empty() && running_.empty();
+    if (stop_ || none || AtWorkLocked() > kAtWork) return false;
+    const int64_t now = clock_->MonotonicMs();
+    const int64_t due = waiting_.empty() ? kNever : waiting_.begin()->first;
+    if (due <= now) return true;
+    // One looks at the clock for all.
+    const bool watches = watched_ms_ == 0 || watched_ms_ > due;
+    if (spare && !watches) return false;
+    const int64_t until = std::min(due, now + (watches ? kMostSleepMs : kSpareMs));
+    if (watches) watched_ms_ = until;
+    ++idle_;
+    spare = due_.wait_for(*lock, Ms(until - now)) == std::cv_status::timeout;
+    --idle_;
+    if (watches && watched_ms_ == until) watched_ms_ = 0;
+  }
+}
+
+void Workers::StepLocked(std::unique_lock<std::mutex>* lock) {
+  std::set<Due>::node_type node = waiting_.extract(waiting_.begin());
+  Task* const task = node.value().second;
+  task->state_ = Task::State::kRuns;
+  const int64_t since = clock_->MonotonicMs();
+  node.value().first = since;
+  running_.insert(std::move(node));
+  // Somebody else looks for what is due meanwhile.
+  if (idle_ > 0 && !waiting_.empty()) due_.notify_one();
+  StartIfShortLocked();
+  lock->unlock();
+  const std::optional<int64_t> next = task->step_();
+  lock->lock();
+  node = running_.extract({since, task});
+  task->long_ = false;
+  const bool woken = std::exchange(task->woken_, false);
+  if (next) return PutLocked(std::move(node), woken ? clock_->MonotonicMs() : *next);
+  task->state_ = Task::State::kOver;
+  over_.notify_all();
+}
+
+bool Workers::IsOver(const Task* task) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return task->state_ == Task::State::kOver;
+}
+
+void Workers::AwaitOver(Task* task) {
+  Wake(task);
+  std::unique_lock<std::mutex> lock(mutex_);
+  over_.wait(lock, [task] { return task->state_ == Task::State::kOver; });
+}
+
+// What hangs is not waited for.
+void Workers::Stop() {
+  std::list<Thread> threads;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+    due_.notify_all();
+    if (running_.empty()) threads.swap(threads_);
+  }
+  for (Thread& thread : threads) thread.Join();
+}
+
+}  // namespace backstay
