@@ -7,6 +7,7 @@
 #include "tools/replica_finder.h"
 #include "uploader/settings/settings.h"
 #include "uploader/storage/client_factory.h"
+#include "uploader/storage/retry_bucket.h"
 
 namespace backstay {
 namespace {
@@ -56,10 +57,12 @@ Result<Source> Open(const DatabaseSettings& settings, const SourceOptions& optio
   source.retry.remedy =
       "; see whether the address is right and the server well, or let it have more time with "
       "-patience";
+  const auto retries = std::make_shared<RetryBuckets>();
   for (const ReplicaSettings& replica : settings.replicas) {
     Result<std::unique_ptr<ReplicaClient>> client = MakeReplicaClient(
         replica, {.silence = {.begins = PrintWarning, .ends = PrintRecovered, .notes = PrintNote},
-                  .patience_ms = source.retry.patience_ms});
+                  .patience_ms = source.retry.patience_ms,
+                  .retries = retries});
     if (!client.ok()) return client.status();
     source.replicas.push_back(std::move(*client));
   }

@@ -159,7 +159,7 @@ class OutageTest(BucketCase):
         before = self.proxy.count(self.prefix)
         self.proxy.add("500", None, None, self.prefix + "/")
         self.commit_for(app, seconds / 2)
-        # Each try is a PUT and a GET; their pauses grow to 7.5 s on average (backoff.h).
+        # Each try is a PUT and a GET; their pauses grow to 7.5 s on average (retry_policy.h).
         self.assertLess(self.proxy.count(self.prefix) - before, 30 + seconds / 4)
         self.wait_for_state(app, "retrying")
         self.proxy.refuse()

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "tests/support/catch.h"
-#include "uploader/engine/backoff.h"
 #include "uploader/engine/note_board.h"
 
 namespace backstay {
@@ -174,19 +173,6 @@ TEST_CASE("the time of a commit is found by its frame", "[note_board]") {
   REQUIRE(board.CommitTime(7, 4500) >= before);
   REQUIRE(board.CommitTime(7, 1) == 0);  // forgotten
   REQUIRE(board.CommitTime(8, 5000) == 0);
-}
-
-TEST_CASE("the pause grows to its limit and starts over", "[backoff]") {
-  Backoff longest([] { return uint64_t{15000 * 200 - 1}; });
-  std::vector<int64_t> pauses;
-  for (int i = 0; i < 10; ++i) pauses.push_back(longest.Next(0));
-  REQUIRE(pauses.front() <= 220);
-  REQUIRE(pauses.back() <= 15020);
-  REQUIRE(longest.Next(60000) == 60000);
-  longest.Reset();
-  REQUIRE(longest.Next(0) <= 220);
-  Backoff shortest([] { return uint64_t{0}; });
-  REQUIRE(shortest.Next(0) == 20);
 }
 
 TEST_CASE("a group that was answered is back when as many wait again and are captured",

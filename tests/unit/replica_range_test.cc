@@ -118,7 +118,7 @@ TEST_CASE("a server that closes each connection behind a byte is asked with paus
   int pauses = 0;
   RetryOptions retry;
   retry.attempts = GENERATE(1, 3);
-  retry.sleep = [&](int64_t ms) { pauses += ms >= retry.first_delay_ms ? 1 : 0; };
+  retry.sleep = [&](int64_t ms) { pauses += ms >= retry.least_delay_ms ? 1 : 0; };
   const Result<std::string> got = ReplicaReader(&client, retry).GetRange("object", 0, 1 << 20);
   CHECK(got.status().code() == Code::kUnavailable);
   CHECK(pauses == client.gets - 1);

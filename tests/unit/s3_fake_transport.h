@@ -20,8 +20,8 @@ namespace backstay {
 class FakeTransport : public HttpTransport {
  public:
   struct Step {
-    Status error;  // in place of the response, unless Ok
-    HttpResponse response;
+    Status error;           // in place of the response, unless Ok
+    HttpResponse response;  // what had come of it, with an error
   };
   struct Asked {
     std::string method, url, body;
@@ -42,6 +42,7 @@ class FakeTransport : public HttpTransport {
     if (script.empty()) return Status(Code::kUnavailable, "the script is over", true);
     Step next = std::move(script.front());
     script.pop_front();
+    if (!next.error.ok() && request.partial != nullptr) *request.partial = next.response;
     if (!next.error.ok()) return next.error;
     return std::move(next.response);
   }
@@ -59,7 +60,7 @@ class FixedClock : public Clock {
 
 // A client with a script in place of a server: http://127.0.0.1:9000, bucket "bkt", path "app".
 struct Scripted {
-  Scripted() { Make(); }
+  explicit Scripted(std::shared_ptr<RetryBuckets> retries = nullptr) { Make({}, Usual(), retries); }
 
   static ReplicaSettings Usual() {
     ReplicaSettings replica;
@@ -73,7 +74,8 @@ struct Scripted {
     return replica;
   }
 
-  void Make(SilenceWords words = {}, const ReplicaSettings& replica = Usual()) {
+  void Make(SilenceWords words = {}, const ReplicaSettings& replica = Usual(),
+            const std::shared_ptr<RetryBuckets>& retries = nullptr) {
     auto fake = std::make_unique<FakeTransport>();
     transport = fake.get();
     Result<std::unique_ptr<ReplicaClient>> made =
@@ -82,7 +84,8 @@ struct Scripted {
                                .clock = &clock,
                                .multipart_threshold = 20,
                                .part_size = 10,
-                               .silence = std::move(words)});
+                               .silence = std::move(words),
+                               .retries = retries});
     REQUIRE(made.ok());
     client = std::move(*made);
   }

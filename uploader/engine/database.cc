@@ -79,8 +79,8 @@ Status Database::AddPipelines() {
     silence.notes = [logger = options_.logger, db, replica](const std::string& text) {
       logger->Log(Level::kInfo, text, {{"db", db}, {"replica", replica}});
     };
-    Result<std::unique_ptr<ReplicaClient>> client =
-        options_.make_client(replicas[i], {.silence = std::move(silence)});
+    Result<std::unique_ptr<ReplicaClient>> client = options_.make_client(
+        replicas[i], {.silence = std::move(silence), .retries = options_.retries});
     if (!client.ok()) return client.status();
     CoreOptions core;
     core.settings = options_.settings;

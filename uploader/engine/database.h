@@ -37,7 +37,8 @@ struct DatabaseOptions {
   Logger* logger = nullptr;
   FileId file;  // which the host reads; not known: whatever lies at the path
   std::function<uint64_t()> random;
-  LockRegister* locks = nullptr;  // null: forked children are of no concern
+  std::shared_ptr<RetryBuckets> retries;  // null: of each replica's own
+  LockRegister* locks = nullptr;          // null: forked children are of no concern
   // Looks whether the settings have changed, and has them taken up; often, on a ship thread.
   // `denied`: a replica denies what it is asked for.
   std::function<void(bool denied)> look;

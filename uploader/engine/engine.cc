@@ -1,7 +1,6 @@
 #include "uploader/engine/engine.h"
 
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,18 +14,10 @@
 #include "uploader/engine/term_signal.h"
 #include "uploader/settings/log_options.h"
 #include "uploader/storage/ping.h"
+#include "uploader/storage/retry_policy.h"
 
 namespace backstay {
 namespace {
-
-uint64_t RandomBits() {
-  uint64_t bits = 0;
-  // Never seen to fail; if it does, the clock is still different in every process.
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits) != 1) {
-    bits = static_cast<uint64_t>(RealClock()->WallMs()) * 0x9e3779b97f4a7c15ULL;
-  }
-  return bits;
-}
 
 // Where the log goes is known as long as its own settings are right, whatever is wrong in others.
 LogSettings LogSettingsOf(const Result<Settings>& settings, const SettingsSources& sources) {
@@ -125,6 +116,7 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   database.clock = RealClock();
   database.logger = &logger_;
   database.random = RandomBits;
+  database.retries = retries_;
   database.locks = &locks_;
   database.choose = [this, with](const Settings& fresh) { return SettingsOf(with, fresh); };
   database.look = [this](bool denied) {

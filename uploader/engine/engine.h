@@ -24,6 +24,7 @@
 #include "uploader/engine/metrics_writer.h"
 #include "uploader/engine_api.h"
 #include "uploader/settings/settings.h"
+#include "uploader/storage/retry_bucket.h"
 
 namespace backstay {
 
@@ -85,6 +86,7 @@ class Engine {
   Logger logger_;
   MetricsWriter metrics_;
   LockRegister locks_;
+  const std::shared_ptr<RetryBuckets> retries_ = std::make_shared<RetryBuckets>();
   CloseBudget closes_;
   std::mutex mutex_;
   std::condition_variable reap_;

@@ -106,7 +106,7 @@ void Jobs::Run(Job job) {
 
 void Jobs::Ended(Job job, const Status& done) {
   if (done.ok()) {
-    backoff_.Reset();
+    retry_.Reset();
     pause_ms_ = 0;
     problem_->Recovered(
         std::string(NameOf(job)) + " works again",
@@ -117,9 +117,18 @@ void Jobs::Ended(Job job, const Status& done) {
   problem_->Failed(std::string(NameOf(job)) + " failed, will be tried again: " + done.message(),
                    {{"db", core_->options.settings.path}, {"replica", core_->options.replica}},
                    done.code());
+  (void)Rest(0);
+}
+
+bool Jobs::Rest(int64_t asked_ms) {
+  RetryWait wait(*retry_.Next({.asked_ms = asked_ms}),
+                 [this] { return core_->options.client->RetryTurnMs(); });
   std::unique_lock<std::mutex> lock(core_->mutex);
-  core_->ship_work.wait_for(lock, std::chrono::milliseconds(backoff_.Next(0)),
-                            [&] { return core_->life.over(); });
+  const auto over = [&] { return core_->life.over(); };
+  while (const int64_t ms = over() ? 0 : wait.Next()) {
+    core_->ship_work.wait_for(lock, std::chrono::milliseconds(ms), over);
+  }
+  return !over();
 }
 
 void Jobs::Pause() {
@@ -150,10 +159,9 @@ Status Jobs::Persist(const std::function<Status()>& attempt) {
     Status status = attempt();
     if (status.ok() || !status.retryable()) return status;
     if (failed > kQuietTries) Waits(status);
-    std::unique_lock<std::mutex> lock(core_->mutex);
-    auto wait = std::chrono::milliseconds(backoff_.Next(core_->options.client->RetryAfterMs()));
-    bool over = core_->ship_work.wait_for(lock, wait, [&] { return core_->life.over(); });
-    if (over) return {Code::kCancelled, "replication is ending"};
+    if (!Rest(core_->options.client->RetryAfterMs())) {
+      return {Code::kCancelled, "replication is ending"};
+    }
   }
 }
 

@@ -18,11 +18,11 @@
 #include <utility>
 #include <vector>
 
-#include "uploader/engine/backoff.h"
 #include "uploader/engine/core.h"
 #include "uploader/engine/packer.h"
 #include "uploader/format/snapshot.h"
 #include "uploader/state/begun_snapshot.h"
+#include "uploader/storage/retry_policy.h"
 
 namespace backstay {
 
@@ -30,7 +30,7 @@ class Jobs {
  public:
   explicit Jobs(Core* core)
       : core_(core),
-        backoff_(core->options.random),
+        retry_({}, core->options.random),
         packer_(core, [this](const std::function<Status()>& attempt) { return Persist(attempt); }) {
   }
   ~Jobs() { Stop(); }
@@ -90,12 +90,14 @@ class Jobs {
   // Calls `attempt` until it succeeds, fails for good, or the pipeline stops.
   Status Persist(const std::function<Status()>& attempt);
   void Waits(const Status& why);
+  // Until the replica is to be asked again; false: replication ends.
+  bool Rest(int64_t asked_ms);
   // Before the next job is looked for; longer with each one in a row.
   void Pause();
   bool Stopping();
 
   Core* const core_;
-  Backoff backoff_;
+  RetryPolicy retry_;
   Packer packer_;
   std::atomic<bool> sends_frame_{false};
   Thread thread_;

@@ -177,7 +177,7 @@ void Shipper::Succeeded() {
     was_failing = !core_->last_error.ok();
     core_->last_error = Status::Ok();
   }
-  backoff_.Reset();
+  retry_.Reset();
   core_->ThreadWorks();
   if (was_failing) core_->board.Poke();
   core_->shipping.Recovered(
@@ -190,6 +190,18 @@ void Shipper::Succeeded() {
 
 void Shipper::LookAtSettings(bool denied) {
   if (core_->options.look) core_->options.look(denied);
+}
+
+void Shipper::Rest(int64_t ms, bool denied, const std::function<bool()>& over,
+                   std::unique_lock<std::mutex>* lock) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+  while (!over() && std::chrono::steady_clock::now() < until) {
+    core_->ship_work.wait_until(
+        *lock, std::min(until, std::chrono::steady_clock::now() + kJobCheck), over);
+    lock->unlock();
+    LookAtSettings(denied);
+    lock->lock();
+  }
 }
 
 // Notes the failure and waits before the next try. False: stop.
@@ -207,24 +219,21 @@ bool Shipper::PauseAfter(const Status& status) {
   problem.Failed("the replica cannot be written: " + status.message() + remedy,
                  {{"db", core_->options.settings.path}, {"replica", core_->options.replica}},
                  status.code());
-  int64_t wait = backoff_.Next(core_->options.client->RetryAfterMs(), status.retryable());
+  RetryWait wait(
+      *retry_.Next({.asked_ms = core_->options.client->RetryAfterMs(), .soon = status.retryable()}),
+      [this] { return core_->options.client->RetryTurnMs(); });
   std::unique_lock<std::mutex> lock(core_->mutex);
   core_->last_error = status;
   ++core_->retries;
   core_->life.On(Life::Failed{});
   core_->board.Trouble();
   const auto ends = [this] { return core_->life.hurries(); };
-  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait);
   const auto over = [&] { return OverLocked() || ends() || core_->renewed; };
-  while (!over() && std::chrono::steady_clock::now() < until) {
-    core_->ship_work.wait_until(lock, std::min(until, std::chrono::steady_clock::now() + kJobCheck),
-                                over);
-    lock.unlock();
-    LookAtSettings(status.code() == Code::kDenied);
-    lock.lock();
+  while (const int64_t ms = over() ? 0 : wait.Next()) {
+    Rest(ms, status.code() == Code::kDenied, over, &lock);
   }
   // Whatever the pauses had come to: there is no time for them, or another reason.
-  if (ends() || std::exchange(core_->renewed, false)) backoff_.Reset();
+  if (ends() || std::exchange(core_->renewed, false)) retry_.Reset();
   return !OverLocked();
 }
 

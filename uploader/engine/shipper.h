@@ -8,20 +8,22 @@
 #ifndef BACKSTAY_UPLOADER_ENGINE_SHIPPER_H_
 #define BACKSTAY_UPLOADER_ENGINE_SHIPPER_H_
 
+#include <cstdint>
+#include <functional>
 #include <mutex>
 
-#include "uploader/engine/backoff.h"
 #include "uploader/engine/core.h"
 #include "uploader/engine/jobs.h"
 #include "uploader/engine/log_writer.h"
 #include "uploader/engine/upload_pace.h"
+#include "uploader/storage/retry_policy.h"
 
 namespace backstay {
 
 class Shipper {
  public:
   Shipper(Core* core, Jobs* jobs)
-      : core_(core), jobs_(jobs), log_(core), pace_(core), backoff_(core->options.random) {}
+      : core_(core), jobs_(jobs), log_(core), pace_(core), retry_({}, core->options.random) {}
 
   void Run();
 
@@ -45,6 +47,9 @@ class Shipper {
   void LookAtSettings(bool denied);
   void Stop(const Status& status);
   bool PauseAfter(const Status& status);
+  // Between two looks at the settings; until `over` at most.
+  void Rest(int64_t ms, bool denied, const std::function<bool()>& over,
+            std::unique_lock<std::mutex>* lock);
   void Succeeded();
   bool OverLocked() const { return core_->life.over(); }
 
@@ -52,7 +57,7 @@ class Shipper {
   Jobs* const jobs_;
   LogWriter log_;
   UploadPace pace_;
-  Backoff backoff_;
+  RetryPolicy retry_;
   int64_t acknowledged_ms_ = 0;  // monotonic, when the last PUT was
   int64_t round_trip_ms_ = 0;    // of that PUT
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <thread>
 
 #include "uploader/base/clock.h"
@@ -10,16 +11,28 @@ namespace backstay {
 namespace {
 
 constexpr int kMostRounds = 64;  // of `attempts` each, for one range
+constexpr int64_t kMostDelayMs = 10000;
 
 }  // namespace
 
-void ReplicaReader::Wait(int attempt) const {
-  int64_t delay = std::min(retry_.first_delay_ms << std::min(attempt, 20), retry_.max_delay_ms);
-  delay = std::max(delay, std::min(client_->RetryAfterMs(), retry_.max_delay_ms));
-  if (retry_.sleep) {
-    retry_.sleep(delay);
-  } else {
-    std::this_thread::sleep_for(std::chrono::milliseconds(delay));
+RetryPolicy ReplicaReader::Policy() const {
+  return {{.least_ms = retry_.least_delay_ms,
+           .first_ms = 2 * retry_.least_delay_ms,
+           .most_ms = kMostDelayMs,
+           .most_asked_ms = kMostDelayMs,
+           .attempts = retry_.attempts,
+           .patience_ms = retry_.patience_ms},
+          retry_.random};
+}
+
+void ReplicaReader::Wait(int64_t pause_ms) const {
+  RetryWait wait(pause_ms, [this] { return client_->RetryTurnMs(); });
+  while (const int64_t ms = wait.Next()) {
+    if (retry_.sleep) {
+      retry_.sleep(ms);
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+    }
   }
 }
 
@@ -38,7 +51,8 @@ Status ReplicaReader::GivenUp(const Status& failed, int64_t ms) const {
 
 template <typename T>
 Result<T> ReplicaReader::Retry(const std::function<Result<T>()>& call) const {
-  for (int attempt = 0;; ++attempt) {
+  RetryPolicy policy = Policy();
+  for (;;) {
     const int64_t began = RealClock()->MonotonicMs();
     Result<T> got = call();
     if (got.ok() || !got.error().retryable()) {
@@ -46,9 +60,11 @@ Result<T> ReplicaReader::Retry(const std::function<Result<T>()>& call) const {
       return got;
     }
     const int64_t without = RealClock()->MonotonicMs() - SinceMs(began);
-    if (without >= retry_.patience_ms) return GivenUp(got.status(), without);
-    if (attempt + 1 >= retry_.attempts) return got;
-    Wait(attempt);
+    const std::optional<int64_t> pause =
+        policy.Next({.asked_ms = client_->RetryAfterMs(), .silent_ms = without});
+    if (!pause && without >= retry_.patience_ms) return GivenUp(got.status(), without);
+    if (!pause) return got;
+    Wait(*pause);
   }
 }
 
@@ -86,7 +102,7 @@ Result<std::string> ReplicaReader::GetRange(const std::string& key, uint64_t off
   for (int rounds = 1; !body.ok() && body.error().retryable() && have.size() > before; ++rounds) {
     if (rounds == kMostRounds) return body;
     before = have.size();
-    Wait(0);
+    Wait(retry_.least_delay_ms);
     body = Retry<std::string>(rest);
   }
   if (body.ok() && body->size() != length) {

@@ -16,16 +16,17 @@
 
 #include "uploader/base/status.h"
 #include "uploader/storage/replica_client.h"
+#include "uploader/storage/retry_policy.h"
 
 namespace backstay {
 
 struct RetryOptions {
   int attempts = 6;
-  int64_t first_delay_ms = 200;  // doubles each time; a server's Retry-After is a lower bound
-  int64_t max_delay_ms = 10000;
+  int64_t least_delay_ms = 200;
   int64_t patience_ms = 60000;
   std::string remedy;                     // when that is over
   std::function<void(int64_t ms)> sleep;  // empty: the calling thread sleeps
+  std::function<uint64_t()> random = RandomBits;
 };
 
 class ReplicaReader {
@@ -42,7 +43,8 @@ class ReplicaReader {
  private:
   template <typename T>
   Result<T> Retry(const std::function<Result<T>()>& call) const;
-  void Wait(int attempt) const;
+  RetryPolicy Policy() const;
+  void Wait(int64_t pause_ms) const;
   // Since when nothing has come; a call that began at `began_ms` has just failed.
   int64_t SinceMs(int64_t began_ms) const;
   Status GivenUp(const Status& failed, int64_t ms) const;

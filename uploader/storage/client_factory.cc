@@ -12,7 +12,8 @@ Result<std::unique_ptr<ReplicaClient>> MakeReplicaClient(const ReplicaSettings& 
   if (settings.type == "s3") {
     return S3ReplicaClient::Make({.replica = settings,
                                   .patience_ms = options.patience_ms,
-                                  .silence = std::move(options.silence)});
+                                  .silence = std::move(options.silence),
+                                  .retries = std::move(options.retries)});
   }
   if (settings.type == "file") return FileReplicaClient::Make(settings.path);
   return Status(Code::kInvalid,

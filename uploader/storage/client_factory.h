@@ -15,9 +15,12 @@
 
 namespace backstay {
 
+class RetryBuckets;
+
 struct ClientOptions {
   SilenceWords silence = {};
   int64_t patience_ms = 0;  // no wait for the server is longer without progress; 0: 30 s
+  std::shared_ptr<RetryBuckets> retries = nullptr;  // shared by all clients of whoever makes them
 };
 
 Result<std::unique_ptr<ReplicaClient>> MakeReplicaClient(const ReplicaSettings& settings,

@@ -102,6 +102,9 @@ class ReplicaClient {
   virtual void Cancel() = 0;
   // Delay in ms that the server asked for with its last 503 (Retry-After), 0 if none.
   virtual int64_t RetryAfterMs() const { return 0; }
+  // 0: as far as the server goes, a call that failed may be tried again now; else ms after which to
+  // ask again: all that it fails in this process take turns.
+  virtual int64_t RetryTurnMs() { return 0; }
   // The last call was answered, be it by a refusal: somebody is there.
   virtual bool Reached() const { return true; }
   // Monotonic, when part of an object or list last came; 0: not known.

@@ -47,6 +47,7 @@ Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions opt
     }
     options.transport = std::make_unique<CurlTransport>(std::move(curl));
   }
+  if (options.retries == nullptr) options.retries = std::make_shared<RetryBuckets>(options.clock);
   return std::unique_ptr<ReplicaClient>(
       new S3ReplicaClient(std::move(options), std::move(*endpoint)));
 }
@@ -56,6 +57,7 @@ S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint)
       place_(options_.replica, std::move(endpoint), options_.silence.notes),
       credentials_(options_.replica, options_.clock, options_.world),
       prefix_(options_.replica.path.empty() ? "" : options_.replica.path + "/"),
+      retry_bucket_(options_.retries->Of(place_.Now().endpoint.display)),
       server_clock_(options_.clock, options_.silence),
       silence_(options_.clock, options_.silence) {}
 
@@ -149,6 +151,8 @@ Result<HttpResponse> S3ReplicaClient::Send(const Request& request, const BucketP
   };
   Result<HttpResponse> response = options_.transport->Send(http);
   ends(response.ok());
+  // Whose connections break is well, as far as it gets on.
+  if (!response.ok() && !http.partial->body.empty()) retry_bucket_->Answered();
   // What came last, or all of a small one.
   if (response.ok())
     bytes_received_ += response->body.size() - std::min<uint64_t>(counted, response->body.size());
@@ -183,6 +187,8 @@ Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
     response = Ask(request, place);
   }
   if (!response.ok()) return response.status().Wrap(Describe(request).what);
+  const bool well = response->status < 500 || response->status == 501;
+  if (well && response->status != 429) retry_bucket_->Answered();
   bool slow_down = response->status == 503 || response->status == 429;
   retry_after_ms_ =
       slow_down ? ParseRetryAfterMs(response->Header("retry-after"), server_clock_.WallMs()) : 0;

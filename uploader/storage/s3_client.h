@@ -22,6 +22,7 @@
 #include "uploader/storage/bucket_place.h"
 #include "uploader/storage/http.h"
 #include "uploader/storage/replica_client.h"
+#include "uploader/storage/retry_bucket.h"
 #include "uploader/storage/s3_endpoint.h"
 #include "uploader/storage/s3_error.h"
 #include "uploader/storage/s3_xml.h"
@@ -41,6 +42,7 @@ struct S3ClientOptions {
   uint64_t part_size = 8 << 20;                            // bytes; S3 wants at least 5 MiB
   SilenceWords silence = {};                               // on the thread of the call
   std::shared_ptr<const CredentialWorld> world = nullptr;  // as SharedCredentials takes it
+  std::shared_ptr<RetryBuckets> retries = nullptr;         // null: of its own
 };
 
 class S3ReplicaClient : public ReplicaClient {
@@ -60,6 +62,7 @@ class S3ReplicaClient : public ReplicaClient {
   }
   void Cancel() override;
   int64_t RetryAfterMs() const override { return retry_after_ms_; }
+  int64_t RetryTurnMs() override { return retry_bucket_->Take(); }
   bool Reached() const override { return reached_; }
   int64_t ReceivedMs() const override { return received_ms_; }
   std::string Silence() override { return silence_.Text(); }
@@ -115,6 +118,7 @@ class S3ReplicaClient : public ReplicaClient {
   KnownPlace place_;
   SharedCredentials credentials_;
   const std::string prefix_;  // "" or "path/"
+  const std::shared_ptr<RetryBucket> retry_bucket_;
   std::atomic<bool> no_batch_delete_{false};
   std::atomic<int64_t> retry_after_ms_{0};
   std::atomic<bool> reached_{true};
