@@ -5,11 +5,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <string>
 #include <utility>
 
 #include "uploader/base/caught.h"
+#include "uploader/base/no_signals.h"
 
 namespace backstay {
 namespace {
@@ -54,23 +54,6 @@ class Stack {
   const size_t guard_;
   size_t bytes_ = 0;
   void* base_ = MAP_FAILED;
-};
-
-// A thread inherits its creator's mask: with everything blocked, the host's handlers never run on
-// ours.
-class NoSignals {
- public:
-  NoSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  NoSignals(const NoSignals&) = delete;
-  NoSignals& operator=(const NoSignals&) = delete;
-
- private:
-  sigset_t before_;
 };
 
 }  // namespace

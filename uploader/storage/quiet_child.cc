@@ -13,6 +13,8 @@
 
 #include <cstring>
 
+#include "uploader/base/no_signals.h"
+
 #if defined(__SANITIZE_THREAD__)
 // ThreadSanitizer takes clone() for a fork, whose child has its memory for itself.
 extern "C" int __clone(int (*)(void*), void*, int, void*, ...);  // NOLINT: glibc's name
@@ -159,22 +161,6 @@ class Stacks {
   void* const memory_;
 };
 
-// No handler of the application runs in a process that has its memory.
-class NoSignals {
- public:
-  NoSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  NoSignals(const NoSignals&) = delete;
-  NoSignals& operator=(const NoSignals&) = delete;
-
- private:
-  sigset_t before_;
-};
-
 Status Outcome(const Job& job, const QuietCommand& what, bool cancelled) {
   if (job.error != 0) return Status::Errno("the program cannot be started", job.error);
   if (job.late) {
@@ -222,7 +208,7 @@ Result<std::string> RunQuietly(const QuietCommand& what, const std::atomic<bool>
           .limit_ms = what.limit_ms,
           .cancelled = &cancelled};
   {
-    const NoSignals blocked;
+    const NoSignals blocked;  // of one that runs in a process that has its memory
     // Without a signal at its end, which makes it invisible to wait(-1).
     const int pid = BACKSTAY_CLONE(BeBetween, stacks.first(), CLONE_VM | CLONE_VFORK, &job);
     if (pid < 0) {
