@@ -107,6 +107,7 @@ int RunCheck(const std::vector<std::string>& arguments) {
   Result<std::vector<DatabaseSettings>> all = SettingsOf(from, source);
   if (!all.ok()) return Fail(all.status());
   Json replicas = Json::array();
+  bool interrupted = false;
   for (const DatabaseSettings& database : *all) {
     const CheckOptions options{.patience_ms = *patience_ms, .deletes = database.retention_ms > 0};
     for (const ReplicaSettings& replica : database.replicas) {
@@ -114,7 +115,13 @@ int RunCheck(const std::vector<std::string>& arguments) {
       if (!json) Print(checked);
       exit_code = WorseOf(exit_code, Tell(checked));
       replicas.push_back(ToJson(checked));
+      if (!checked.interrupted) continue;
+      PrintError("check: interrupted");
+      exit_code = WorseOf(exit_code, kExitFailed);
+      interrupted = true;
+      break;
     }
+    if (interrupted) break;
   }
   if (json) PrintJson({{"replicas", std::move(replicas)}});
   return exit_code;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "tools/command.h"
+#include "tools/interrupt.h"
 #include "uploader/base/clock.h"
 #include "uploader/storage/client_factory.h"
 #include "uploader/storage/shared_credentials.h"
@@ -76,10 +77,24 @@ class Check {
     Step(name) = {name, CheckResult::kWarning, std::move(text)};
   }
   bool Fail(const char* name, const Status& error, const std::string& text) {
+    if (error.code() == Code::kCancelled) {
+      Step(name) = {name, CheckResult::kSkipped, "interrupted"};
+      return false;
+    }
     Step(name) = {name, CheckResult::kFailed, text, error};
     return false;
   }
   bool Fail(const char* name, const Status& error) { return Fail(name, error, error.message()); }
+
+  Result<std::unique_ptr<ReplicaClient>> Client() {
+    const auto begins = [this](const std::string& text) {
+      if (text.find("clock") == std::string::npos) return PrintWarning(text);
+      clock_said_ = text;
+    };
+    return MakeReplicaClient(
+        replica_, {.silence = {.begins = begins, .ends = PrintRecovered, .notes = PrintNote},
+                   .patience_ms = options_.patience_ms});
+  }
 
   bool OpenClient() {
     Result<std::string> source = std::string();
@@ -90,9 +105,7 @@ class Check {
       const Status fetched = keys.Get().status();
       if (!fetched.ok()) return Fail(kCredentials, fetched);
     }
-    Result<std::unique_ptr<ReplicaClient>> made = MakeReplicaClient(
-        replica_, {.silence = {.begins = PrintWarning, .ends = PrintRecovered, .notes = PrintNote},
-                   .patience_ms = options_.patience_ms});
+    Result<std::unique_ptr<ReplicaClient>> made = Client();
     if (!made.ok()) return Fail(kServer, made.status());
     client_ = std::move(*made);
     out_.place = client_->Place();
@@ -119,7 +132,7 @@ class Check {
                      "InvalidClientTokenId"})) {
       return Fail(kCredentials, error);
     }
-    Ok(kClock, "near enough to the server's");
+    clock_said_.empty() ? Ok(kClock, "near enough to the server's") : Warn(kClock, clock_said_);
     const bool denied = error.code() == Code::kDenied;
     if (!error.ok() && !denied) return Fail(kBucket, error);
     if (denied) {
@@ -146,23 +159,46 @@ class Check {
     Ok(kTls, "the server's certificate is trusted");
   }
 
+  // A signal cancels the request that is under way, and ends no command that has written something.
   void TryRights() {
+    Interrupt interrupt;
+    interrupt.Watch(client_.get());
+    TryObject();
+    out_.interrupted = interrupt.interrupted();
+    interrupt.Watch(nullptr);
+    if (may_be_there_) Remove();
+  }
+
+  void TryObject() {
     const std::string text = "This object is the trial of `backstay check`, and may be deleted.\n";
     const Status put = client_->Put(key_, AsBytes(text));
-    if (!put.ok()) {
-      Fail(kPut, put, WithRight(put, "s3:PutObject"));
-      // It may be there all the same.
-      if (put.code() != Code::kDenied) (void)client_->Delete({key_});
-      return;
-    }
+    // Without an answer, or with one that it failed, it may be there all the same.
+    may_be_there_ = put.code() != Code::kDenied;
+    if (!put.ok()) return (void)Fail(kPut, put, WithRight(put, "s3:PutObject"));
     Ok(kPut);
-    TryGet(text);
-    TryCreateOnly();
+    if (TryGet(text)) TryCreateOnly();
     TryDelete();
   }
 
-  void TryGet(const std::string& text) {
+  // With another client: the first one may be cancelled.
+  void Remove() {
+    Result<std::unique_ptr<ReplicaClient>> client = Client();
+    const Status removed = client.ok() ? (*client)->Delete({key_}) : client.status();
+    if (!removed.ok()) {
+      Fail(kDelete, removed, removed.message() + "; the trial object stays: " + key_);
+    } else if (Step(kDelete).result == CheckResult::kSkipped) {
+      Step(kDelete).text = "the trial object is deleted";
+    }
+  }
+
+  // False: the object has gone.
+  bool TryGet(const std::string& text) {
     Result<std::string> got = client_->Get(key_);
+    if (got.status().code() == Code::kNotFound) {
+      return Fail(kGet, {Code::kUnavailable,
+                         "what was just written is gone: the store loses it, or something else "
+                         "deletes it; see the bucket's lifecycle rules"});
+    }
     if (!got.ok()) {
       Fail(kGet, got.status(), WithRight(got.status(), "s3:GetObject"));
     } else if (*got != text) {
@@ -172,7 +208,7 @@ class Check {
     } else {
       Ok(kGet);
     }
-    if (Step(kList).result != CheckResult::kOk) return;
+    if (Step(kList).result != CheckResult::kOk) return true;
     Result<std::vector<ObjectInfo>> listed = client_->List({.prefix = key_});
     if (!listed.ok()) {
       Fail(kList, listed.status());
@@ -181,6 +217,7 @@ class Check {
                    "what was just written is not in the list; a replica there "
                    "would look as if something was missing"});
     }
+    return true;
   }
 
   void TryCreateOnly() {
@@ -199,6 +236,8 @@ class Check {
 
   void TryDelete() {
     const Status deleted = client_->Delete({key_});
+    may_be_there_ = deleted.code() == Code::kCancelled;
+    if (may_be_there_) return;
     if (deleted.ok()) {
       Result<std::string> got = client_->Get(key_);
       if (!got.ok()) return Ok(kDelete);
@@ -220,6 +259,8 @@ class Check {
   const CheckOptions options_;
   const std::string key_ = RandomKey();
   std::unique_ptr<ReplicaClient> client_;
+  bool may_be_there_ = false;  // the trial object
+  std::string clock_said_;     // of this machine's, where it is wrong
   ReplicaChecked out_;
   CheckStep unused_{""};
 };

@@ -1,8 +1,9 @@
 // CheckReplica(): tries out, step by step, everything that replication needs of one replica.
 //
-// Main thread. Writes one object, "check-<random>", and deletes it; only a store that does not
-// allow that keeps it, and then the step says its name. Nothing of the replica itself is read or
-// changed. Each step that fails says why, and the remedy; those that rest on it are left out.
+// Main thread, before it has any other. Writes one object, "check-<random>", and deletes it, also
+// when it is interrupted; only a store that does not allow that keeps it, and then the step says
+// its name. Nothing of the replica itself is read or changed. Each step that fails says why, and
+// the remedy; those that rest on it are left out.
 
 #ifndef BACKSTAY_TOOLS_REPLICA_CHECK_H_
 #define BACKSTAY_TOOLS_REPLICA_CHECK_H_
@@ -29,6 +30,7 @@ struct ReplicaChecked {
   std::string replica;  // "s3://bucket/app"
   std::string place;    // the same with the server
   std::vector<CheckStep> steps;
+  bool interrupted = false;  // by a signal: what it had not come to is skipped
 };
 
 struct CheckOptions {

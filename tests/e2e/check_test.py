@@ -3,103 +3,20 @@
 
 Against a store that answers as it is told, with real HTTP; with BACKSTAY_TEST_S3_ENDPOINT against a real server, too."""
 import contextlib
+import datetime
 import http.server
 import json
 import os
 import re
+import signal
+import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import unittest
-import urllib.parse
 
+from check_world import SECRET, CheckCase, Store
 from tls_test import make_certificates
-
-BUILD = os.environ["BUILD_DIR"]
-TOOL = os.path.join(BUILD, "backstay")
-SECRET = "a-secret-that-nobody-reads"
-
-
-class Store(http.server.BaseHTTPRequestHandler):
-    """Objects in memory; `refusals` of the server: {operation: (status, code)}."""
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, status, body=b"", code=""):
-        if code:
-            body = b"<Error><Code>%s</Code></Error>" % code.encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def begin(self, operation):
-        """The key; None: refused."""
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        refusal = self.server.refusals.get(operation) or self.server.refusals.get("all")
-        if refusal:
-            return self.answer(refusal[0], code=refusal[1])
-        return urllib.parse.unquote(urllib.parse.urlsplit(self.path).path).removeprefix("/bkt/")
-
-    def do_GET(self):
-        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-        listing = "list-type" in query
-        key = self.begin("list" if listing else "get")
-        if key is None:
-            return
-        if listing:
-            keys = [each for each in self.server.objects if each.startswith(query["prefix"][0])]
-            rows = "".join(f"<Contents><Key>{each}</Key><Size>1</Size></Contents>" for each in keys)
-            xml = f"<ListBucketResult>{rows}<IsTruncated>false</IsTruncated></ListBucketResult>"
-            return self.answer(200, xml.encode())
-        if key not in self.server.objects:
-            return self.answer(404, code="NoSuchKey")
-        self.answer(200, self.server.objects[key])
-
-    def do_PUT(self):
-        key = self.begin("create" if "If-None-Match" in self.headers else "put")
-        if key is None:
-            return
-        if "If-None-Match" in self.headers and key in self.server.objects and not self.server.careless:
-            return self.answer(412, code="PreconditionFailed")
-        self.server.objects[key] = self.body
-        self.server.ever.add(key)
-        self.answer(200)
-
-    def do_DELETE(self):
-        key = self.begin("delete")
-        if key is not None:
-            self.server.objects.pop(key, None)
-            self.answer(204)
-
-
-class CheckCase(unittest.TestCase):
-    def setUp(self):
-        self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
-        self.folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="backstay-check-"))
-
-    def check(self, url, code, **environment):
-        """{step: (result, text)}"""
-        kept = {name: value for name, value in os.environ.items()
-                if not name.startswith(("BACKSTAY_", "AWS_", "LITESTREAM_"))}
-        kept.update(HOME=self.folder, AWS_EC2_METADATA_DISABLED="true")
-        kept.update({"AWS_ACCESS_KEY_ID": "KEY", "AWS_SECRET_ACCESS_KEY": SECRET}, **environment)
-        kept = {name: value for name, value in kept.items() if value}
-        command = [TOOL, "check", "-json", "-patience", "10s", url]
-        ran = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=60, check=False)
-        self.assertEqual(ran.returncode, code, ran.stdout + ran.stderr)
-        self.assertNotIn(kept.get("AWS_SECRET_ACCESS_KEY", SECRET), ran.stdout + ran.stderr)
-        self.said = ran.stderr
-        steps = json.loads(ran.stdout)["replicas"][0]["steps"]
-        return {each["step"]: (each["result"], each["text"]) for each in steps}
-
-    def results(self, steps, *names):
-        return [steps[name][0] for name in names]
-
 
 STEPS = ["credentials", "server", "tls", "clock", "bucket", "list", "put", "get", "create-only put", "delete"]
 
@@ -113,6 +30,8 @@ class ScriptedTest(CheckCase):
     def serve(self, context=None):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
         server.objects, server.refusals, server.ever, server.careless = {}, {}, set(), False
+        server.holds, server.emptied = None, False
+        server.now = lambda: datetime.datetime.now(datetime.timezone.utc)
         if context:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
@@ -187,6 +106,75 @@ class ScriptedTest(CheckCase):
         self.server.refusals = {"create": (501, "NotImplemented")}
         self.assertEqual(self.check(self.url, 0)["create-only put"][0], "warning")
         self.assertEqual(self.server.objects, {})
+
+    def failed(self, steps):
+        return [name for name in STEPS if steps[name][0] == "failed"]
+
+    def test_a_clock_that_is_an_hour_off(self):
+        for hours in (1, -1):
+            self.server.now = lambda h=hours: datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=h)
+            steps = self.check(self.url, 0)
+            self.assertEqual({name: result for name, (result, _) in steps.items() if result != "ok"},
+                             {"clock": "warning"})
+            self.assertIn("set this machine's clock", steps["clock"][1])
+            self.assertIn("60 min " + ("behind" if hours > 0 else "ahead of"), steps["clock"][1])
+            self.assertEqual(self.said.count("60 min"), 1, self.said)
+
+    def test_a_bucket_that_is_emptied(self):
+        self.server.emptied = True
+        steps = self.check(self.url, 1)
+        self.assertEqual(self.failed(steps), ["get"])
+        self.assertEqual(steps["create-only put"][0], "skipped")
+        self.assertIn("lifecycle", steps["get"][1])
+
+    def test_a_bucket_that_is_read_only(self):
+        self.server.refusals = dict.fromkeys(("put", "create", "delete"), (403, "AccessDenied"))
+        steps = self.check(self.url, 1)
+        self.assertEqual(self.failed(steps), ["put"])
+        self.assertEqual(self.results(steps, "get", "create-only put", "delete"), ["skipped"] * 3)
+        self.assertEqual(self.server.ever, set())
+
+    def test_a_signal_leaves_nothing_behind(self):
+        """Whatever it is doing; what it has not come to is skipped, and the object is deleted."""
+        for operation, number in [("put", signal.SIGINT), ("get", signal.SIGTERM), ("create", signal.SIGHUP),
+                                  ("delete", signal.SIGINT)]:
+            with self.subTest(operation):
+                started = threading.Event()
+                begun = []
+
+                def interrupt():
+                    started.wait(60)
+                    begun[0].send_signal(number)
+
+                self.server.holds = (operation, interrupt)
+                begun.append(self.begun(*self.command(self.url)))
+                started.set()
+                steps = self.told(begun[0], 1)
+                self.assertIn("check: interrupted", self.said)
+                self.assertEqual(self.failed(steps), [])
+                self.assertEqual(steps["delete"], ("skipped", "the trial object is deleted"))
+                self.assertEqual(self.server.objects, {})
+                self.assertEqual(len(self.server.ever), 1)
+                self.server.ever.clear()
+
+    def test_a_server_that_says_nothing(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"s3://bkt/app?endpoint=http://127.0.0.1:{silent.getsockname()[1]}"
+            steps = self.check(url, 1, patience="2s")
+        self.assertEqual(self.failed(steps), ["server"])
+        self.assertIn("silent for 2 s", steps["server"][1])
+
+    def test_a_name_that_nobody_has(self):
+        steps = self.check("s3://bkt/app?endpoint=http://no-such-host.invalid", 1)
+        self.assertEqual(self.failed(steps), ["server"])
+        self.assertIn("no-such-host.invalid", steps["server"][1])
+
+    def test_settings_that_are_wrong(self):
+        for url in ("s3://", "ftp://x", "s3://bkt/app?endpoint=http://127.0.0.1:port", "s3://bkt/app?no-such=1"):
+            command, kept = self.command(url)
+            ran = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(ran.returncode, 2, ran.stdout + ran.stderr)
+            self.assertEqual(set(json.loads(ran.stdout)), {"error", "exit"}, ran.stdout)
 
     def test_nobody_is_there(self):
         with contextlib.closing(http.server.HTTPServer(("127.0.0.1", 0), Store).socket) as socket:
