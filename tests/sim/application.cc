@@ -45,6 +45,18 @@ class Inside {
 
 }  // namespace
 
+Habits::Habits(Random* random)
+    : shares({50, 10, 4, 3, 2, 3, 7, 9, 7, 1, 4}), small(random->Chance(300)) {
+  if (random->Chance(400)) return;
+  static const std::array<uint64_t, 6> factors = {0, 1, 1, 1, 2, 6};
+  for (uint64_t& share : shares) share *= factors[random->Below(factors.size())];
+  // Without them nothing would come of the rest.
+  for (const Action least : {kTransact, kSync, kOpen, kClose})
+    shares[least] = std::max<uint64_t>(shares[least], 4);
+  static const std::array<uint64_t, 3> foreign = {0, 250, 600};
+  foreign_per_mille = foreign[random->Below(foreign.size())];
+}
+
 std::string DigestOf(sqlite3* db) {
   std::string all;
   if (Column(db, "SELECT name, sql FROM sqlite_schema ORDER BY name", &all) == "?") return "";
@@ -79,7 +91,9 @@ void Application::Open(bool foreign) {
   static const std::array<const char*, 3> levels = {"off", "normal", "full"};
   static const std::array<const char*, 4> sizes = {"0", "10", "50", "1000"};
   Connection* opened = &connections_.back();
-  Exec(opened, std::string("PRAGMA synchronous=") + levels[random_.Below(3)]);
+  // With less a power cut may take commits, or break the database.
+  const char* level = levels[random_.Below(3)];
+  Exec(opened, std::string("PRAGMA synchronous=") + (world->cuts ? "extra" : level));
   Exec(opened, std::string("PRAGMA wal_autocheckpoint=") + sizes[random_.Below(4)]);
   if (random_.Chance(400)) Exec(opened, "PRAGMA cache_size=" + Number(random_.Between(2, 20)));
 }
@@ -171,27 +185,32 @@ void Application::Close() {
 }
 
 void Application::Step() {
-  const uint64_t dice = random_.Below(100);
-  if (dice < 50) return Transaction(Any());
-  if (dice < 60) return Checkpoint();
-  if (dice < 64) return SwitchMode();
-  if (dice < 67) return Vacuum();
-  if (dice < 69) return Lock();
-  if (dice < 72) return Read();
-  if (dice < 79) return Sync();
-  if (dice < 88) return Pause();
-  if (dice < 95) {
-    if (connections_.size() < kMostConnections) Open(random_.Chance(250));
-    return;
+  uint64_t all = 0;
+  for (const uint64_t share : habits_.shares) all += share;
+  uint64_t dice = random_.Below(all);
+  size_t action = 0;
+  while (dice >= habits_.shares[action]) dice -= habits_.shares[action++];
+  switch (action) {
+    case Habits::kTransact: return Transaction(Any());
+    case Habits::kCheckpoint: return Checkpoint();
+    case Habits::kSwitchMode: return SwitchMode();
+    case Habits::kVacuum: return Vacuum();
+    case Habits::kLock: return Lock();
+    case Habits::kRead: return Read();
+    case Habits::kSync: return Sync();
+    case Habits::kPause: return Pause();
+    case Habits::kOpen:
+      if (connections_.size() < kMostConnections) Open(random_.Chance(habits_.foreign_per_mille));
+      return;
+    case Habits::kCloseAll: return Close();
+    default: return CloseAt(random_.Below(connections_.size()));
   }
-  if (dice == 99 && random_.Chance(500)) return Close();
-  CloseAt(random_.Below(connections_.size()));
 }
 
 std::string Application::Statement() {
   const std::string low = Number(random_.Between(1, 300));
   const std::string row = "randomblob(" + Number(random_.Between(1, 400)) + ")";
-  switch (random_.Below(9)) {
+  switch (habits_.small ? 6 + random_.Below(3) : random_.Below(9)) {
     case 0: return "DELETE FROM t WHERE id % " + Number(random_.Between(2, 40)) + " = 1";
     case 1:
       return "UPDATE t SET b = " + row + " WHERE id % " + Number(random_.Between(2, 50)) + " = 0";

@@ -11,6 +11,7 @@
 
 #include <sqlite3.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,11 +23,34 @@ namespace backstay::sim {
 // The logical content: all rows of all tables. Empty: it cannot be read.
 std::string DigestOf(sqlite3* db);
 
+// What the programs of one history do more often than others, or never: what shows only where some
+// of it comes together would drown in all the rest.
+struct Habits {
+  enum Action {
+    kTransact,
+    kCheckpoint,
+    kSwitchMode,
+    kVacuum,
+    kLock,
+    kRead,
+    kSync,
+    kPause,
+    kOpen,
+    kCloseAll,
+    kClose,
+    kActions
+  };
+  std::array<uint64_t, kActions> shares{};
+  uint64_t foreign_per_mille = 250;  // of the connections
+  bool small = false;                // transactions of few pages
+  explicit Habits(Random* random);
+};
+
 class Application {
  public:
   // `foreign`: the process does not know Backstay.
-  Application(std::string path, bool foreign, uint64_t seed)
-      : path_(std::move(path)), foreign_(foreign), random_(seed) {}
+  Application(std::string path, const Habits& habits, bool foreign, uint64_t seed)
+      : path_(std::move(path)), habits_(habits), foreign_(foreign), random_(seed) {}
 
   void Run(int steps);
   // Closes everything, in some order.
@@ -63,6 +87,7 @@ class Application {
   void Pause();
 
   const std::string path_;
+  const Habits habits_;
   const bool foreign_;
   Random random_;
   bool prepared_ = false;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "tests/sim/application.h"
+#include "tests/sim/power.h"
 #include "tests/sim/product.h"
 #include "tests/sim/scheduler.h"
 #include "tests/sim/turns.h"
@@ -74,10 +75,11 @@ void CopyFiles(const fs::path& from, const fs::path& to) {
 }  // namespace
 
 History::History(const Options& options, fs::path folder)
-    : options_(options), folder_(std::move(folder)), random_(options.seed) {
+    : options_(options), folder_(std::move(folder)), random_(options.seed), habits_(&random_) {
   fs::remove_all(folder_);
   fs::create_directories(folder_);
   MakeWorld(folder_ / "journal");
+  folder_.string().copy(world->folder.data(), world->folder.size() - 1);
   Settle();
 }
 
@@ -88,6 +90,8 @@ History::~History() {
 
 void History::Settle() {
   conditions_ = random_.Chance(750);
+  world->cuts = random_.Chance(300);
+  foreign_per_mille_ = random_.Chance(700) ? 200 : 500;
   settings_ = {
       {"BACKSTAY_REPLICA_URL", "file:///simulated"},
       {"BACKSTAY_LOG_FILE", folder_ / "log"},
@@ -100,13 +104,15 @@ void History::Settle() {
       {"BACKSTAY_RETENTION", Pick(&random_, {"7d", "1h", "1m"})},
       {"BACKSTAY_SYNC_WAL", Pick(&random_, {"true", "false"})},
   };
+  // Else the replica may hold what the disk has lost.
+  if (world->cuts) settings_["BACKSTAY_SYNC_WAL"] = "true";
 }
 
 History::Life History::DrawLife() {
   Life life;
   life.seed = random_.Next();
   life.steps = static_cast<int>(random_.Between(3, several_ ? 40 : 80));
-  life.foreign = several_ && random_.Chance(200);
+  life.foreign = several_ && random_.Chance(foreign_per_mille_);
   if (several_) life.begins_ns = world->now_ns + random_.Between(0, 2000) * kNsPerMs;
   if (random_.Chance(700)) life.die_at = 1 + random_.Below(uint64_t{1} << random_.Between(8, 15));
   life.switch_per_mille = uint64_t{1} << random_.Between(3, 9);
@@ -164,10 +170,13 @@ bool History::RunLives() {
   const bool alone = options_.at_once < 2 || random_.Chance(500);
   const size_t at_once = alone ? 1 : 2 + random_.Below(options_.at_once - 1);
   several_ = at_once > 1;
+  const bool cut = world->cuts && random_.Chance(600);
+  if (world->cuts) KeepDisk(folder_);
   for (size_t slot = 0; slot < at_once; ++slot) living[Begin(slot)] = slot;
   bool well = true;
+  bool dark = false;
   while (!living.empty()) {
-    if (well) GiveTurn(&random_);
+    if (well && !dark) GiveTurn(&random_);
     int status = 0;
     const pid_t pid = waitpid(-1, &status, 0);
     const auto ended = living.find(pid);
@@ -176,14 +185,17 @@ bool History::RunLives() {
     living.erase(ended);
     world->slots[slot].lives = false;
     world->slots[slot].statements += 2 + world->slots[slot].statements % 2;
-    if (well && !Ended(status)) {
-      well = false;
+    const bool failed = well && !dark && !Ended(status);
+    dark = dark || (cut && WIFEXITED(status) && WEXITSTATUS(status) == kDied);
+    if (failed || dark) {
+      well = well && !failed;
       for (const auto& [other, unused] : living) kill(other, SIGKILL);
     }
-    if (!well || !several_ || living.empty() || more == 0) continue;
+    if (!well || dark || !several_ || living.empty() || more == 0) continue;
     --more;
     living[Begin(slot)] = slot;
   }
+  if (well && cut) CutPower(folder_, &random_);
   return well;
 }
 
@@ -195,7 +207,7 @@ void History::Live(size_t slot, const Life& life) {
   sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(random.Next() | 1), nullptr);
   sim::Begin(slot, {random.Next(), life.switch_per_mille, life.die_at});
   if (!life.foreign && !options_.without) BringProductIn(&backstay_engine);
-  Application application(Database(), life.foreign, random.Next());
+  Application application(Database(), habits_, life.foreign, random.Next());
   application.Run(life.steps);
   const bool closes = random.Chance(700);
   if (closes) application.Close();

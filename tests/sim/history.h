@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <string>
 
+#include "tests/sim/application.h"
 #include "tests/sim/referee.h"
 
 namespace backstay::sim {
@@ -67,6 +68,8 @@ class History {
   const Options options_;
   const std::filesystem::path folder_;
   Random random_;
+  const Habits habits_;
+  uint64_t foreign_per_mille_ = 0;  // of the processes, where several live at once
   Referee referee_;
   std::map<std::string, std::string> settings_;
   bool conditions_ = true;

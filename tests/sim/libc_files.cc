@@ -10,6 +10,7 @@
 #include <cstdarg>
 
 #include "tests/sim/libc_wrap.h"
+#include "tests/sim/power.h"
 #include "tests/sim/scheduler.h"
 #include "tests/sim/world.h"
 
@@ -55,10 +56,11 @@ auto Changes(int fd, const Call& call) {
   return result;
 }
 
-template <typename Call>
-int ChangesName(int folder, const char* path, const Call& call) {
+template <typename Call, typename Before>
+int ChangesName(int folder, const char* path, const Call& call, const Before& before) {
   if (!Scheduled()) return call();
   Point();
+  before();
   const int result = call();
   const int error = errno;
   if (result == 0 && path != nullptr) TouchPath(folder, path);
@@ -120,14 +122,18 @@ BACKSTAY_WRAP int fcntl64(int fd, int command, ...) {
 
 BACKSTAY_WRAP int fsync(int fd) {
   static auto* const real = BACKSTAY_REAL(fsync);
-  if (Scheduled()) Point();
-  return Scheduled() ? 0 : real(fd);
+  if (!Scheduled()) return real(fd);
+  Point();
+  Flushed(fd);
+  return 0;
 }
 
 BACKSTAY_WRAP int fdatasync(int fd) {
   static auto* const real = BACKSTAY_REAL(fdatasync);
-  if (Scheduled()) Point();
-  return Scheduled() ? 0 : real(fd);
+  if (!Scheduled()) return real(fd);
+  Point();
+  Flushed(fd);
+  return 0;
 }
 
 BACKSTAY_WRAP int fsetxattr(int fd, const char* name, const void* value, size_t n,
@@ -139,34 +145,42 @@ BACKSTAY_WRAP int fsetxattr(int fd, const char* name, const void* value, size_t 
 BACKSTAY_WRAP int setxattr(const char* path, const char* name, const void* value, size_t n,
                            int flags) noexcept {
   static auto* const real = BACKSTAY_REAL(setxattr);
-  return ChangesName(AT_FDCWD, path, [&] { return real(path, name, value, n, flags); });
+  return ChangesName(
+      AT_FDCWD, path, [&] { return real(path, name, value, n, flags); }, [] {});
 }
 
 BACKSTAY_WRAP int unlink(const char* path) noexcept {
   static auto* const real = BACKSTAY_REAL(unlink);
-  return ChangesName(AT_FDCWD, nullptr, [&] { return real(path); });
+  return ChangesName(
+      AT_FDCWD, nullptr, [&] { return real(path); }, [&] { Removes(AT_FDCWD, path); });
 }
 
 BACKSTAY_WRAP int unlinkat(int folder, const char* path, int flags) noexcept {
   static auto* const real = BACKSTAY_REAL(unlinkat);
-  return ChangesName(folder, nullptr, [&] { return real(folder, path, flags); });
+  return ChangesName(
+      folder, nullptr, [&] { return real(folder, path, flags); }, [&] { Removes(folder, path); });
 }
 
 BACKSTAY_WRAP int rename(const char* from, const char* to) noexcept {
   static auto* const real = BACKSTAY_REAL(rename);
-  return ChangesName(AT_FDCWD, to, [&] { return real(from, to); });
+  return ChangesName(
+      AT_FDCWD, to, [&] { return real(from, to); }, [&] { Renames(AT_FDCWD, from, AT_FDCWD, to); });
 }
 
 BACKSTAY_WRAP int renameat(int from_folder, const char* from, int to_folder,
                            const char* to) noexcept {
   static auto* const real = BACKSTAY_REAL(renameat);
-  return ChangesName(to_folder, to, [&] { return real(from_folder, from, to_folder, to); });
+  return ChangesName(
+      to_folder, to, [&] { return real(from_folder, from, to_folder, to); },
+      [&] { Renames(from_folder, from, to_folder, to); });
 }
 
 BACKSTAY_WRAP int renameat2(int from_folder, const char* from, int to_folder, const char* to,
                             unsigned flags) noexcept {
   static auto* const real = BACKSTAY_REAL(renameat2);
-  return ChangesName(to_folder, to, [&] { return real(from_folder, from, to_folder, to, flags); });
+  return ChangesName(
+      to_folder, to, [&] { return real(from_folder, from, to_folder, to, flags); },
+      [&] { Renames(from_folder, from, to_folder, to); });
 }
 
 BACKSTAY_WRAP int stat(const char* path, struct stat* info) noexcept {

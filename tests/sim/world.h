@@ -38,6 +38,8 @@ struct World {
   uint64_t points = 0;   // where the scheduler may switch, or a process die
   uint64_t actions = 0;  // of the applications, and requests to the bucket
   int journal = -1;
+  bool cuts = false;                // the power may be cut (power.h)
+  std::array<char, 4096> folder{};  // of the database
   struct FileTime {
     uint64_t inode = 0;
     int64_t ns = 0;
