@@ -82,10 +82,11 @@ class Judgement {
 
   // It is the same wal-index that counts: held since, or as far as its salts tell. Of a
   // connection's first WAL any salt is the next one, so that they are asked only where the file
-  // tells more.
+  // tells more, or where nobody here holds it: the last one that did may have taken it away.
   bool CountVouches() const {
     if (!place_.commits() || !to_.counted()) return false;
-    return place_.in_wal() ? !(place_.in_file() && IsOtherIndex()) : to_.held;
+    if (!place_.in_wal()) return to_.held;
+    return !IsOtherIndex() || (to_.held && !place_.in_file());
   }
 
   // No commit between the place and the start of the WAL of `to` can have been missed.
