@@ -4,7 +4,9 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "tests/sim/turns.h"
 #include "uploader/base/hash.h"
@@ -88,14 +90,21 @@ void Application::Open(bool foreign) {
   }
   sqlite3_busy_timeout(connection.db, static_cast<int>(random_.Below(3) * 20));
   connections_.push_back(connection);
-  static const std::array<const char*, 3> levels = {"off", "normal", "full"};
   static const std::array<const char*, 4> sizes = {"0", "10", "50", "1000"};
   Connection* opened = &connections_.back();
-  // With less a power cut may take commits, or break the database.
-  const char* level = levels[random_.Below(3)];
-  Exec(opened, std::string("PRAGMA synchronous=") + (world->cuts ? "extra" : level));
+  SetLevel(opened);
   Exec(opened, std::string("PRAGMA wal_autocheckpoint=") + sizes[random_.Below(4)]);
   if (random_.Chance(400)) Exec(opened, "PRAGMA cache_size=" + Number(random_.Between(2, 20)));
+}
+
+// Where the power may be cut what is committed has to stay, but for the last commits in a WAL.
+void Application::SetLevel(Connection* connection) {
+  static const std::array<const char*, 3> levels = {"off", "normal", "full"};
+  const char* level = levels[random_.Below(3)];
+  if (world->cuts != World::kNone) level = "extra";
+  if (world->cuts == World::kLoose && Ask(connection, "PRAGMA journal_mode") == "wal")
+    level = "normal";
+  Exec(connection, std::string("PRAGMA synchronous=") + level);
 }
 
 void Application::CloseAt(size_t i) {
@@ -156,6 +165,7 @@ bool Application::Prepare() {
   Exec(first, std::string("PRAGMA page_size=") + sizes[random_.Below(4)]);
   if (random_.Chance(200)) Exec(first, "PRAGMA auto_vacuum=incremental");
   if (random_.Chance(700)) Exec(first, "PRAGMA journal_mode=wal");
+  SetLevel(first);
   if (Exec(first, "BEGIN IMMEDIATE") != SQLITE_OK) return false;
   if (Exec(first,
            "CREATE TABLE seq(n INTEGER); INSERT INTO seq VALUES(0);"
@@ -261,12 +271,25 @@ void Application::Commit(Connection* connection) {
     done = Exec(connection, "COMMIT") == SQLITE_OK;
   }
   if (done) {
-    Note(Kind::kCommitted, digest, bare_ ? "bare" : "");
+    const bool loose = bare_ || world->cuts == World::kLoose;
+    Note(Kind::kCommitted, digest, loose ? "bare" : "");
+    Note(Kind::kAsks, "");
     Say("committed %s", digest.c_str());
+    if (sync_ && !connection->foreign && !IsLate(connection)) Note(Kind::kSafe, "");
     return;
   }
   if (sqlite3_get_autocommit(connection->db) == 0) Exec(connection, "ROLLBACK");
   Note(Kind::kBegins, "");
+}
+
+// The last commit returned before every replica had it, or it is not known whether.
+bool Application::IsLate(Connection* connection) {
+  constexpr std::string_view kName = "\"late_commits\":";
+  const std::string status = Column(connection->db, "PRAGMA backstay_status", nullptr);
+  const size_t at = status.find(kName);
+  if (at == std::string::npos) return true;
+  const uint64_t late = std::strtoull(status.c_str() + at + kName.size(), nullptr, 10);
+  return std::exchange(late_commits_, late) != late;
 }
 
 void Application::Checkpoint() {
@@ -277,6 +300,7 @@ void Application::Checkpoint() {
 }
 
 void Application::SwitchMode() {
+  if (world->cuts == World::kLoose) return;
   static const std::array<const char*, 4> modes = {"wal", "delete", "truncate", "persist"};
   // Only a lone connection can leave WAL mode.
   while (connections_.size() > 1 && random_.Chance(900)) CloseAt(connections_.size() - 1);

@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,7 @@ class Application {
 
   void Open(bool foreign);
   void CloseAt(size_t i);
+  void SetLevel(Connection* connection);
   int Exec(Connection* connection, const std::string& sql);
   std::string Ask(Connection* connection, const std::string& sql);
   Connection* Any();
@@ -78,6 +80,7 @@ class Application {
   bool Change(Connection* connection);
   void Commit(Connection* connection);
   std::string Statement();
+  bool IsLate(Connection* connection);
   void Checkpoint();
   void SwitchMode();
   void Vacuum();
@@ -92,6 +95,8 @@ class Application {
   Random random_;
   bool prepared_ = false;
   std::vector<Connection> connections_;
+  const bool sync_ = getenv("BACKSTAY_DURABILITY") != nullptr;
+  uint64_t late_commits_ = 0;
   bool bare_ = false;  // the transaction may leave frames that SQLite drops after a crash
 };
 

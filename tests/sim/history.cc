@@ -90,7 +90,7 @@ History::~History() {
 
 void History::Settle() {
   conditions_ = random_.Chance(750);
-  world->cuts = random_.Chance(300);
+  if (random_.Chance(300)) world->cuts = random_.Chance(500) ? World::kStrict : World::kLoose;
   foreign_per_mille_ = random_.Chance(700) ? 200 : 500;
   settings_ = {
       {"BACKSTAY_REPLICA_URL", "file:///simulated"},
@@ -104,8 +104,12 @@ void History::Settle() {
       {"BACKSTAY_RETENTION", Pick(&random_, {"7d", "1h", "1m"})},
       {"BACKSTAY_SYNC_WAL", Pick(&random_, {"true", "false"})},
   };
+  if (random_.Chance(250)) {
+    settings_["BACKSTAY_DURABILITY"] = "sync";
+    settings_["BACKSTAY_SYNC_TIMEOUT"] = Pick(&random_, {"50ms", "1s", "5s"});
+  }
   // Else the replica may hold what the disk has lost.
-  if (world->cuts) settings_["BACKSTAY_SYNC_WAL"] = "true";
+  if (world->cuts != World::kNone) settings_["BACKSTAY_SYNC_WAL"] = "true";
 }
 
 History::Life History::DrawLife() {
@@ -170,8 +174,8 @@ bool History::RunLives() {
   const bool alone = options_.at_once < 2 || random_.Chance(500);
   const size_t at_once = alone ? 1 : 2 + random_.Below(options_.at_once - 1);
   several_ = at_once > 1;
-  const bool cut = world->cuts && random_.Chance(600);
-  if (world->cuts) KeepDisk(folder_);
+  const bool cut = world->cuts != World::kNone && random_.Chance(600);
+  if (world->cuts != World::kNone) KeepDisk(folder_);
   for (size_t slot = 0; slot < at_once; ++slot) living[Begin(slot)] = slot;
   bool well = true;
   bool dark = false;

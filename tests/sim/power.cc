@@ -56,14 +56,15 @@ std::string FlushedCopy(const std::string& folder, uint64_t inode) {
 std::string PathOf(int folder, const char* path) {
   std::string full = path;
   if (full.empty() || full[0] != '/') {
-    std::array<char, PATH_MAX> base{};
+    std::array<char, PATH_MAX> at{};
     const std::string link = "/proc/self/fd/" + std::to_string(folder);
-    const ssize_t n = readlink(link.c_str(), base.data(), base.size());
+    const ssize_t n = readlink(link.c_str(), at.data(), at.size());
     if (n <= 0) return "";
-    full = std::string(base.data(), static_cast<size_t>(n)) + (full.empty() ? "" : "/" + full);
+    full = std::string(at.data(), static_cast<size_t>(n)) + (full.empty() ? "" : "/" + full);
   }
-  const std::string own = std::string(world->folder.data()) + "/db";
-  return full.compare(0, own.size(), own) == 0 ? full : "";
+  const std::string base = world->folder.data();
+  const std::string own = base + "/db";
+  return full == base || full.compare(0, own.size(), own) == 0 ? full : "";
 }
 
 struct Name {
@@ -192,7 +193,7 @@ void CutPower(const std::string& folder, Random* random) {
 
 void Flushed(int fd) {
   const int error = errno;
-  const std::string path = world->cuts ? PathOf(fd, "") : "";
+  const std::string path = world->cuts != World::kNone ? PathOf(fd, "") : "";
   struct stat info {};
   if (!path.empty() && syscall(SYS_fstat, fd, &info) == 0) {
     // By the descriptor: one more, when it is closed, drops SQLite's locks.
@@ -207,14 +208,14 @@ void Flushed(int fd) {
 }
 
 void Removes(int folder, const char* path) {
-  Name name{"removed", "", world->cuts ? PathOf(folder, path) : "", 0, ""};
+  Name name{"removed", "", world->cuts != World::kNone ? PathOf(folder, path) : "", 0, ""};
   if (name.path.empty()) return;
   Keep(&name);
   if (name.inode != 0) NoteName(name);
 }
 
 void Renames(int from_folder, const char* from, int to_folder, const char* to) {
-  if (!world->cuts) return;
+  if (world->cuts == World::kNone) return;
   Name name{"renamed", PathOf(from_folder, from), PathOf(to_folder, to), 0, ""};
   if (name.path.empty() || name.from.empty()) return;
   Keep(&name);

@@ -202,6 +202,8 @@ void Referee::Committed(uint8_t process, const std::string& digest, bool bare) {
 void Referee::Found(const std::string& digest) {
   const std::string& last = history_.back().digest;
   const bool older = !older_.empty() && digest == older_;
+  if (!older && PlaceOf(digest).value_or(shipped_) < shipped_)
+    Violation("the replica was ahead of what the database file kept: " + digest);
   const bool undone = digest != last && bare_ && PlaceOf(digest).value_or(0) >= *bare_;
   if (!older && IsPending(digest)) {
     int64_t number = 0;
@@ -230,6 +232,10 @@ void Referee::Take(const Record& record) {
     case Kind::kFound: Found(key); break;
     case Kind::kAsks: asked_[record.process] = history_.size() - 1; break;
     case Kind::kSynced: Synced(record.process, key, value); break;
+    case Kind::kSafe:
+      restorable_ = true;
+      Synced(record.process, "", "");
+      break;
     case Kind::kRuined: ruined = true; break;
     case Kind::kSays: lines.push_back(key + value); break;
     case Kind::kViolation: Violation(key); break;

@@ -38,7 +38,10 @@ struct World {
   uint64_t points = 0;   // where the scheduler may switch, or a process die
   uint64_t actions = 0;  // of the applications, and requests to the bucket
   int journal = -1;
-  bool cuts = false;                // the power may be cut (power.h)
+  // The power may be cut (power.h); kLoose: a commit in WAL mode may be gone then, as with
+  // synchronous=NORMAL.
+  enum Cuts : uint8_t { kNone, kStrict, kLoose };
+  Cuts cuts = kNone;
   std::array<char, 4096> folder{};  // of the database
   struct FileTime {
     uint64_t inode = 0;
@@ -80,6 +83,7 @@ enum class Kind : uint8_t {
   kAsks,       // is all shipped?
   kSynced,     // it is, says the engine: digest, whole image; both empty where another process may
                // have changed it meanwhile
+  kSafe,       // the last commit is, says durability=sync
   kRuined,     // SQLite itself has broken the database
   kSays,       // a line of the history
   kViolation,  // what the process itself saw
