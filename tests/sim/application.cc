@@ -273,7 +273,6 @@ void Application::Commit(Connection* connection) {
   if (done) {
     const bool loose = bare_ || world->cuts == World::kLoose;
     Note(Kind::kCommitted, digest, loose ? "bare" : "");
-    Note(Kind::kAsks, "");
     Say("committed %s", digest.c_str());
     if (sync_ && !connection->foreign && !IsLate(connection)) Note(Kind::kSafe, "");
     return;

@@ -194,6 +194,8 @@ void Referee::Committed(uint8_t process, const std::string& digest, bool bare) {
   if (pending == pending_.end() && !place) return Violation("a commit was undone: " + digest);
   const size_t before = pending != pending_.end() ? history_.size() : *place;
   if (bare && !bare_) bare_ = before - 1;
+  // With durability=sync others may have committed since.
+  asked_[process] = before;
   if (pending == pending_.end()) return;
   history_.push_back(pending->second);
   pending_.erase(pending);
