@@ -176,6 +176,7 @@ bool History::RunLives() {
   several_ = at_once > 1;
   const bool cut = world->cuts != World::kNone && random_.Chance(600);
   if (world->cuts != World::kNone) KeepDisk(folder_);
+  referee_.ExpectFlushed();
   for (size_t slot = 0; slot < at_once; ++slot) living[Begin(slot)] = slot;
   bool well = true;
   bool dark = false;

@@ -220,7 +220,8 @@ void Referee::Found(const std::string& digest) {
   }
   pending_.clear();
   older_.clear();
-  bare_.reset();
+  // What only a power cut can take is not safe for being found.
+  if (world->cuts != World::kLoose || std::exchange(flushed_, false)) bare_.reset();
 }
 
 void Referee::Take(const Record& record) {

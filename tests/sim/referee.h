@@ -33,6 +33,8 @@ class Referee {
   // The file is another one from now on: of the latest state in the replica, or an older copy.
   void ExpectRestored(const std::string& digest);
   void ExpectOlder(const std::string& digest) { older_ = digest; }
+  // All that is found next is on the disk.
+  void ExpectFlushed() { flushed_ = true; }
 
   struct Restored {
     RestoreOutcome outcome;
@@ -75,10 +77,11 @@ class Referee {
   int64_t read_ = 0;                   // bytes of the journal
   std::vector<State> history_ = {{}};  // as they were committed
   std::optional<size_t> bare_;         // place of the last state before one that a crash may undo
-  std::map<uint8_t, State> pending_;   // of commits that are under way, by process
-  std::map<uint8_t, size_t> asked_;    // place of the last commit when the process asked
-  std::string older_;                  // of a copy that was put in place of the database
-  size_t shipped_ = 0;                 // place in history_ that was said to be shipped
+  bool flushed_ = false;
+  std::map<uint8_t, State> pending_;  // of commits that are under way, by process
+  std::map<uint8_t, size_t> asked_;   // place of the last commit when the process asked
+  std::string older_;                 // of a copy that was put in place of the database
+  size_t shipped_ = 0;                // place in history_ that was said to be shipped
   bool restorable_ = false;
   uint64_t synced_ = 0;
   uint64_t restores_ = 0;
