@@ -16,6 +16,7 @@ import threading
 import unittest
 
 from check_world import SECRET, CheckCase, Store
+from loopback import serve
 from tls_test import make_certificates
 
 STEPS = ["credentials", "server", "tls", "clock", "bucket", "list", "put", "get", "create-only put", "delete"]
@@ -32,13 +33,7 @@ class ScriptedTest(CheckCase):
         server.objects, server.refusals, server.ever, server.careless = {}, {}, set(), False
         server.holds, server.emptied = None, False
         server.now = lambda: datetime.datetime.now(datetime.timezone.utc)
-        if context:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        self.stack.callback(server.server_close)
-        self.stack.callback(thread.join)
-        self.stack.callback(server.shutdown)
+        serve(self.stack, server, context)
         return server
 
     def test_all_is_well(self):

@@ -7,9 +7,10 @@ import socketserver
 import ssl
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
+
+from loopback import serve
 
 TOOL = os.path.join(os.environ["BUILD_DIR"], "backstay")
 
@@ -54,19 +55,8 @@ class TlsTest(unittest.TestCase):
         make_certificates(self.folder)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.path("server.pem"), self.path("server.key"))
-        self.endpoint = "https://127.0.0.1:%d" % self.serve(
-            http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyBucket), context)
-
-    def serve(self, server, context=None):
-        server.handle_error = lambda *_: None
-        if context:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        self.stack.callback(server.server_close)
-        self.stack.callback(thread.join)
-        self.stack.callback(server.shutdown)
-        return server.server_address[1]
+        self.endpoint = "https://127.0.0.1:%d" % serve(
+            self.stack, http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyBucket), context)
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -98,7 +88,7 @@ class TlsTest(unittest.TestCase):
 
     def test_the_server_speaks_no_tls(self):
         """One error, at once, which names the remedy; the engine's, too."""
-        port = self.serve(http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyBucket))
+        port = serve(self.stack, http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyBucket))
         self.endpoint = "https://127.0.0.1:%d" % port
         began = time.monotonic()
         self.assertIn("write http:// in place of https://", self.restore(2))
@@ -121,7 +111,7 @@ class TlsTest(unittest.TestCase):
         for answer in b"\x15\x03\x01\x00\x02\x02\x46", (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n\r\nhttp"):
             server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Alert)
             server.answer = answer
-            self.endpoint = "http://127.0.0.1:%d" % self.serve(server)
+            self.endpoint = "http://127.0.0.1:%d" % serve(self.stack, server)
             began = time.monotonic()
             self.assertIn("https://", self.restore(2))
             self.assertLess(time.monotonic() - began, 20)

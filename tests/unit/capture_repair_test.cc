@@ -9,6 +9,17 @@
 #include "uploader/capture/capture.h"
 
 namespace backstay {
+namespace {
+
+// So many rows, which the replica has.
+void Fill(CaptureBench* bench, int rows) {
+  bench->Sql(kTableSql);
+  bench->Rows(rows);
+  REQUIRE(bench->Advance());
+  bench->CheckSame();
+}
+
+}  // namespace
 
 TEST_CASE("behind a repair in a WAL the file alone is not what is encoded", "[capture]") {
   CaptureBench bench(4096);
@@ -24,10 +35,7 @@ TEST_CASE("behind a repair in a WAL the file alone is not what is encoded", "[ca
 
 TEST_CASE("a repair ships what differs and nothing else", "[capture]") {
   CaptureBench bench(4096);
-  bench.Sql(kTableSql);
-  bench.Rows(1000);
-  REQUIRE(bench.Advance());
-  bench.CheckSame();
+  Fill(&bench, 1000);
   const uint64_t segment = bench.capture->encoder()->head().segment_number;
   bench.Repair();
   REQUIRE(bench.capture->encoder()->head().segment_number == segment);
@@ -55,10 +63,7 @@ TEST_CASE("a repair of some pages passes nothing that is committed just before i
 
 TEST_CASE("a repair merges the end of a WAL whose successor is announced", "[capture]") {
   CaptureBench bench(4096);
-  bench.Sql(kTableSql);
-  bench.Rows(3000);
-  REQUIRE(bench.Advance());
-  bench.CheckSame();
+  Fill(&bench, 3000);
   bench.index.Set(2, 0);
   bool written = false;
   auto fresh = [&] {
@@ -80,10 +85,7 @@ TEST_CASE("a repair merges the end of a WAL whose successor is announced", "[cap
 TEST_CASE("a repair knows that the replica is shorter, whatever is committed meanwhile",
           "[capture]") {
   CaptureBench bench(4096);
-  bench.Sql(kTableSql);
-  bench.Rows(2000);
-  REQUIRE(bench.Advance());
-  bench.CheckSame();
+  Fill(&bench, 2000);
   // The replica's end turns out to be an older, shorter state of which little is known.
   const uint32_t shorter = bench.index.pages() - 70;
   bench.CutImage(shorter);
@@ -107,10 +109,7 @@ TEST_CASE(
     "unseen",
     "[capture]") {
   CaptureBench bench(4096);
-  bench.Sql(kTableSql);
-  bench.Rows(2000);
-  REQUIRE(bench.Advance());
-  bench.CheckSame();
+  Fill(&bench, 2000);
   const uint64_t txid = bench.capture->encoder()->head().txid;
   std::vector<WalTarget> targets{bench.Target()};
   auto yield = [&] {

@@ -5,17 +5,11 @@
 
 #include "tests/support/catch.h"
 #include "tests/unit/s3_fake_transport.h"
+#include "tests/unit/stepped_clock.h"
 #include "uploader/storage/shared_credentials.h"
 
 namespace backstay {
 namespace {
-
-class SteppedClock : public Clock {
- public:
-  int64_t WallMs() override { return 1369353600000 + at_ms; }  // 2013-05-24T00:00:00Z
-  int64_t MonotonicMs() override { return at_ms; }
-  int64_t at_ms = 0;
-};
 
 constexpr int64_t kMinute = 60000;
 

@@ -4,6 +4,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/unit/s3_fake_transport.h"
+#include "tests/unit/stepped_clock.h"
 #include "uploader/storage/retry_bucket.h"
 #include "uploader/storage/retry_policy.h"
 
@@ -22,13 +23,6 @@ Pauses Of(const RetryLimits& limits, const std::vector<RetryFailure>& failures,
   for (const RetryFailure& failure : failures) out.push_back(policy.Next(failure));
   return out;
 }
-
-class HandClock : public Clock {
- public:
-  int64_t WallMs() override { return now; }
-  int64_t MonotonicMs() override { return now; }
-  int64_t now = 1000;
-};
 
 // How many may try again now.
 int Tries(RetryBucket* bucket) {
@@ -129,24 +123,24 @@ TEST_CASE("a try waits for its pause, then for its turn, and no longer than a mi
 }
 
 TEST_CASE("a server that fails is tried 20 times in a row, then each 200 ms", "[retry]") {
-  HandClock clock;
+  SteppedClock clock;
   RetryBucket bucket(&clock);
   CHECK(Tries(&bucket) == 20);
   CHECK(bucket.Take() == 200);
-  clock.now += 150;
+  clock.at_ms += 150;
   CHECK(bucket.Take() == 50);
-  clock.now += 50;
+  clock.at_ms += 50;
   CHECK(Tries(&bucket) == 1);
-  clock.now += 1000;
+  clock.at_ms += 1000;
   CHECK(Tries(&bucket) == 5);
-  clock.now += 3600000;
+  clock.at_ms += 3600000;
   CHECK(Tries(&bucket) == 20);
-  clock.now -= 500;  // no clock does; it takes nothing away
+  clock.at_ms -= 500;  // no clock does; it takes nothing away
   CHECK(bucket.Take() == 200);
 }
 
 TEST_CASE("answers fill a bucket up, and no further", "[retry]") {
-  HandClock clock;
+  SteppedClock clock;
   RetryBucket bucket(&clock);
   CHECK(Tries(&bucket) == 20);
   bucket.Answered();
@@ -156,7 +150,7 @@ TEST_CASE("answers fill a bucket up, and no further", "[retry]") {
 }
 
 TEST_CASE("clients of one server share a bucket, those of others do not", "[retry]") {
-  HandClock clock;
+  SteppedClock clock;
   RetryBuckets buckets(&clock);
   const auto one = buckets.Of("http://127.0.0.1:1");
   CHECK(one == buckets.Of("http://127.0.0.1:1"));
@@ -167,7 +161,7 @@ TEST_CASE("clients of one server share a bucket, those of others do not", "[retr
 
 TEST_CASE("a client takes its turns from its server's bucket, which what is answered fills",
           "[retry]") {
-  HandClock clock;
+  SteppedClock clock;
   auto buckets = std::make_shared<RetryBuckets>(&clock);
   Scripted s(buckets);
   Scripted other(buckets);
@@ -192,7 +186,7 @@ TEST_CASE("a client takes its turns from its server's bucket, which what is answ
 }
 
 TEST_CASE("no answer is none, and the beginning of one is one", "[retry]") {
-  HandClock clock;
+  SteppedClock clock;
   Scripted s(std::make_shared<RetryBuckets>(&clock));
   for (int i = 0; i < 20; ++i) CHECK(s.client->RetryTurnMs() == 0);
   const Status broken(Code::kUnavailable, "the connection was closed", true);

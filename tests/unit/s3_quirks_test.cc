@@ -90,11 +90,12 @@ const std::map<Operation, std::string> kRight = {
     {kRange, "234"},   {kList, "log/1 log/2 "}, {kFolders, "log/ snapshot/ "},
     {kDelete, "done"}, {kDeleteMany, "done"}};
 
-std::unique_ptr<ReplicaClient> ClientOf(const ScriptedServer& server) {
+std::unique_ptr<ReplicaClient> ClientOf(const ScriptedServer& server,
+                                        const std::string& path = "app") {
   ReplicaSettings replica;
   replica.type = "s3";
   replica.bucket = "bkt";
-  replica.path = "app";
+  replica.path = path;
   replica.endpoint = server.Url();
   replica.access_key_id = "AKIAIOSFODNN7EXAMPLE";
   replica.secret_access_key = "example-secret";
@@ -295,22 +296,14 @@ TEST_CASE("keys at the root of a bucket that are encoded without a word") {
   ScriptedServer server(
       {Wire{.body = ListXml(Contents("log%2F1") + Contents("backstay.json"))}.Text(),
        Wire{.body = ListXml(Contents("log/1%2F") + Contents("50%25"))}.Text()});
-  ReplicaSettings replica;
-  replica.type = "s3";
-  replica.bucket = "bkt";
-  replica.endpoint = server.Url();
-  replica.access_key_id = "AKIAIOSFODNN7EXAMPLE";
-  replica.secret_access_key = "example-secret";
-  Result<std::unique_ptr<ReplicaClient>> client =
-      S3ReplicaClient::Make({.replica = replica, .patience_ms = 5000});
-  REQUIRE(client.ok());
-  Result<std::vector<ObjectInfo>> listed = (*client)->List({});
+  const std::unique_ptr<ReplicaClient> client = ClientOf(server, "");
+  Result<std::vector<ObjectInfo>> listed = client->List({});
   REQUIRE(listed.ok());
   REQUIRE(listed->size() == 2);
   CHECK(listed->at(0).key == "backstay.json");
   CHECK(listed->at(1).key == "log/1");
   // A slash that stands as it is: nothing is encoded.
-  listed = (*client)->List({});
+  listed = client->List({});
   REQUIRE(listed.ok());
   REQUIRE(listed->size() == 2);
   CHECK(listed->at(0).key == "50%25");
