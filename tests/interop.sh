@@ -5,15 +5,15 @@
 #   tests/interop.sh install FOLDER [SERVER…]   from the package registries, with the tools that are there
 #   BACKSTAY_INTEROP=FOLDER tests/interop.sh BUILD_DIR [SERVER…]
 #
-# Servers: ceph-rgw and swift (distribution packages, not installed here), minio, versitygw, rclone,
+# Servers: ceph-rgw, over http and https, and swift (distribution packages, not installed here), minio, versitygw, rclone,
 # seaweedfs (go), moto (python3), s3rver (npm). Each is optional: one that is not there has no column.
 # Each runs on loopback, alone. The exit status is 1 if a server of $strict, on which all is to pass,
 # fails a check; what others fail is in the table, which also says whether a PUT with If-None-Match
 # that meets an object is refused (412), ignored (200) or not implemented (501).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-all=(ceph-rgw swift minio versitygw rclone seaweedfs moto s3rver)
-strict=" ceph-rgw swift minio versitygw "
+all=(ceph-rgw ceph-rgw-https swift minio versitygw rclone seaweedfs moto s3rver)
+strict=" ceph-rgw ceph-rgw-https swift minio versitygw "
 usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ $# -ge 1 ] || usage
 
@@ -28,7 +28,7 @@ go_module() {
 
 install_server() { # FOLDER SERVER
   case $2 in
-    ceph-rgw | swift) ;;
+    ceph-rgw* | swift) ;;
     moto)
       python3 -m venv "$1/moto" && "$1/moto/bin/pip" -q install 'moto[server]' &&
         ln -sf "$1/moto/bin/moto_server" "$1/bin/moto_server" ;;

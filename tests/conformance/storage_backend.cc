@@ -30,6 +30,8 @@ Backend::Backend() {
     settings_.region = RequiredEnv("AWS_REGION");
     settings_.access_key_id = RequiredEnv("AWS_ACCESS_KEY_ID");
     settings_.secret_access_key = RequiredEnv("AWS_SECRET_ACCESS_KEY");
+    // Where the server speaks TLS.
+    if (const char* ca = std::getenv("AWS_CA_BUNDLE")) settings_.ca_file = ca;
     // The folder's random name is a prefix that no other case has.
     settings_.path = "conformance" + folder_.path().substr(folder_.path().rfind('-'));
   } else {

@@ -5,11 +5,13 @@
 #
 # FOLDER must not exist or be empty; it gets the configuration, logs, process ids and `env`
 # (S3_ENDPOINT and so on). OSD ports are taken from MON_PORT+10 to MON_PORT+90. Any user may run it,
-# several times at once with other folders and ports. Keys: S3_ACCESS_KEY, S3_SECRET_KEY.
+# several times at once with other folders and ports. Keys: S3_ACCESS_KEY, S3_SECRET_KEY. With
+# S3_TLS=1 it speaks TLS alone, with a certificate that nobody trusts but FOLDER/ca.pem.
 # Needs the Debian packages ceph-mon, ceph-osd, radosgw (without recommends) and curl.
 set -u
-[ $# = 3 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# = 3 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 folder=$1 port=$2 mon_port=$3
+scheme=http${S3_TLS:+s}
 access_key=${S3_ACCESS_KEY:-testaccesskey}
 secret_key=${S3_SECRET_KEY:-testsecretkey0123456789}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,6 +26,13 @@ for program in ceph-mon ceph-osd radosgw curl; do
 done
 [ -z "$(ls -A "$folder" 2>/dev/null)" ] || { echo "ceph-rgw-start.sh: $folder is not empty" >&2; exit 1; }
 mkdir -p "$folder"/{mon,osd,run,log} || exit 1
+frontend="endpoint=127.0.0.1:$port"
+if [ -n "${S3_TLS:-}" ]; then
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1 \
+    -addext subjectAltName=IP:127.0.0.1 -keyout "$folder/key.pem" -out "$folder/ca.pem" 2> /dev/null || exit 1
+  frontend="ssl_endpoint=127.0.0.1:$port ssl_certificate=$folder/ca.pem ssl_private_key=$folder/key.pem"
+  export CURL_CA_BUNDLE=$folder/ca.pem
+fi
 
 fail() {
   echo "ceph-rgw-start.sh: $*" >&2
@@ -98,7 +107,7 @@ osd_class_default_list = *
 osd_class_dir = $class_dir
 [client]
 ms_mon_client_mode = crc
-rgw_frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
+rgw_frontends = beast $frontend tcp_nodelay=1
 rgw_enable_apis = s3, admin
 rgw_dns_name = localhost
 rgw_rados_pool_pg_num_min = 1
@@ -132,7 +141,7 @@ daemon() {
   echo "$name $!" >> "$folder/pids"
 }
 step() { timeout 60 "$@" >> "$folder/log/setup.log" 2>&1 || fail "failed: $*"; }
-status_of_root() { curl -s -o /dev/null --noproxy '*' -w '%{http_code}' "http://127.0.0.1:$port/"; }
+status_of_root() { curl -s -o /dev/null --noproxy '*' -w '%{http_code}' "$scheme://127.0.0.1:$port/"; }
 
 step monmaptool --create --clobber --fsid "$cluster_id" --addv a "[v2:127.0.0.1:$mon_port/0]" "$folder/monmap"
 step ceph-mon --mkfs -i a --monmap "$folder/monmap"
@@ -152,7 +161,7 @@ for _ in $(seq 1200); do
 done
 [ "$(status_of_root)" = 200 ] || fail "radosgw is not ready after a minute"
 cat > "$folder/env" <<ENV
-S3_ENDPOINT=http://127.0.0.1:$port
+S3_ENDPOINT=$scheme://127.0.0.1:$port
 S3_ACCESS_KEY=$access_key
 S3_SECRET_KEY=$secret_key
 S3_REGION=us-east-1

@@ -6,12 +6,15 @@
 # The command finds in its environment: BACKSTAY_TEST_S3_ENDPOINT, BACKSTAY_TEST_S3_BUCKET (an empty
 # bucket), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION. The exit status is the command's.
 # Ports are free ones that no other with-s3.sh holds, so several may run at once.
-# BACKSTAY_TEST_S3_SERVER=swift takes OpenStack Swift in place of radosgw; minio, versitygw and others
+# BACKSTAY_TEST_S3_SERVER=swift takes OpenStack Swift in place of radosgw, ceph-rgw-https radosgw over TLS
+# (its CA is in AWS_CA_BUNDLE and CURL_CA_BUNDLE then); minio, versitygw and others
 # are program-start.sh's. Exit status 3: that server is not installed.
 set -u
-[ $# -ge 1 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 server=${BACKSTAY_TEST_S3_SERVER:-ceph-rgw}
+scheme=http
+if [ "$server" = ceph-rgw-https ]; then server=ceph-rgw scheme=https; export S3_TLS=1; fi
 start=$server-start.sh
 stop=$server-stop.sh
 if [ ! -e "$here/$start" ]; then start="program-start.sh $server" stop=program-stop.sh; fi
@@ -55,18 +58,20 @@ esac
 AWS_SECRET_ACCESS_KEY=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 if [ "$server" = s3rver ]; then AWS_SECRET_ACCESS_KEY=S3RVER; fi
 AWS_REGION=us-east-1
-BACKSTAY_TEST_S3_ENDPOINT=http://127.0.0.1:$port
+BACKSTAY_TEST_S3_ENDPOINT=$scheme://127.0.0.1:$port
 BACKSTAY_TEST_S3_BUCKET=backstay-test
 # shellcheck disable=SC2086 # a script and perhaps the server's name
 if [ "$stop" = program-stop.sh ]; then second=; else second=$((port + 5)); fi
 S3_ACCESS_KEY=$AWS_ACCESS_KEY_ID S3_SECRET_KEY=$AWS_SECRET_ACCESS_KEY \
   "$here/"$start "$work/server" "$port" $second 9>&- || exit
 
+if [ $scheme = https ]; then export AWS_CA_BUNDLE="$work/server/ca.pem" CURL_CA_BUNDLE="$work/server/ca.pem"; fi
+
 # The key is percent-encoded because curl splits user and password at the first colon.
 status=$(curl -s -o "$work/answer" -w '%{http_code}' --noproxy '*' -X PUT \
   --aws-sigv4 aws:amz:$AWS_REGION:s3 \
   -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' \
-  "http://${AWS_ACCESS_KEY_ID/:/%3A}:$AWS_SECRET_ACCESS_KEY@127.0.0.1:$port/$BACKSTAY_TEST_S3_BUCKET")
+  "$scheme://${AWS_ACCESS_KEY_ID/:/%3A}:$AWS_SECRET_ACCESS_KEY@127.0.0.1:$port/$BACKSTAY_TEST_S3_BUCKET")
 if [ "$status" != 200 ] && ! [[ $server = rclone && $status = 409 ]]; then
   echo "with-s3.sh: the bucket could not be made (HTTP $status)" >&2
   cat "$work/answer" >&2
