@@ -73,11 +73,11 @@ void Bytes(int batch, int transactions) {
 void EngineCpu(int batch, int transactions) {
   App app(60, Environment("BENCH_EXTENSION"));
   Batches(&app, batch, 50 * batch);
-  int64_t capture = NamedThreadsCpuUs("backstay-capt");
+  int64_t capture = NamedThreadsCpuUs("backstay-work");
   int64_t ship = NamedThreadsCpuUs("backstay-ship");
   Batches(&app, batch, transactions);
   printf("CPU per transaction, %d a PUT: capture thread %.1f us, ship thread %.1f us\n", batch,
-         static_cast<double>(NamedThreadsCpuUs("backstay-capt") - capture) / transactions,
+         static_cast<double>(NamedThreadsCpuUs("backstay-work") - capture) / transactions,
          static_cast<double>(NamedThreadsCpuUs("backstay-ship") - ship) / transactions);
 }
 

@@ -28,7 +28,7 @@ class StoppedTest(LifecycleCase):
             # Its engine has ended, and the next opening begins anew.
             self.wait_for("its end", lambda: app.do(
                 "import os; result = [t for t in os.listdir('/proc/self/task')"
-                " if 'capt' in open(f'/proc/self/task/{t}/comm').read()]") == [])
+                " if 'backstay-work' in open(f'/proc/self/task/{t}/comm').read()]") == [])
         app.close()
         [message] = self.error_lines(app)
         self.assertIn("replication stopped", message)

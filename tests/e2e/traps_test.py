@@ -166,7 +166,7 @@ class Traps(EngineCase):
         for task in os.listdir(f"/proc/{app.process.pid}/task"):
             with open(f"/proc/{app.process.pid}/task/{task}/stat", encoding="utf-8") as file:
                 name, fields = file.read().rsplit(")", 1)
-            if "backstay-capt" in name:
+            if "backstay-work" in name:
                 return sum(int(field) for field in fields.split()[11:13])
         return self.fail("no capture thread")
 

@@ -120,7 +120,7 @@ void Starve(World* world, const char* thread, uint32_t one_in) {
 }  // namespace
 
 TEST_CASE("a thread that runs out of memory starts over and says so", "[threads]") {
-  for (const char* thread : {"backstay-capt", "backstay-ship"}) {
+  for (const char* thread : {"backstay-work", "backstay-ship"}) {
     INFO(thread);
     World world;
     world.Write(5);

@@ -13,20 +13,21 @@ constexpr int64_t kOtherMs = 2000;
 
 }  // namespace
 
-// Waits until it is known where the database stands: a process that cannot map the wal-index, or
-// has not yet, keeps no other from shipping. False: stop.
-bool CaptureLoop::AwaitTarget() {
-  for (uint64_t seen = seen_ticket_;;) {
+// It is known where the database stands: a process that cannot map the wal-index, or has not yet,
+// keeps no other from shipping. Else when to look again; nothing: stop.
+CaptureLoop::Next CaptureLoop::AwaitTarget() {
+  for (;;) {
     {
       std::lock_guard<std::mutex> lock(core_->mutex);
-      if (Target()) return true;
+      if (Target()) return kNow;
     }
-    core_->board.DoneFinish(seen);
+    core_->board.DoneFinish(candidate_.seen);
     tick_();
     const int64_t until = core_->options.clock->MonotonicMs() + kPollMs;
-    NoteBoard::Work work = core_->board.Wait(until, seen, true, {}, UINT32_MAX);
-    if (work.stop) return false;
-    seen = work.ticket;
+    const auto work = core_->board.Take(candidate_.seen, true, {}, UINT32_MAX);
+    if (!work) return until;
+    if (work->stop) return std::nullopt;
+    candidate_.seen = work->ticket;
   }
 }
 
@@ -47,53 +48,67 @@ void CaptureLoop::SayOther(int64_t* since_ms) {
       {{"db", core_->options.settings.path}, {"replica", core_->options.replica}});
 }
 
-// Waits until this process is the one that ships this database. False: stop.
-bool CaptureLoop::TakeLock() {
-  if (!AwaitTarget()) return false;
-  const std::string& database = core_->options.settings.path;
-  bool told = false;
-  int orphaned = 0;
-  int64_t other_since_ms = 0;
-  for (bool dropped = false;;) {
+void CaptureLoop::LeadLocked(FolderLock lock) {
+  lock_.emplace(std::move(lock));
+  core_->life.On(Life::Leads{});
+  core_->local_error = Status::Ok();
+  if (!candidate_.dropped) return;
+  // What was written meanwhile counts as part of the file.
+  const FileLook look = core_->options.host->Look(core_->options.settings.path);
+  core_->handover.Activate(look);
+  open_stamp_ = look.stamp;
+}
+
+// Another process ships this database (`held`), or nobody can be told to.
+void CaptureLoop::LetLead(const Status& why) {
+  const bool held = why.code() == Code::kExists;
+  {
+    std::lock_guard<std::mutex> guard(core_->mutex);
+    held ? core_->life.On(Life::Follows{}) : core_->life.On(Life::Leads{});
+    if (!held) core_->local_error = why;
+  }
+  core_->placed = true;
+  if (!held) Failed(why);
+  held ? core_->neighbours.Follow() : core_->neighbours.Alone();
+  if (!held) core_->board.Trouble();
+  // Nobody takes here what is handed over.
+  if (!std::exchange(candidate_.dropped, true)) core_->handover.Deactivate();
+  if (held && !std::exchange(candidate_.told, true)) core_->Log(Level::kInfo, why.message());
+  if (held) SayOther(&candidate_.other_since_ms);
+}
+
+// This process is the one that ships this database; else when to try again; nothing: stop.
+CaptureLoop::Next CaptureLoop::TakeLock() {
+  if (!candidate_.tries) {
+    const Next found = AwaitTarget();
+    if (found != kNow) return found;
+    candidate_.tries = true;
+  }
+  for (;;) {
+    if (candidate_.waits && !Heard(core_->board.Now())) return std::nullopt;
     Result<FolderLock> lock =
-        FolderLock::Take(core_->options.folder, database, core_->options.locks);
+        FolderLock::Take(core_->options.folder, core_->options.settings.path, core_->options.locks);
     if (lock.ok()) {
       std::lock_guard<std::mutex> guard(core_->mutex);
-      lock_.emplace(std::move(*lock));
-      core_->life.On(Life::Leads{});
-      core_->local_error = Status::Ok();
-      if (dropped) {
-        // What was written meanwhile counts as part of the file.
-        const FileLook look = core_->options.host->Look(database);
-        core_->handover.Activate(look);
-        open_stamp_ = look.stamp;
-      }
-      return true;
+      LeadLocked(std::move(*lock));
+      return kNow;
     }
-    bool held = lock.status().code() == Code::kExists;
-    {
-      std::lock_guard<std::mutex> guard(core_->mutex);
-      held ? core_->life.On(Life::Follows{}) : core_->life.On(Life::Leads{});
-      if (!held) core_->local_error = lock.status();
-    }
-    core_->placed = true;
-    if (!held) Failed(lock.status());
-    held ? core_->neighbours.Follow() : core_->neighbours.Alone();
-    if (!held) core_->board.Trouble();
-    // Nobody takes here what is handed over.
-    if (!std::exchange(dropped, true)) core_->handover.Deactivate();
-    if (held && !std::exchange(told, true)) core_->Log(Level::kInfo, lock.status().message());
-    if (held) SayOther(&other_since_ms);
+    candidate_.waits = true;
+    LetLead(lock.status());
     tick_();
     // The lock of one that has left is free in a moment, and so is the page of the next one.
-    orphaned = core_->neighbours.Orphaned() ? orphaned + 1 : 0;
-    const bool soon = orphaned > 0 && orphaned <= kOrphanTries;
-    int64_t until = core_->options.clock->MonotonicMs() + (soon ? kRetryMs : kLocalRetryMs);
-    NoteBoard::Work work = core_->board.Wait(until, seen_ticket_, false, {}, UINT32_MAX);
-    if (work.stop) return false;
-    seen_ticket_ = work.ticket;
-    core_->board.DoneFinish(work.ticket);
+    candidate_.orphaned = core_->neighbours.Orphaned() ? candidate_.orphaned + 1 : 0;
+    const bool soon = candidate_.orphaned > 0 && candidate_.orphaned <= kOrphanTries;
+    const int64_t until = core_->options.clock->MonotonicMs() + (soon ? kRetryMs : kLocalRetryMs);
+    if (!core_->board.Take(seen_ticket_, false, {}, UINT32_MAX)) return until;
   }
+}
+
+bool CaptureLoop::Heard(const NoteBoard::Work& work) {
+  if (work.stop) return false;
+  seen_ticket_ = work.ticket;
+  core_->board.DoneFinish(work.ticket);
+  return true;
 }
 
 }  // namespace backstay

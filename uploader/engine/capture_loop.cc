@@ -27,20 +27,37 @@ void CaptureLoop::HostOpened(const FileStamp& stamp) {
   core_->placed = false;
 }
 
-void CaptureLoop::Run() {
-  if (!lock_ && !TakeLock()) return;
-  core_->neighbours.Lead();
-  tick_();
-  NoteBoard::Work work;
-  while (WaitForWork(&work)) {
-    // What lies in another folder at that path is another process's.
-    if (HoldsLock()) core_->neighbours.Attend();
-    Pass(work);
-    core_->ThreadWorks();
-    tick_();
-    if (Ended()) LeaveState();
+std::optional<int64_t> CaptureLoop::Step() {
+  if (!lock_) {
+    const Next locked = TakeLock();
+    if (locked != kNow) return locked;
+    poll_at_ms_ = NextPoll();
   }
-  LeaveState();
+  // Once, unless memory runs out in it.
+  if (!core_->neighbours.leads()) {
+    core_->neighbours.Lead();
+    tick_();
+  }
+  NoteBoard::Work work;
+  if (const Next due = WaitForWork(&work); due != kNow) {
+    if (!due) LeaveState();
+    return due;
+  }
+  // What lies in another folder at that path is another process's.
+  if (HoldsLock()) core_->neighbours.Attend();
+  Pass(work);
+  poll_at_ms_ = NextPoll();
+  core_->ThreadWorks();
+  tick_();
+  if (Ended()) LeaveState();
+  // Behind what else is due by now.
+  return core_->options.clock->MonotonicMs();
+}
+
+// At the same moments for all databases: one wake-up is enough for them.
+int64_t CaptureLoop::NextPoll() const {
+  const int64_t now = core_->options.clock->MonotonicMs();
+  return (now / kPollMs + 1) * kPollMs;
 }
 
 int64_t CaptureLoop::DueAtMs() const {
@@ -49,15 +66,16 @@ int64_t CaptureLoop::DueAtMs() const {
   return std::min(latest, core_->last_put_start_ms.load() + core_->upload_interval_ms.load());
 }
 
-// False: stop. Returns when a pass is due.
-bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
-  Clock* clock = core_->options.clock;
-  const int64_t poll_at = clock->MonotonicMs() + kPollMs;
+// A pass is due; else when it will be, unless the board wakes before; nothing: stop.
+CaptureLoop::Next CaptureLoop::WaitForWork(NoteBoard::Work* work) {
   for (;;) {
-    int64_t now = clock->MonotonicMs();
-    bool retrying = retry_at_ms_ != 0;
-    int64_t until = retrying ? retry_at_ms_ : pending_ ? DueAtMs() : poll_at;
-    if (until <= now && (retrying || pending_ || now >= poll_at)) return true;
+    const int64_t now = core_->options.clock->MonotonicMs();
+    const bool retrying = retry_at_ms_ != 0;
+    const int64_t until = retrying ? retry_at_ms_ : pending_ ? DueAtMs() : poll_at_ms_;
+    if (until <= now) {
+      *work = core_->board.Now();
+      return work->stop ? Next() : kNow;
+    }
     WalMark encoded;
     // What a pass would not encode now must not ask for one either: it would be asked for at once
     // again.
@@ -67,20 +85,27 @@ bool CaptureLoop::WaitForWork(NoteBoard::Work* work) {
       encodes = core_->life.open() && !core_->life.ended() && !retrying && core_->life.whole();
       if (encodes) encoded = core_->capture->place().wal();
     }
-    *work = core_->board.Wait(until, seen_ticket_, !pending_ && !retrying, encoded,
-                              encodes ? kMaxHoldFrames : UINT32_MAX);
-    if (work->stop) return false;
-    if (work->ticket > seen_ticket_) return true;
+    const auto taken = core_->board.Take(seen_ticket_, !pending_ && !retrying, encoded,
+                                         encodes ? kMaxHoldFrames : UINT32_MAX);
+    if (!taken) return until;
+    *work = *taken;
+    if (work->stop) return std::nullopt;
+    if (work->ticket > seen_ticket_) return kNow;
     if (work->commits && !pending_) {
       pending_ = true;
       first_commit_ms_ = work->first_commit_ms;
     }
-    std::lock_guard<std::mutex> lock(core_->mutex);
-    std::optional<WalTarget> latest = core_->board.Latest();
-    if (encodes && latest && core_->capture->place().Behind(*latest) >= kMaxHoldFrames) return true;
-    if (encodes && core_->handover.queued_pages() >= kMaxHoldFrames) return true;
-    if (!core_->life.whole() && !core_->UnhealthyLocked() && !retrying) return true;
+    if (ManyWait(encodes, retrying)) return kNow;
   }
+}
+
+// So much waits that a pass is due whatever else is, or what a repair waited for has come.
+bool CaptureLoop::ManyWait(bool encodes, bool retrying) {
+  std::lock_guard<std::mutex> lock(core_->mutex);
+  const std::optional<WalTarget> latest = core_->board.Latest();
+  if (encodes && latest && core_->capture->place().Behind(*latest) >= kMaxHoldFrames) return true;
+  if (encodes && core_->handover.queued_pages() >= kMaxHoldFrames) return true;
+  return !core_->life.whole() && !core_->UnhealthyLocked() && !retrying;
 }
 
 void CaptureLoop::Pass(const NoteBoard::Work& work) {
@@ -304,6 +329,7 @@ bool CaptureLoop::YieldRepair(std::unique_lock<std::mutex>* lock, bool waiting) 
       core_->life.need() == RepairNeed::kAll || left > core_->options.settings.outbox_limit;
   const bool full = large && !HasRoomLocked();
   lock->unlock();
+  takes_long_();
   int64_t until = core_->options.clock->MonotonicMs() + (full ? kRoomMs : waiting ? kWaitMs : 0);
   // The status tells how long something waits, also through a comparison of many pages.
   tick_();

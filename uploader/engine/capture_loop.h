@@ -1,6 +1,7 @@
-// CaptureLoop: the capture thread of one pipeline. Decides when to encode, skip, repair and save.
+// CaptureLoop: the capture task of one pipeline. Decides when to encode, skip, repair and save.
 //
-// Owned by Pipeline, which runs Run() on a thread and ends it through the NoteBoard. Encoding is
+// Owned by Pipeline, which has Step() called by the process's Workers, one thread at a time (the
+// capture thread, in what follows), and ends it through the NoteBoard. Encoding is
 // put off while it would not speed anything up (a PUT under way, the minimum interval), but never
 // beyond a frame's worth of pages, one second, or the destruction of the WAL. Errors end in a
 // repair, in the log and in the status, never in the host.
@@ -24,10 +25,12 @@ namespace backstay {
 
 class CaptureLoop {
  public:
-  // `tick` is called on the capture thread after every pass, without the mutex.
-  CaptureLoop(Core* core, std::function<void()> tick)
+  // On the capture thread, without the mutex: `tick` is called after every pass, `takes_long` when
+  // one goes on for a while.
+  CaptureLoop(Core* core, std::function<void()> tick, std::function<void()> takes_long)
       : core_(core),
         tick_(std::move(tick)),
+        takes_long_(std::move(takes_long)),
         room_(core->options.settings.outbox_limit),
         slow_(core->options.logger, core->options.clock, Level::kWarn),
         crowd_(core->options),
@@ -38,24 +41,44 @@ class CaptureLoop {
 
   // The stamp of the database file when the host opened it. Any thread.
   void HostOpened(const FileStamp& stamp);
-  void Run();
+  // Does what is due. When the next is, monotonic ms, unless the board wakes it before; nothing: it
+  // has ended.
+  std::optional<int64_t> Step();
   // Lets go of the database if a descriptor that counts is not ours any more. For an application's
   // thread, which waits 20 ms at most: a thread of ours that has the mutex for longer works.
   void EndIfLost();
   // This process is the one that ships, nobody has taken the lock's descriptor away, nor the folder
   // that the lock is in: what is in the state folder is its own. With the core's mutex held, on the
-  // capture thread, or behind Run().
+  // capture thread, or behind the last Step().
   bool HoldsLock() const { return lock_ && lock_->Holds() && lock_->IsIn(core_->options.folder); }
-  // Behind Run(), for good.
+  // Behind the last Step(), for good.
   void Unlock() { lock_.reset(); }
 
  private:
   void EndIfLostLocked();
   void EndIfRemovedLocked();
-  bool AwaitTarget();
-  bool TakeLock();
+  // When to go on, monotonic ms; nothing: never.
+  using Next = std::optional<int64_t>;
+  static constexpr int64_t kNow = 0;
+  // What a process that does not ship has found so far.
+  struct Candidate {
+    bool tries = false;  // it is known where the database stands
+    bool waits = false;  // it has tried in vain
+    bool told = false;
+    bool dropped = false;        // what is handed over
+    int orphaned = 0;            // tries in a row since the one that shipped has left
+    int64_t other_since_ms = 0;  // it ships another file; monotonic
+    uint64_t seen = 0;           // ticket, before it tries
+  };
+  Next AwaitTarget();
+  Next TakeLock();
+  void LeadLocked(FolderLock lock);
+  void LetLead(const Status& why);
+  bool Heard(const NoteBoard::Work& work);
   void SayOther(int64_t* since_ms);
-  bool WaitForWork(NoteBoard::Work* work);
+  Next WaitForWork(NoteBoard::Work* work);
+  bool ManyWait(bool encodes, bool retrying);
+  int64_t NextPoll() const;
   int64_t DueAtMs() const;
   void Pass(const NoteBoard::Work& work);
   void EndIfReplacedLocked();
@@ -133,6 +156,8 @@ class CaptureLoop {
 
   Core* const core_;
   const std::function<void()> tick_;
+  const std::function<void()> takes_long_;
+  Candidate candidate_;
   OutboxRoom room_;
   LastingProblem slow_;  // the replica takes less than is committed, or nothing
   Crowd crowd_;
@@ -141,6 +166,7 @@ class CaptureLoop {
   bool pending_ = false;  // commits were noted that are not encoded
   int64_t first_commit_ms_ = 0;
   int64_t retry_at_ms_ = 0;  // monotonic; 0: nothing to retry
+  int64_t poll_at_ms_ = 0;   // monotonic; for what no hook reports
   int64_t save_at_ms_ = 0;   // monotonic; the next try to save what could not be saved
   int stale_tries_ = 0;
   bool guessed_ = false;  // the pass saw no more than what this process has committed itself

@@ -94,8 +94,9 @@ Status Database::AddPipelines() {
     core.locks = options_.locks;
     core.origin = &origin_;
     core.look = options_.look;
-    pipelines_.push_back(
-        std::make_unique<Pipeline>(std::move(core), std::move(*client), [this] { Tick(); }));
+    Workers* workers = options_.workers != nullptr ? options_.workers : &own_workers_;
+    pipelines_.push_back(std::make_unique<Pipeline>(std::move(core), std::move(*client), workers,
+                                                    [this] { Tick(); }));
   }
   return Status::Ok();
 }

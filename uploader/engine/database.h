@@ -39,6 +39,7 @@ struct DatabaseOptions {
   std::function<uint64_t()> random;
   std::shared_ptr<RetryBuckets> retries;  // null: of each replica's own
   LockRegister* locks = nullptr;          // null: forked children are of no concern
+  Workers* workers = nullptr;             // of the process; null: it has its own
   // Looks whether the settings have changed, and has them taken up; often, on a ship thread.
   // `denied`: a replica denies what it is asked for.
   std::function<void(bool denied)> look;
@@ -124,6 +125,7 @@ class Database {
   explicit Database(DatabaseOptions options)
       : options_(std::move(options)),
         newest_(options_.settings),
+        own_workers_(options_.clock),
         late_(options_.logger, options_.clock, Level::kWarn),
         threads_(options_.logger, options_.clock, Level::kError),
         metrics_(options_.metrics, options_.settings.path, options_.clock) {}
@@ -148,6 +150,7 @@ class Database {
   const ProcessId process_ = ThisProcess();
   Host host_;
   std::mutex origin_;  // of the pipelines: what the file says of itself is written by one at a time
+  Workers own_workers_;  // used where it was given none
   std::vector<std::unique_ptr<Pipeline>> pipelines_;
   FileLook before_;  // the file before the transaction; guarded by the database's own lock
   std::atomic<bool> closed_{false};

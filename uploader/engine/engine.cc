@@ -118,6 +118,7 @@ Result<Database*> Engine::Open(const BackstayOpen& options) {
   database.random = RandomBits;
   database.retries = retries_;
   database.locks = &locks_;
+  database.workers = &workers_;
   database.choose = [this, with](const Settings& fresh) { return SettingsOf(with, fresh); };
   database.look = [this](bool denied) {
     (void)Caught([&] { return TakeUpSettings(denied), Status::Ok(); });
@@ -257,6 +258,7 @@ void Engine::Drain() {
     if (database->holds() || database->ThreadsOver()) database->Stop();
   });
   DropEnding();
+  workers_.Stop();
   (void)Caught([this] { return metrics_.Finish(kLastMetricsMs), Status::Ok(); });
 }
 

@@ -22,6 +22,7 @@
 #include "uploader/engine/database.h"
 #include "uploader/engine/heartbeat.h"
 #include "uploader/engine/metrics_writer.h"
+#include "uploader/engine/workers.h"
 #include "uploader/engine_api.h"
 #include "uploader/settings/settings.h"
 #include "uploader/storage/retry_bucket.h"
@@ -87,6 +88,7 @@ class Engine {
   MetricsWriter metrics_;
   LockRegister locks_;
   const std::shared_ptr<RetryBuckets> retries_ = std::make_shared<RetryBuckets>();
+  Workers workers_{RealClock()};
   CloseBudget closes_;
   std::mutex mutex_;
   std::condition_variable reap_;

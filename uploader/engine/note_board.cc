@@ -68,7 +68,7 @@ void NoteBoard::NoteLocked(bool far, bool counts) {
   wake_on_commit_ = false;
   wake_on_distance_ = false;
   poked_ = true;
-  work_.notify_one();
+  WakeLocked();
 }
 
 bool NoteBoard::Finish(int64_t timeout_ms, bool commit_waits) {
@@ -77,7 +77,7 @@ bool NoteBoard::Finish(int64_t timeout_ms, bool commit_waits) {
   uint64_t ticket = ++asked_;
   ++finishes_;
   if (commit_waits) ++waiting_commits_;
-  work_.notify_one();
+  WakeLocked();
   done_.wait_for(lock, Ms(timeout_ms), [&] { return !active_ || finish_ticket_ >= ticket; });
   --finishes_;
   if (commit_waits) --waiting_commits_;
@@ -91,7 +91,7 @@ bool NoteBoard::Sync(int64_t timeout_ms, bool impatient) {
   waiters_ = &waiter;
   ++syncs_;
   ++arrivals_;
-  work_.notify_one();
+  WakeLocked();
   CaptureLocked(&waiter);
   const uint64_t troubles = troubles_;
   done_.wait_for(lock, Ms(timeout_ms), [&] {
@@ -145,14 +145,14 @@ void NoteBoard::SyncFor(uint64_t number, uint64_t waits, int64_t patience_ms) {
   remote_syncs_.Add(number, ++asked_);
   arrivals_ += waits;
   remote_until_ms_ = clock_->MonotonicMs() + patience_ms;
-  work_.notify_one();
+  WakeLocked();
 }
 
 void NoteBoard::FinishFor(uint64_t number) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (!active_) return;
   remote_finishes_.Add(number, ++asked_);
-  work_.notify_one();
+  WakeLocked();
 }
 
 void NoteBoard::Nudge() {
@@ -167,7 +167,7 @@ void NoteBoard::SettleLocked() {
   const auto reached = [this, dropped](Remote& remote) {
     if (dropped) {
       remote = {remote.number, ++asked_, 0, false};
-      work_.notify_one();
+      WakeLocked();
     }
     if (!remote.captured && others_ticket_ >= remote.ticket) {
       remote.captured = true;
@@ -194,22 +194,50 @@ void NoteBoard::SettleLocked() {
   }
 }
 
-NoteBoard::Work NoteBoard::Wait(int64_t until_ms, uint64_t seen_ticket, bool wake_on_commit,
-                                const WalMark& encoded, uint32_t frames) {
-  std::unique_lock<std::mutex> lock(mutex_);
+void NoteBoard::WakeLocked() {
+  work_.notify_one();
+  wake_();
+}
+
+void NoteBoard::ArmLocked(bool wake_on_commit, const WalMark& encoded, uint32_t frames) {
   wake_on_commit_ = wake_on_commit;
   wake_on_distance_ = true;
   encoded_ = encoded;
   wake_frames_ = frames;
   poked_ = poked_ || (latest_ && IsFar(*latest_));
-  auto woken = [&] {
-    return stop_ || poked_ || asked_ > seen_ticket || (noted_ && wake_on_commit);
-  };
-  work_.wait_for(lock, Ms(until_ms - clock_->MonotonicMs()), woken);
+}
+
+bool NoteBoard::IsWokenLocked(uint64_t seen_ticket, bool wake_on_commit) const {
+  return stop_ || poked_ || asked_ > seen_ticket || (noted_ && wake_on_commit);
+}
+
+NoteBoard::Work NoteBoard::NowLocked() {
   wake_on_commit_ = false;
   wake_on_distance_ = false;
   poked_ = false;
   return {stop_, asked_, asked_ > done_ticket_, noted_, first_commit_ms_};
+}
+
+NoteBoard::Work NoteBoard::Wait(int64_t until_ms, uint64_t seen_ticket, bool wake_on_commit,
+                                const WalMark& encoded, uint32_t frames) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  ArmLocked(wake_on_commit, encoded, frames);
+  work_.wait_for(lock, Ms(until_ms - clock_->MonotonicMs()),
+                 [&] { return IsWokenLocked(seen_ticket, wake_on_commit); });
+  return NowLocked();
+}
+
+std::optional<NoteBoard::Work> NoteBoard::Take(uint64_t seen_ticket, bool wake_on_commit,
+                                               const WalMark& encoded, uint32_t frames) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ArmLocked(wake_on_commit, encoded, frames);
+  if (!IsWokenLocked(seen_ticket, wake_on_commit)) return std::nullopt;
+  return NowLocked();
+}
+
+NoteBoard::Work NoteBoard::Now() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return NowLocked();
 }
 
 int64_t NoteBoard::TakeCommits() {
@@ -257,7 +285,7 @@ void NoteBoard::WalGone(const FileStamp& stamp) {
   // The frames of a WAL that is gone are history: what follows starts from the database file.
   latest_.reset();
   poked_ = true;
-  work_.notify_one();
+  WakeLocked();
 }
 
 std::optional<WalTarget> NoteBoard::Before() {
@@ -285,7 +313,7 @@ std::optional<NoteBoard::Gone> NoteBoard::TakeGone() {
 void NoteBoard::Poke() {
   std::lock_guard<std::mutex> lock(mutex_);
   poked_ = true;
-  work_.notify_one();
+  WakeLocked();
 }
 
 int64_t NoteBoard::CommitTime(uint32_t salt1, uint32_t frame) {
@@ -326,7 +354,7 @@ void NoteBoard::Dropped() {
   for (Waiter* waiter = waiters_; waiter != nullptr; waiter = waiter->next) {
     waiter->captured = false;
     waiter->ticket = ++asked_;
-    work_.notify_one();
+    WakeLocked();
   }
   SettleLocked();
 }
@@ -364,7 +392,7 @@ void NoteBoard::Stop() {
   std::lock_guard<std::mutex> lock(mutex_);
   stop_ = true;
   active_ = false;
-  work_.notify_all();
+  WakeLocked();
   done_.notify_all();
 }
 

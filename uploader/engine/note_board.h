@@ -86,6 +86,14 @@ class NoteBoard {
   // or that far into another WAL.
   Work Wait(int64_t until_ms, uint64_t seen_ticket, bool wake_on_commit, const WalMark& encoded,
             uint32_t frames);
+  // The same without waiting. Nothing: there is none; then `wake` of WakeBy() is called once there
+  // is.
+  std::optional<Work> Take(uint64_t seen_ticket, bool wake_on_commit, const WalMark& encoded,
+                           uint32_t frames);
+  // What there is, if anything.
+  Work Now();
+  // Before anything else. `wake` is called with the board's mutex held.
+  void WakeBy(std::function<void()> wake) { wake_ = std::move(wake); }
   // The commits noted so far are being taken care of. The time of the first one, 0: none was.
   int64_t TakeCommits();
   std::optional<WalTarget> Latest();
@@ -166,10 +174,15 @@ class NoteBoard {
   void NoteLocked(bool far, bool counts = true);
   bool IsFar(const WalTarget& target) const;
   void SettleLocked();
+  void WakeLocked();
+  void ArmLocked(bool wake_on_commit, const WalMark& encoded, uint32_t frames);
+  bool IsWokenLocked(uint64_t seen_ticket, bool wake_on_commit) const;
+  Work NowLocked();
 
   Clock* const clock_;
+  std::function<void()> wake_ = [] {};
   std::mutex mutex_;
-  std::condition_variable work_;  // waited on by the capture thread
+  std::condition_variable work_;  // waited on in Wait()
   std::condition_variable done_;  // waited on by application threads
   // All guarded by mutex_.
   std::optional<WalTarget> latest_;

@@ -27,46 +27,68 @@ CoreOptions WithClient(CoreOptions options, ReplicaClient* client) {
 
 }  // namespace
 
-Pipeline::Pipeline(CoreOptions options, std::unique_ptr<ReplicaClient> client,
+Pipeline::Pipeline(CoreOptions options, std::unique_ptr<ReplicaClient> client, Workers* workers,
                    std::function<void()> tick)
     : client_(std::move(client)),
       core_(WithClient(std::move(options), client_.get())),
       jobs_(&core_),
-      loop_(&core_, std::move(tick)),
-      shipper_(&core_, &jobs_) {}
+      loop_(&core_, std::move(tick), [this] { workers_->TakesLong(&capture_); }),
+      shipper_(&core_, &jobs_),
+      workers_(workers),
+      capture_([this] { return Capture(); }) {
+  core_.board.WakeBy([this] { workers_->Wake(&capture_); });
+}
 
 bool Pipeline::Start() {
-  const auto runs = [](const char* name, const std::function<void()>& body, Thread* thread) {
-    return thread->joinable() || thread->Start(name, body);
-  };
   // In this order: the one that captures takes the database.
-  const bool started =
-      runs(
-          "backstay-ship", [this] { Keep("ship", [this] { shipper_.Run(); }); }, &ship_thread_) &&
-      runs(
-          "backstay-capt", [this] { Keep("capture", [this] { loop_.Run(); }); }, &capture_thread_);
+  const bool ships =
+      ship_thread_.joinable() || ship_thread_.Start("backstay-ship", [this] { Ship(); });
+  const bool started = ships && workers_->Add(&capture_);
   std::lock_guard<std::mutex> lock(core_.mutex);
   if (!started) core_.thread_error = Status(Code::kUnavailable, kNoThread, true);
   return started;
 }
 
-void Pipeline::Keep(const char* name, const std::function<void()>& body) {
+void Pipeline::CountFailure() {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  ++core_.thread_failures;
+}
+
+bool Pipeline::Stops() {
+  std::lock_guard<std::mutex> lock(core_.mutex);
+  return core_.life.stops();
+}
+
+void Pipeline::Ship() {
   for (;;) {
-    Status ended = Caught([&] { return body(), Status::Ok(); });
+    Status ended = Caught([&] { return shipper_.Run(), Status::Ok(); });
     if (ended.ok()) return;
-    {
-      std::lock_guard<std::mutex> lock(core_.mutex);
-      ++core_.thread_failures;
-    }
+    CountFailure();
     // Perhaps there is no memory for the report either.
     bool reported = false;
     while (!reported) {
-      reported = Caught([&] { return ReportFailure(name, ended), Status::Ok(); }).ok();
+      reported = Caught([&] { return ReportFailure("ship", ended), Status::Ok(); }).ok();
       std::unique_lock<std::mutex> lock(core_.mutex);
       core_.ship_work.wait_for(lock, kRestartPause, [this] { return core_.life.stops(); });
       if (core_.life.stops()) return;
     }
   }
+}
+
+std::optional<int64_t> Pipeline::Capture() {
+  std::optional<int64_t> next;
+  if (!capture_failure_) {
+    Status ended = Caught([&] { return next = loop_.Step(), Status::Ok(); });
+    if (ended.ok()) return next;
+    CountFailure();
+    capture_failure_ = std::move(ended);
+  }
+  // Perhaps there is no memory for the report either.
+  const bool reported =
+      Caught([&] { return ReportFailure("capture", *capture_failure_), Status::Ok(); }).ok();
+  if (Stops()) return std::nullopt;
+  if (reported) capture_failure_.reset();
+  return core_.options.clock->MonotonicMs() + kRestartPause.count();
 }
 
 void Pipeline::ReportFailure(const char* name, const Status& failure) {
@@ -280,13 +302,14 @@ void Pipeline::Stop() {
   RequestStop();
   ship_thread_.Join();
   jobs_.Stop();
-  capture_thread_.Join();
+  workers_->AwaitOver(&capture_);
   core_.neighbours.Stop(loop_.HoldsLock());
 }
 
 // In this order: what one thread starts is looked at when that one has ended.
 bool Pipeline::ThreadsOver() const {
-  return ship_thread_.over() && jobs_.over() && capture_thread_.over() && core_.neighbours.over();
+  return ship_thread_.over() && jobs_.over() && workers_->IsOver(&capture_) &&
+         core_.neighbours.over();
 }
 
 void Pipeline::LetGo(const Status& why, Level level) {

@@ -1,5 +1,5 @@
-// Pipeline: one database to one replica. Owns the shared Core, the capture and ship threads, and
-// the jobs.
+// Pipeline: one database to one replica. Owns the shared Core, the capture task, the ship thread
+// and the jobs.
 //
 // Owned by Database. Start() once; the notes and waits come from application threads; Stop() ends
 // the threads: network calls are cancelled, so it returns within the time a local write takes.
@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "uploader/base/json_text.h"
@@ -21,13 +22,15 @@
 #include "uploader/engine/last_wait.h"
 #include "uploader/engine/proof.h"
 #include "uploader/engine/shipper.h"
+#include "uploader/engine/workers.h"
 
 namespace backstay {
 
 class Pipeline {
  public:
   // `tick` is called on the capture thread after every pass and about once a second.
-  Pipeline(CoreOptions options, std::unique_ptr<ReplicaClient> client, std::function<void()> tick);
+  Pipeline(CoreOptions options, std::unique_ptr<ReplicaClient> client, Workers* workers,
+           std::function<void()> tick);
   ~Pipeline() { Stop(); }
 
   // Starts the threads that do not run yet. False when the system has no more of them. After the
@@ -87,9 +90,13 @@ class Pipeline {
   void AddStatus(JsonText* out);
 
  private:
-  // The body of a thread. When it ends by an exception that is reported, and it starts over after a
-  // pause.
-  void Keep(const char* name, const std::function<void()>& body);
+  // The body of the ship thread. When it ends by an exception that is reported, and it starts over
+  // after a pause.
+  void Ship();
+  // A step of the capture task, of which the same holds.
+  std::optional<int64_t> Capture();
+  void CountFailure();
+  bool Stops();
   void ReportFailure(const char* name, const Status& failure);
   Proof JudgeLocked(int64_t since_ms, int64_t lag_ms);
   int64_t WaitsSinceLocked();
@@ -114,7 +121,9 @@ class Pipeline {
   Jobs jobs_;
   CaptureLoop loop_;
   Shipper shipper_;
-  Thread capture_thread_;
+  Workers* const workers_;
+  Workers::Task capture_;
+  std::optional<Status> capture_failure_;  // not reported yet; capture thread
   Thread ship_thread_;
 };
 
