@@ -95,7 +95,11 @@ Status Shipper::GlanceIfDue() {
 
 // Something is to be written to the log.
 bool Shipper::WaitsLocked() const {
-  return core_->life.open() && (core_->ship.new_base || !core_->outbox->pending().empty());
+  if (!core_->life.open()) return false;
+  // A log without a snapshot, or the beginning of one, would be taken for what is left of a
+  // replica.
+  const bool early = !core_->ship.restorable && core_->copy.under_way() && !core_->copy.arrived();
+  return core_->ship.new_base || (!early && !core_->outbox->pending().empty());
 }
 
 bool Shipper::PressesLocked() const {

@@ -50,6 +50,7 @@ class SnapshotCopy {
   uint64_t Begin(const BegunSnapshot& begun) {
     Forget();
     phase_ = Phase::kPages;
+    arrived_ = begun.pages == 0;
     // The record names this one in the place of any other.
     wanted_ = holds_lock_() && file_.Begin(begun) && (*outbox_)->AppendCopy(begun.nonce).ok();
     kept_ = kept_ || wanted_;
@@ -64,6 +65,7 @@ class SnapshotCopy {
   }
   void GoOn(BegunSnapshot left) {
     wanted_ = true;
+    arrived_ = left.pages == 0 || !left.frames.empty();
     left_ = std::move(left);
     phase_ = Phase::kPages;
   }
@@ -71,6 +73,10 @@ class SnapshotCopy {
   bool waits() const { return left_.has_value(); }
   // The copy goes on from here: number and what is there of it.
   std::pair<uint64_t, BegunSnapshot> Take() { return {run_, *std::exchange(left_, std::nullopt)}; }
+  // A frame of the copy that counts is in the bucket, or it has none: who finds the log sees that a
+  // snapshot is being made.
+  void Arrived() { arrived_ = true; }
+  bool arrived() const { return arrived_; }
   // The next frame of the copy that counts is in the bucket. What was read of its pages is what the
   // transactions handed over so far say.
   void Keep(const BegunSnapshot::Frame& frame) {
@@ -136,6 +142,7 @@ class SnapshotCopy {
 
   Phase phase_ = Phase::kNone;
   uint64_t run_ = 0;  // another value: the copy that began with the old one is void
+  bool arrived_ = false;
   LogHead end_;
   const std::unique_ptr<Outbox>* outbox_;  // Core's
   BegunSnapshotFile file_;

@@ -141,6 +141,8 @@ Status Jobs::CopyFrame(Copy* copy, uint32_t frame) {
 Status Jobs::KeepFrames(Copy* copy) {
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->copy.Counts(copy->run)) return Aborted();
+  core_->copy.Arrived();
+  core_->ship_work.notify_all();
   while (!copy->unsettled.empty()) {
     const auto settled = core_->handover.SettledSince(copy->unsettled.front().first);
     if (settled != Handover::Settled::kYes) break;
