@@ -9,6 +9,6 @@ foreach(name bad_input close json cut_off damaged_log ends exclusive fork ground
 endforeach()
 # Starts an S3 server by itself.
 backstay_script(breaks 300 /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/breaks_test.py)
-foreach(name heartbeat verify_live)
+foreach(name heartbeat sse verify_live)
   backstay_script(${name} 300 /usr/bin/python3 ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py)
 endforeach()

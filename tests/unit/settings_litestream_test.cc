@@ -44,8 +44,8 @@ TEST_CASE("what Litestream says of a replica is taken where Backstay has it") {
         48 * 3'600'000LL);
   CHECK(world.Read(Database(R"("retention":"1h",)", R"(,"retention":"72h")")).retention_ms ==
         3'600'000);
-  CHECK(world.Warnings(Database("", R"(,"retention":"72h","name":"x","sync-interval":"1s")")) ==
-        "");
+  CHECK(world.Warnings(Database("", R"(,"retention":"72h","name":"x","sync-interval":"1s")"))
+            .empty());
 }
 
 TEST_CASE("what the top level says is a default of every database, also of one from elsewhere") {
@@ -80,8 +80,10 @@ TEST_CASE("of several replicas the one that is protected best counts, and the ot
   // One says nothing: it ships as often as it does without the other.
   CHECK(world.Read(two(R"(,"sync-interval":"1h")", "")).min_interval_ms == 250);
   // What goes further than the general one does not void it for others.
-  CHECK(world.Warnings(R"({"snapshot":{"retention":"24h"},)" +
-                       two(R"(,"retention":"72h")", "").substr(1)) == "");
+  CHECK(world
+            .Warnings(R"({"snapshot":{"retention":"24h"},)" +
+                      two(R"(,"retention":"72h")", "").substr(1))
+            .empty());
   CHECK_CONTAINS(world.FileError(two(R"(,"retention":"24h")", R"(,"retention":"3 days")")),
                  "dbs[0].replicas[1].retention: \"3 days\" is not a duration");
 }
@@ -183,8 +185,27 @@ TEST_CASE("the parameters of a URL are keys, however they are written") {
   CHECK(replica.force_path_style_given);
   CHECK_FALSE(replica.force_path_style);
   CHECK_CONTAINS(world.Warnings(text), "dbs[0].replica.url.sign-payload, dbs[0].replica.url.part-");
-  CHECK_CONTAINS(world.FileError(with("sse-kms-key-id=k")), "url.sse-kms-key-id: Backstay names");
+  CHECK(world.Read(with("sse-kms-key-id=k&storage-class=STANDARD_IA")).replicas[0].objects.sse ==
+        "aws:kms");
   CHECK_CONTAINS(world.FileError(with("regoin=x")), "did you mean \"region\"");
+}
+
+TEST_CASE("how objects are stored is taken as Litestream says it") {
+  LitestreamWorld world;
+  const std::string key = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTMyYnk=";
+  const std::string customer =
+      R"("sse-customer-algorithm":"AES256","sse-customer-key":")" + key + "\"";
+  ReplicaSettings replica = world.Read(Database("", "," + customer)).replicas[0];
+  CHECK(replica.objects.sse_c_key == key);
+  CHECK(world.Warnings(Database("", "," + customer)).empty());
+  replica = world.Read(Database("", R"(,"storage-class":"STANDARD_IA","sse-kms-key-id":"k")"))
+                .replicas[0];
+  CHECK(replica.objects.storage_class == "STANDARD_IA");
+  CHECK(replica.objects.sse == "aws:kms");
+  CHECK(replica.objects.sse_kms_key_id == "k");
+  const std::string top =
+      "{" + customer + R"(,"dbs":[{"path":"/data/app.db","replica":{"bucket":"b"}}]})";
+  CHECK(world.Read(top).replicas[0].objects.sse_c_key == key);
 }
 
 TEST_CASE("keys that would leave data otherwise than they say are errors with the remedy") {
@@ -193,8 +214,9 @@ TEST_CASE("keys that would leave data otherwise than they say are errors with th
     CHECK_CONTAINS(world.FileError(Database("", replica_keys)), message);
   };
   check(R"(,"age":{"recipients":["age1x"]})", "dbs[0].replicas[0].age: Backstay does not encrypt");
-  check(R"(,"sse-customer-key":"hunter2")", "replicas[0].sse-customer-key: Backstay does not");
-  check(R"(,"sse-kms-key-id":"k")", "make it the default encryption of the bucket");
+  check(R"(,"sse-customer-key":"hunter2")", "replicas[0]: sse-c-key must be 32 bytes");
+  check(R"(,"sse-customer-key-path":"/k")", "sse-customer-key-path: no file of a key is read");
+  check(R"(,"sse-customer-algorithm":"AES128")", "sse-customer-algorithm: is not AES256");
   CHECK_CONTAINS(world.FileError(Database(R"("restore-if-db-not-exists":true,)")),
                  "dbs[0].restore-if-db-not-exists: nothing is restored");
   for (const char* type : {"abs", "gs", "gcs", "sftp", "webdav", "nats", "oss"}) {
@@ -205,9 +227,11 @@ TEST_CASE("keys that would leave data otherwise than they say are errors with th
   CHECK_FALSE(
       Contains(world.FileError(Database("", R"(,"sse-customer-key":"hunter2")")), "hunter"));
   // What says nothing changes nothing: Terraform writes optional keys, too.
-  CHECK(world.Warnings(
-            Database(R"("restore-if-db-not-exists":false,)",
-                     R"(,"age":{"recipients":[],"identities":null},"sse-kms-key-id":"")")) == "");
+  CHECK(world
+            .Warnings(Database(R"("restore-if-db-not-exists":false,)",
+                               R"(,"age":{"recipients":[],"identities":null},"sse-kms-key-id":"",
+                        "sse-customer-algorithm":"","sse-customer-key":"","storage-class":"")"))
+            .empty());
 }
 
 TEST_CASE("variables expand in every value") {

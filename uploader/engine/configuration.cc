@@ -46,7 +46,7 @@ void AddIf(bool differs, const char* name, std::string* names) {
 bool IsSame(const ReplicaSettings& a, const ReplicaSettings& b) {
   return a.type == b.type && a.bucket == b.bucket && a.path == b.path && a.endpoint == b.endpoint &&
          a.region == b.region && a.ca_file == b.ca_file && a.skip_verify == b.skip_verify &&
-         a.force_path_style == b.force_path_style;
+         a.force_path_style == b.force_path_style && a.objects == b.objects;
 }
 
 }  // namespace

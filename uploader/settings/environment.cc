@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "uploader/settings/object_settings.h"
 #include "uploader/settings/replica_url.h"
 #include "uploader/settings/table.h"
 
@@ -81,7 +82,8 @@ std::string ReplicaVariable(const SettingsSources& sources, const char* key,
   for (const char* name : FindKey(Scope::kReplica, key)->variables) {
     std::optional<std::string> value = Variable(sources, name);
     if (!value.has_value()) continue;
-    Note({key, *value, Origin::kEnvironment, name}, &replica->said);
+    const bool secret = (FindKey(Scope::kReplica, key)->flags & kSecret) != 0;
+    Note({key, secret ? "***" : *value, Origin::kEnvironment, name}, &replica->said);
     return *value;
   }
   return "";
@@ -115,6 +117,25 @@ void NoteKeys(const std::string& prefix, ReplicaSettings* replica) {
       continue;
     }
     Note({key, "***", Origin::kEnvironment, prefix + name}, &replica->said);
+  }
+}
+
+void InheritObjects(const ReplicaSettings& defaults, ReplicaSettings* replica) {
+  const bool encrypted = IsEncrypted(replica->objects);
+  for (const ObjectKey& each : kObjectKeys) {
+    std::string& own = replica->objects.*each.member;
+    if (!own.empty() || (each.encrypts && encrypted)) continue;
+    own = defaults.objects.*each.member;
+    Inherit(defaults, each.key, replica);
+  }
+}
+
+void FillObjects(const SettingsSources& sources, ReplicaSettings* replica) {
+  const bool encrypted = IsEncrypted(replica->objects);
+  for (const ObjectKey& each : kObjectKeys) {
+    std::string& own = replica->objects.*each.member;
+    if (!own.empty() || (each.encrypts && encrypted)) continue;
+    own = ReplicaVariable(sources, each.key, replica);
   }
 }
 
@@ -189,6 +210,7 @@ void AddDefaults(const ReplicaSettings& defaults, ReplicaSettings* replica) {
   }
   replica->skip_verify = replica->skip_verify || defaults.skip_verify;
   if (replica->ca_file.empty()) replica->ca_file = defaults.ca_file;
+  InheritObjects(defaults, replica);
   const bool keys = !replica->access_key_id.empty() || !replica->secret_access_key.empty();
   if (!keys && replica->profile.empty()) {
     replica->profile = defaults.profile;
@@ -228,6 +250,7 @@ void FillCredentials(const SettingsSources& sources, ReplicaSettings* replica) {
     while (replica->endpoint.ends_with('/')) replica->endpoint.pop_back();
   }
   if (replica->ca_file.empty()) replica->ca_file = ReplicaVariable(sources, "ca-file", replica);
+  FillObjects(sources, replica);
   std::string region = replica->region_given ? "" : ReplicaVariable(sources, "region", replica);
   if (!region.empty()) {
     replica->region = std::move(region);

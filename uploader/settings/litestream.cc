@@ -72,7 +72,6 @@ constexpr Foreign kIgnoredOfReplica[] = {
     {"sas-token", ""},
     {"seed", ""},
     {"sign-payload", ""},
-    {"storage-class", "objects get the bucket's"},
     {"timeout", ""},
     {"tls", ""},
     {"token", ""},
@@ -89,12 +88,8 @@ constexpr char kNotEncrypted[] =
     "the encryption of the bucket is enough";
 constexpr Foreign kRefusedOfReplica[] = {
     {"age", kNotEncrypted},
-    {"sse-customer-algorithm", kNotEncrypted},
-    {"sse-customer-key", kNotEncrypted},
-    {"sse-customer-key-path", kNotEncrypted},
-    {"sse-kms-key-id",
-     "Backstay names no key to the store; make it the default encryption of the bucket, and take "
-     "the key out"},
+    {"sse-customer-key-path",
+     "no file of a key is read; give the key itself in sse-c-key, or BACKSTAY_SSE_C_KEY"},
 };
 constexpr char kNotRestored[] =
     "nothing is restored by the library, and an application that begins with an empty database "
@@ -147,6 +142,7 @@ class Translator {
     general_interval_ = General(*root, "min-interval");
     general_snapshots_ = General(*root, "snapshot-interval");
     Refuse(root, kRefusedOfReplica, "");
+    Encryption(root, "");
     Ignore(root, kIgnoredAtTop, "");
     Ignore(root, kIgnoredOfReplica, "");
     if (JsonValue* logging = Object(root, "logging")) Logging(logging);
@@ -226,6 +222,18 @@ class Translator {
     Put(Take(object, from, place), object, to);
   }
 
+  void Encryption(JsonValue* object, const std::string& place) {
+    const JsonValue algorithm = Take(object, "sse-customer-algorithm", place);
+    if (!SaysNothing(&algorithm) && algorithm.text != "AES256") {
+      problems_->Add({Code::kInvalid, "is not AES256, which alone there is"}, algorithm.place);
+    }
+    Rename(object, "sse-customer-key", "sse-c-key", place);
+    for (const char* key : {"storage-class", "sse-kms-key-id", "sse-c-key"}) {
+      const auto found = object->members.find(key);
+      if (found != object->members.end() && SaysNothing(&found->second)) object->members.erase(key);
+    }
+  }
+
   void Snapshot(JsonValue* object, const std::string& place) {
     JsonValue* snapshot = Object(object, "snapshot");
     if (snapshot == nullptr) return;
@@ -288,6 +296,7 @@ class Translator {
     for (auto& [replica, at] : replicas) {
       if (!replica->Is(Kind::kObject)) continue;
       Refuse(replica, kRefusedOfReplica, at);
+      Encryption(replica, at);
       Ignore(replica, kIgnoredOfReplica, at);
       if (JsonValue* url = Find(replica, "url", Kind::kString)) Url(&url->text, at + ".url");
       retentions.push_back(Take(replica, "retention", at));

@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "uploader/base/url_text.h"
+#include "uploader/settings/access_point.h"
 #include "uploader/settings/bucket_host.h"
+#include "uploader/settings/object_settings.h"
 #include "uploader/settings/table.h"
 #include "uploader/settings/units.h"
 #include "uploader/settings/url_parts.h"
@@ -113,8 +115,22 @@ Status FinishEndpoint(const std::string& bucket, std::string* endpoint) {
   return {};
 }
 
+// It lies where it says.
+Status FinishAccessPoint(ReplicaSettings* replica) {
+  Result<AccessPoint> point = ParseAccessPoint(replica->bucket);
+  if (!point.ok()) return point.error();
+  if (!replica->endpoint.empty()) {
+    return Invalid(
+        "an access point is Amazon's: it goes without an endpoint (of the replica, "
+        "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL)");
+  }
+  replica->region = point->region;
+  replica->region_given = true;
+  return {};
+}
+
 Status FinishS3(ReplicaSettings* replica) {
-  BACKSTAY_TRY(CheckBucket(replica->bucket));
+  BACKSTAY_TRY(IsArn(replica->bucket) ? FinishAccessPoint(replica) : CheckBucket(replica->bucket));
   std::string& path = replica->path;
   path.erase(0, std::min(path.find_first_not_of('/'), path.size()));
   path.erase(path.find_last_not_of('/') + 1);
@@ -133,7 +149,7 @@ Status FinishS3(ReplicaSettings* replica) {
     return Invalid("session-token is set without access-key-id and secret-access-key");
   }
   ChoosePathStyle(replica);
-  return {};
+  return FinishObjects(replica->endpoint, &replica->objects);
 }
 
 Status FinishFile(ReplicaSettings* replica) {
@@ -141,6 +157,10 @@ Status FinishFile(ReplicaSettings* replica) {
   if (!replica->bucket.empty() || !replica->endpoint.empty()) {
     return Invalid(
         "\"bucket\" and \"endpoint\" belong to a replica of type s3, this one is a file");
+  }
+  if (replica->objects != ObjectSettings()) {
+    return Invalid(
+        "storage-class, sse, tags and the like belong to a replica of type s3, this one is a file");
   }
   if (path.empty()) return Invalid("the folder is missing; write file:///folder, or set \"path\"");
   if (path[0] != '/') {
@@ -207,10 +227,16 @@ Status TakeHost(BucketHost host, std::string_view authority, std::string_view pa
 }
 
 Status TakeAuthority(std::string_view authority, std::string_view path, ReplicaSettings* replica) {
-  if (authority.starts_with("arn:")) {
-    return Invalid("ARNs are not taken, " + Quote(authority) +
-                   "; of an access point write its alias in the bucket's place, else the bucket's "
-                   "name");
+  if (IsArn(authority)) {
+    replica->bucket = authority;
+    // "…:accesspoint/name": the name is of the ARN.
+    if (authority.ends_with(":accesspoint") && path.size() > 1) {
+      const size_t end = std::min(path.find('/', 1), path.size());
+      replica->bucket += path.substr(0, end);
+      path.remove_prefix(end);
+    }
+    replica->path = path;
+    return {};
   }
   const bool user = authority.find('@') != std::string_view::npos;
   if (std::optional<BucketHost> host = ParseBucketHost(authority); host && !user) {

@@ -32,6 +32,19 @@ struct Said {
   std::string at;
 };
 
+// How the objects of an s3 replica are stored and asked for, as S3 calls it; what is empty is not
+// sent.
+struct ObjectSettings {
+  std::string storage_class;   // "STANDARD_IA"
+  std::string sse;             // "AES256" or "aws:kms"
+  std::string sse_kms_key_id;  // with aws:kms; empty: the account's own key
+  std::string sse_c_key;       // a secret: 32 bytes in Base64
+  std::string tags;            // "team=data&stage=prod"
+  std::string request_payer;   // "requester"
+
+  bool operator==(const ObjectSettings&) const = default;
+};
+
 struct ReplicaSettings {
   std::string type;      // "s3" or "file"
   std::string bucket;    // s3
@@ -48,7 +61,8 @@ struct ReplicaSettings {
   std::string ca_file;  // in place of the system's CA certificates; empty: those
   bool force_path_style = false;
   bool skip_verify = false;  // TLS
-  std::string name;          // for people, and to choose one of several
+  ObjectSettings objects = {};
+  std::string name;  // for people, and to choose one of several
   std::vector<Said> said;
   // Written down somewhere, not the default: then the environment leaves it alone.
   bool region_given = false;

@@ -66,6 +66,12 @@ Status ReplicaText(V value, T t) {
   return {};
 }
 
+template <std::string ObjectSettings::*member>
+Status ObjectText(V value, T t) {
+  t.replica->objects.*member = value;
+  return {};
+}
+
 Status DatabasePath(V value, T t) {
   t.database->path = value;
   return {};
@@ -211,6 +217,7 @@ std::vector<Setting> PlaceRows() {
   constexpr unsigned in_url = kInUrl, global = kTopLevelToo, secret = kSecret,
                      single = kOneDatabase;
   using R = ReplicaSettings;
+  using O = ObjectSettings;
   return {
     {Scope::kEnvironmentOnly, "", text, {"BACKSTAY_CONFIG"}, "", "/etc/backstay.json",
      "the JSON file; the default is used if it exists", Nothing, 0},
@@ -251,6 +258,18 @@ std::vector<Setting> PlaceRows() {
      "for temporary credentials", ReplicaText<&R::session_token>, secret | global},
     {rep, "profile", text, {}, "", "",
      "profile of AWS's shared files that has the keys, in place of them; `AWS_PROFILE` names one where there are no others", ReplicaText<&R::profile>, in_url | global},
+    {rep, "storage-class", text, {"BACKSTAY_STORAGE_CLASS"}, "", "",
+     "storage class of what is written, as `STANDARD_IA`; default: the bucket's", ObjectText<&O::storage_class>, in_url | global},
+    {rep, "sse", text, {"BACKSTAY_SSE"}, "", "",
+     "the server encrypts what is written: `AES256`, or `aws:kms`; default: as the bucket says", ObjectText<&O::sse>, in_url | global},
+    {rep, "sse-kms-key-id", text, {"BACKSTAY_SSE_KMS_KEY_ID"}, "", "",
+     "key of `sse` `aws:kms`, which it implies; default: the account's own", ObjectText<&O::sse_kms_key_id>, in_url | global},
+    {rep, "sse-c-key", text, {"BACKSTAY_SSE_C_KEY"}, "", "",
+     "the server encrypts with this key, 32 bytes in Base64 (`openssl rand -base64 32`), and does not keep it: without it nothing can be restored; `https` alone", ObjectText<&O::sse_c_key>, secret | global},
+    {rep, "tags", text, {"BACKSTAY_TAGS"}, "", "",
+     "tags of what is written, as `team=data&stage=prod`", ObjectText<&O::tags>, in_url | global},
+    {rep, "request-payer", text, {"BACKSTAY_REQUEST_PAYER"}, "", "",
+     "`requester`: of a bucket whose requests are paid by who makes them", ObjectText<&O::request_payer>, in_url | global},
   };
 }
 

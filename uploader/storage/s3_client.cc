@@ -34,6 +34,11 @@ RequestKind KindOf(const std::string& method, const sigv4::Pairs& query) {
 Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions options) {
   Result<S3Endpoint> endpoint = ResolveS3Endpoint(options.replica);
   if (!endpoint.ok()) return endpoint.status();
+  Result<ObjectHeaders> objects = ObjectHeaders::Make(options.replica.objects);
+  if (!objects.ok()) return objects.status();
+  if (!options.replica.objects.sse_c_key.empty() && endpoint->scheme != "https") {
+    return Status(Code::kInvalid, "sse-c-key goes to an https:// endpoint alone");
+  }
   if (options.world == nullptr) {
     BACKSTAY_TRY(SharedCredentials::Check(options.replica).Wrap("s3://" + options.replica.bucket));
   }
@@ -49,11 +54,13 @@ Result<std::unique_ptr<ReplicaClient>> S3ReplicaClient::Make(S3ClientOptions opt
   }
   if (options.retries == nullptr) options.retries = std::make_shared<RetryBuckets>(options.clock);
   return std::unique_ptr<ReplicaClient>(
-      new S3ReplicaClient(std::move(options), std::move(*endpoint)));
+      new S3ReplicaClient(std::move(options), std::move(*endpoint), std::move(*objects)));
 }
 
-S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint)
+S3ReplicaClient::S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint,
+                                 ObjectHeaders objects)
     : options_(std::move(options)),
+      objects_(std::move(objects)),
       place_(options_.replica, std::move(endpoint), options_.silence.notes),
       credentials_(options_.replica, options_.clock, options_.world),
       prefix_(options_.replica.path.empty() ? "" : options_.replica.path + "/"),
@@ -89,6 +96,8 @@ S3Call S3ReplicaClient::Describe(const Request& request) const {
   std::string target = "s3://" + options_.replica.bucket;
   if (!request.key.empty()) target += "/" + request.key;
   std::string verb = request.method;
+  std::vector<std::string> secrets = credentials_.Secrets();
+  secrets.push_back(options_.replica.objects.sse_c_key);
   for (const auto& [name, value] : request.query) {
     if (name != "prefix") continue;
     verb = "list";
@@ -98,7 +107,7 @@ S3Call S3ReplicaClient::Describe(const Request& request) const {
           .bucket = options_.replica.bucket,
           .endpoint = place.endpoint.display,
           .region = place.region,
-          .secrets = credentials_.Secrets()};
+          .secrets = std::move(secrets)};
 }
 
 HttpRequest S3ReplicaClient::Signed(const Request& request, const BucketPlace& place,
@@ -109,6 +118,7 @@ HttpRequest S3ReplicaClient::Signed(const Request& request, const BucketPlace& p
                      .query = request.query,
                      .headers = request.headers,
                      .payload_hash = sigv4::Sha256Hex(request.body)};
+  objects_.AddTo(request.method, request.key, request.query, &out.headers);
   out.headers.emplace_back("host", endpoint.host);
   out.headers.emplace_back("x-amz-content-sha256", out.payload_hash);
   sigv4::Sign(

@@ -21,6 +21,7 @@
 #include "uploader/settings/settings.h"
 #include "uploader/storage/bucket_place.h"
 #include "uploader/storage/http.h"
+#include "uploader/storage/object_headers.h"
 #include "uploader/storage/replica_client.h"
 #include "uploader/storage/retry_bucket.h"
 #include "uploader/storage/s3_endpoint.h"
@@ -81,7 +82,7 @@ class S3ReplicaClient : public ReplicaClient {
     HttpResponse* partial = nullptr;  // as HttpRequest's
   };
 
-  S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint);
+  S3ReplicaClient(S3ClientOptions options, S3Endpoint endpoint, ObjectHeaders objects);
 
   std::string FullKey(const std::string& key) const;
   S3Call Describe(const Request& request) const;
@@ -115,6 +116,7 @@ class S3ReplicaClient : public ReplicaClient {
   Status DeleteBatch(const std::vector<std::string>& full_keys);
 
   const S3ClientOptions options_;
+  const ObjectHeaders objects_;
   KnownPlace place_;
   SharedCredentials credentials_;
   const std::string prefix_;  // "" or "path/"

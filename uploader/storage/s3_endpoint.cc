@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "uploader/settings/access_point.h"
 #include "uploader/settings/bucket_host.h"
 #include "uploader/settings/replica_url.h"
 #include "uploader/settings/url_parts.h"
@@ -75,6 +76,14 @@ Status CheckParts(const UrlParts& url, const std::string& endpoint) {
 }  // namespace
 
 Result<S3Endpoint> ResolveS3Endpoint(const ReplicaSettings& settings) {
+  if (IsArn(settings.bucket)) {
+    Result<AccessPoint> point = ParseAccessPoint(settings.bucket);
+    if (!point.ok()) return point.error();
+    return S3Endpoint{.scheme = "https",
+                      .host = point->Host(),
+                      .path = "",
+                      .display = "https://" + point->Server()};
+  }
   BACKSTAY_TRY(CheckNames(settings));
   std::string endpoint =
       settings.endpoint.empty() ? AwsEndpoint(settings.region) : settings.endpoint;
