@@ -189,6 +189,23 @@ class SseTest(unittest.TestCase):
             self.assertEqual(sent, [*expected, "requester"], (method, key))
         self.assertIn("PUT", [method for method, _, _ in self.server.asked])
 
+    def test_any_certificate_is_one_warning(self):
+        """Of a process, however many databases and replicas it is set for."""
+        self.url = self.url.replace("/app?", "/{name}?") + "&skip-verify=true"
+        trusts_none = {"AWS_CA_BUNDLE": ""}
+        tables = f"ATTACH '{self.path('b.db')}' AS b; CREATE TABLE t(a); CREATE TABLE b.t(a);"
+        done = self.run_tool("run", "--", "sqlite3", self.db, tables, BACKSTAY_DB=self.path("*.db"),
+                             BACKSTAY_REPLICA_URL=self.url, **trusts_none)
+        said = [line for line in done.stderr.splitlines() if "skip-verify" in line]
+        self.assertEqual(len(said), 1, done.stderr)
+        self.assertIn('"level":"WARN"', said[0])
+        self.assertIn("ca-file", said[0])
+        done = self.run_tool("restore", "-o", self.path("out.db"), self.url.replace("{name}", "app.db"), **trusts_none)
+        self.assertEqual(done.stderr.count("skip-verify"), 1, done.stderr)
+        # Who has no TLS accepts nothing by it.
+        done = self.run_tool("list", "s3://b/x?endpoint=http://127.0.0.1:1&skip-verify=true", "-patience", "1s", code=1)
+        self.assertNotIn("skip-verify is set", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

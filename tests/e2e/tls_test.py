@@ -3,6 +3,8 @@
 import contextlib
 import http.server
 import os
+import select
+import socket
 import socketserver
 import ssl
 import subprocess
@@ -115,6 +117,72 @@ class TlsTest(unittest.TestCase):
             began = time.monotonic()
             self.assertIn("https://", self.restore(2))
             self.assertLess(time.monotonic() - began, 20)
+
+    def proxy(self, refuses=False):
+        """A proxy on the loopback: (its URL, what it was asked for: the heads)."""
+        asked = []
+
+        class Tunnel(socketserver.BaseRequestHandler):
+            def handle(self):
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    byte = self.request.recv(1)
+                    if not byte:
+                        return
+                    head += byte
+                asked.append(head.decode())
+                if refuses:
+                    return self.request.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                host, port = head.split()[1].decode().rsplit(":", 1)
+                with socket.create_connection((host, int(port))) as server:
+                    self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    ends = {self.request: server, server: self.request}
+                    while True:
+                        for ready in select.select(list(ends), [], [])[0]:
+                            data = ready.recv(65536)
+                            if not data:
+                                return
+                            ends[ready].sendall(data)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+
+        return "http://127.0.0.1:%d" % serve(self.stack, Server(("127.0.0.1", 0), Tunnel)), asked
+
+    def restore_through(self, code, **variables):
+        proxies = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+        clean = {k: v for k, v in os.environ.items() if k.lower() not in proxies}
+        url = f"s3://bucket/p?endpoint={self.endpoint}&ca-file={self.path('ca.pem')}"
+        done = subprocess.run([TOOL, "restore", "-if-replica-exists", "-patience", "2s", "-o", self.path("out.db"), url],
+                              text=True, capture_output=True, env={
+                                  **clean, "AWS_ACCESS_KEY_ID": "key-of-the-bucket", "AWS_SECRET_ACCESS_KEY": "b", **variables})
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stderr
+
+    def test_a_proxy(self):
+        """It tunnels, and sees nothing of what is signed."""
+        server = self.endpoint.removeprefix("https://")
+        for name in "HTTPS_PROXY", "https_proxy", "ALL_PROXY":
+            proxy, asked = self.proxy()
+            self.restore_through(0, **{name: proxy})
+            self.assertTrue(asked, name)
+            for head in asked:
+                self.assertTrue(head.startswith(f"CONNECT {server} HTTP/1.1\r\n"), head)
+                self.assertNotIn("key-of-the-bucket", head)
+                self.assertNotIn("authorization", head.lower())
+
+    def test_what_needs_no_proxy(self):
+        proxy, asked = self.proxy()
+        for name in "NO_PROXY", "no_proxy":
+            self.restore_through(0, HTTPS_PROXY=proxy, **{name: "example.com,127.0.0.1"})
+        self.assertEqual(asked, [])
+        self.restore_through(0, HTTPS_PROXY=proxy, NO_PROXY="example.com")
+        self.assertTrue(asked)
+
+    def test_a_proxy_that_refuses(self):
+        proxy, asked = self.proxy(refuses=True)
+        self.assertRegex(self.restore_through(1, HTTPS_PROXY=proxy), "CONNECT.*403")
+        self.assertTrue(asked)
 
     def test_a_file_that_is_not_there_is_named(self):
         self.assertIn(self.path("none.pem"), self.restore(2, "none.pem"))

@@ -47,6 +47,7 @@ ScriptedServer::ScriptedServer(std::vector<std::string> steps, bool tls)
                    getsockname(listener_.get(), generic, &size) == 0;
   if (!listening) std::abort();
   port_ = ntohs(address.sin_port);
+  if (context_ != nullptr) SSL_CTX_set_alpn_select_cb(context_.get(), &OnOffer, this);
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -56,6 +57,19 @@ void ScriptedServer::Stop() {
   shutdown(listener_.get(), SHUT_RDWR);
   shutdown(connection_, SHUT_RDWR);
   thread_.join();
+}
+
+int ScriptedServer::OnOffer(SSL*, const unsigned char**, unsigned char*,
+                            const unsigned char* offered, unsigned n, void* self) {
+  auto* server = static_cast<ScriptedServer*>(self);
+  std::lock_guard<std::mutex> lock(server->mutex_);
+  server->offered_.append(reinterpret_cast<const char*>(offered), n);
+  return SSL_TLSEXT_ERR_NOACK;
+}
+
+std::string ScriptedServer::Offered() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return offered_;
 }
 
 std::vector<std::string> ScriptedServer::Requests() {

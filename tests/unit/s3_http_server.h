@@ -37,6 +37,7 @@ class ScriptedServer {
   void Stop();
 
   std::vector<std::string> Requests();  // head and body, as received
+  std::string Offered();                // protocols that TLS clients offered (ALPN), as sent
   int connections() const { return connections_; }
 
  private:
@@ -47,6 +48,8 @@ class ScriptedServer {
     void operator()(SSL* ssl) const { SSL_free(ssl); }
   };
 
+  static int OnOffer(SSL*, const unsigned char**, unsigned char*, const unsigned char* offered,
+                     unsigned n, void* self);
   void Run();
   void Serve();
   bool ReadRequest(std::string* buffer);
@@ -66,6 +69,7 @@ class ScriptedServer {
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;
   std::vector<std::string> requests_;  // guarded by mutex_
+  std::string offered_;                // likewise
   std::thread thread_;
 };
 

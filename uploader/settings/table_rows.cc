@@ -247,7 +247,7 @@ std::vector<Setting> PlaceRows() {
     {rep, "force-path-style", yes_no, {}, "", "",
      "bucket in the path, not in the host name; default: `true` with an endpoint that is not Amazon's", ReplicaPathStyle, in_url | global},
     {rep, "skip-verify", yes_no, {}, "", "false",
-     "accept any TLS certificate", ReplicaSkipVerify, in_url | global},
+     "accept any TLS certificate; one WARN says so", ReplicaSkipVerify, in_url | global},
     {rep, "ca-file", text, {"AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}, "", "",
      "file with the CA certificates (PEM) to trust in place of the system's", ReplicaText<&R::ca_file>, in_url | global},
     {rep, "access-key-id", text, {"BACKSTAY_ACCESS_KEY_ID", "LITESTREAM_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"}, "", "",

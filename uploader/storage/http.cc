@@ -227,6 +227,13 @@ Status SilentServer(int64_t ms) {
           "the server was silent for " + std::to_string((ms + 500) / 1000) + " s", true};
 }
 
+Status SlowServer(int64_t ms) {
+  return {Code::kUnavailable,
+          "the request took longer than " + std::to_string((ms + 500) / 1000) +
+              " s, at less than 1 KB a second",
+          true};
+}
+
 }  // namespace
 
 std::string HttpResponse::Header(const std::string& name) const {
@@ -342,6 +349,7 @@ Result<HttpResponse> CurlTransport::Send(const HttpRequest& request) {
     request.partial->status = static_cast<int>(status);
   }
   if (!done && !silence.over()) return Status(Code::kCancelled, "cancelled");
+  if (silence.slow() && !done) return SlowServer(pool_->options().request_timeout_ms);
   if (!done) return SilentServer(pool_->options().stall_timeout_ms);
   if (code != CURLE_OK && !exchange.cut) return CurlError(code, request, exchange, detail);
   exchange.response.status = static_cast<int>(status);

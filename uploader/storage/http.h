@@ -74,6 +74,8 @@ struct CurlOptions {
   int64_t connect_timeout_ms = 10000;
   int64_t silence_ms = 8000;
   int64_t stall_timeout_ms = 30000;  // as Silence measures it
+  // Of a whole request, and a second more for each 1000 bytes that it moves.
+  int64_t request_timeout_ms = 3600 * 1000;
 };
 
 class CurlTransport : public HttpTransport {

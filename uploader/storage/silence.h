@@ -1,5 +1,5 @@
 // Silence: whether a transfer gets on. Told once when for a while next to nothing of it has moved,
-// and over when that has lasted too long.
+// and over when that has lasted too long, or all of it has for what has moved.
 //
 // One for each transfer, on the thread that drives it. Cannot fail; what the request's functions
 // throw comes through. What counts: a connection that is made, bytes that are sent, and bytes of
@@ -36,9 +36,12 @@ class Silence {
       const int64_t limit_ms = connected_ ? options_.stall_timeout_ms : options_.connect_timeout_ms;
       if (request_.on_silence) request_.on_silence({connected_, options_.silence_ms, limit_ms});
     }
-    over_ = now - since_ms_ >= options_.stall_timeout_ms;
+    slow_ = now - began_ms_ >= options_.request_timeout_ms + up_ + Number(CURLINFO_SIZE_DOWNLOAD_T);
+    over_ = slow_ || now - since_ms_ >= options_.stall_timeout_ms;
     return over_;
   }
+  // Over, though it has got on.
+  bool slow() const { return slow_; }
   bool over() const { return over_; }
 
  private:
@@ -68,9 +71,11 @@ class Silence {
   bool connected_ = false;
   int64_t up_ = 0;    // bytes
   int64_t down_ = 0;  // bytes, when enough had come the last time
-  int64_t since_ms_ = RealClock()->MonotonicMs();
+  const int64_t began_ms_ = RealClock()->MonotonicMs();
+  int64_t since_ms_ = began_ms_;
   bool told_ = false;
   bool over_ = false;
+  bool slow_ = false;
 };
 
 }  // namespace backstay
