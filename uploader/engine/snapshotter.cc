@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <numeric>
 #include <tuple>
 #include <utility>
@@ -227,6 +228,12 @@ Status Jobs::FinishCopy(Copy* copy, LogHead* end) {
   });
   if (!core_->copy.Counts(copy->run)) return Aborted();
   if (core_->life.over()) return {Code::kCancelled, "replication is ending"};
+  // Like the log: what was copied may lie in the WAL alone, and a power cut take it from there.
+  std::shared_ptr<Fd> wal;
+  const bool flush = core_->options.settings.sync_wal && core_->life.open();
+  if (flush) wal = core_->capture->wal_sync_handle();
+  lock.unlock();
+  if (wal != nullptr) (void)fdatasync(wal->get());
   return Status::Ok();
 }
 
