@@ -88,7 +88,7 @@ class Check {
 
   Result<std::unique_ptr<ReplicaClient>> Client() {
     const auto begins = [this](const std::string& text) {
-      if (text.find("clock") == std::string::npos) return PrintWarning(text);
+      if (!text.starts_with("this machine's clock")) return PrintWarning(text);
       clock_said_ = text;
     };
     return MakeReplicaClient(
@@ -164,9 +164,9 @@ class Check {
     Interrupt interrupt;
     interrupt.Watch(client_.get());
     TryObject();
-    out_.interrupted = interrupt.interrupted();
     interrupt.Watch(nullptr);
     if (may_be_there_) Remove();
+    out_.interrupted = interrupt.interrupted();
   }
 
   void TryObject() {
@@ -185,7 +185,7 @@ class Check {
     Result<std::unique_ptr<ReplicaClient>> client = Client();
     const Status removed = client.ok() ? (*client)->Delete({key_}) : client.status();
     if (!removed.ok()) {
-      Fail(kDelete, removed, removed.message() + "; the trial object stays: " + key_);
+      Fail(kDelete, removed, removed.message() + "; the trial object may be there: " + key_);
     } else if (Step(kDelete).result == CheckResult::kSkipped) {
       Step(kDelete).text = "the trial object is deleted";
     }

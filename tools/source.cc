@@ -5,6 +5,7 @@
 
 #include "tools/command.h"
 #include "tools/replica_finder.h"
+#include "uploader/settings/replica_url.h"
 #include "uploader/settings/settings.h"
 #include "uploader/storage/client_factory.h"
 #include "uploader/storage/retry_bucket.h"
@@ -40,6 +41,8 @@ Result<DatabaseSettings> SettingsAt(const std::string& url, const std::string& n
   Result<ReplicaSettings> replica = ParseReplicaUrl(url, name);
   if (!replica.ok()) return replica.status();
   FillCredentials(ProcessSources(), &*replica);
+  // What the environment has added is held to the same rules.
+  BACKSTAY_TRY(FinishReplica(&*replica));
   DatabaseSettings settings;
   settings.replicas.push_back(*replica);
   return settings;

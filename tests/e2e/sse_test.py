@@ -177,6 +177,17 @@ class SseTest(unittest.TestCase):
         self.assertEqual(self.server.asked, [])
         self.assertNotIn(KEY, self.said)
 
+    def test_what_the_environment_adds_to_a_url_is_held_to_its_rules(self):
+        both = {"BACKSTAY_SSE": "AES256", "BACKSTAY_SSE_C_KEY": KEY}
+        for wrong in both, {"BACKSTAY_SSE_C_KEY": "?" * 44}, {"AWS_ENDPOINT_URL": "https://127.0.0.1:1/bkt"}:
+            url = self.url if "AWS_ENDPOINT_URL" not in wrong else "s3://bkt/app"
+            with self.subTest(wrong=sorted(wrong)):
+                for command in ["restore", "-o", self.path("no.db")], ["check"]:
+                    done = self.run_tool(*command, url, code=2, **wrong)
+                    self.assertIn("sse" if url == self.url else "endpoint", done.stderr)
+        self.assertEqual(self.server.asked, [])
+        self.assertNotIn(KEY, self.said)
+
     def test_storage_class_encryption_tags_and_payer(self):
         self.url += "&storage-class=STANDARD_IA&sse=AES256&tags=team%3Ddata%20base&request-payer=requester"
         self.write()

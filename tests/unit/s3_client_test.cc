@@ -347,6 +347,13 @@ TEST_CASE("Retry-After is remembered until the next answer") {
   s.Answer(200);
   CHECK(s.client->Put("k", {}).ok());
   CHECK(s.client->RetryAfterMs() == 0);
+  s.Answer(503, "", {{"retry-after", "7"}});
+  CHECK_FALSE(s.client->Put("k", {}).ok());
+  CHECK(s.client->RetryAfterMs() == 7000);
+  // The server went away.
+  s.transport->script.push_back({Status(Code::kUnavailable, "connection refused", true), {}});
+  CHECK(s.client->Put("k", {}).retryable());
+  CHECK(s.client->RetryAfterMs() == 0);
 }
 
 TEST_CASE("counters") {

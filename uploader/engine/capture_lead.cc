@@ -28,6 +28,8 @@ CaptureLoop::Next CaptureLoop::AwaitTarget() {
     if (!work) return until;
     if (work->stop) return std::nullopt;
     candidate_.seen = work->ticket;
+    // What was committed there is not taken before a pass: it would be asked for again at once.
+    if (work->commits) return core_->options.clock->MonotonicMs() + kRetryMs;
   }
 }
 
@@ -49,14 +51,16 @@ void CaptureLoop::SayOther(int64_t* since_ms) {
 }
 
 void CaptureLoop::LeadLocked(FolderLock lock) {
-  lock_.emplace(std::move(lock));
+  if (candidate_.dropped) {
+    // What was written meanwhile counts as part of the file.
+    const FileLook look = core_->options.host->Look(core_->options.settings.path);
+    core_->handover.Activate(look);
+    open_stamp_ = look.stamp;
+  }
   core_->life.On(Life::Leads{});
   core_->local_error = Status::Ok();
-  if (!candidate_.dropped) return;
-  // What was written meanwhile counts as part of the file.
-  const FileLook look = core_->options.host->Look(core_->options.settings.path);
-  core_->handover.Activate(look);
-  open_stamp_ = look.stamp;
+  // Last: should memory run out before, all of it is done again.
+  lock_.emplace(std::move(lock));
 }
 
 // Another process ships this database (`held`), or nobody can be told to.
@@ -69,6 +73,8 @@ void CaptureLoop::LetLead(const Status& why) {
   }
   core_->placed = true;
   if (!held) Failed(why);
+  // May wait for the page of the one that ships.
+  takes_long_();
   held ? core_->neighbours.Follow() : core_->neighbours.Alone();
   if (!held) core_->board.Trouble();
   // Nobody takes here what is handed over.

@@ -127,10 +127,10 @@ void CaptureLoop::Pass(const NoteBoard::Work& work) {
     lock.unlock();
     core_->ship_work.notify_all();
   } catch (const std::exception&) {
-    // Out of memory in the middle of a change. Run() ends and is called again.
+    // Out of memory in the middle of a change. Step() ends and is called again.
     if (!lock.owns_lock()) lock.lock();
-    core_->DistrustLocked();
     retry_at_ms_ = core_->options.clock->MonotonicMs() + kRetryMs;
+    core_->DistrustLocked();
     throw;
   }
 }

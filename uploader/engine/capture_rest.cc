@@ -48,6 +48,7 @@ bool CaptureLoop::Ended() {
 
 // For the next start.
 void CaptureLoop::LeaveState() {
+  takes_long_();
   if (LacksSettledStamp()) (void)SettledStampOf(core_->options.settings.path);
   std::lock_guard<std::mutex> lock(core_->mutex);
   if (!core_->life.open()) return;

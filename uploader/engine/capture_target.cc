@@ -28,7 +28,7 @@ std::optional<WalTarget> CaptureLoop::Fresh() {
 // what is committed, by whomever. One that does not ship yet leaves it to others until it has read.
 std::optional<WalTarget> CaptureLoop::Found() {
   const bool in_use = core_->options.host->InUse();
-  if (in_use && !core_->life.open()) return std::nullopt;
+  if (in_use && !lock_) return std::nullopt;
   // The path may name another file by now, or none.
   const bool there = FileIdOf(core_->options.settings.path).known();
   if (!there || core_->IsReplaced()) return std::nullopt;

@@ -143,8 +143,9 @@ void Core::SettleLagLocked() {
 
 void Core::DistrustLocked() {
   if (!life.open()) return;
-  VoidSnapshotLocked();
+  // First: memory may run out again in what follows.
   life.On(Life::Distrusts{});
+  VoidSnapshotLocked();
 }
 
 void Core::ThreadWorks() {

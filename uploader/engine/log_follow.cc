@@ -91,11 +91,13 @@ Status LogWriter::FollowUnmet() {
     next = ship.next_log_number;
   }
   Result<bool> goes_on = look_.GoesOn(next - 1);
-  if (!goes_on.ok() || !*goes_on) return goes_on.status();
+  if (!goes_on.ok()) return goes_on.status();
+  // An earlier try may have gone part of the way.
+  if (!*goes_on && foreign_first_ == 0) return Status::Ok();
   BACKSTAY_TRY(FollowLog());
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (core_->ship.next_log_number == next) return Status::Ok();
+    if (core_->ship.next_log_number == next && foreign_first_ == 0) return Status::Ok();
   }
   return TakeOver();
 }

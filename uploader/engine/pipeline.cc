@@ -77,6 +77,9 @@ void Pipeline::Ship() {
 
 std::optional<int64_t> Pipeline::Capture() {
   std::optional<int64_t> next;
+  // What the failed step has woken itself for waits, too.
+  const int64_t now = core_.options.clock->MonotonicMs();
+  if (now < resume_at_ms_ && !Stops()) return resume_at_ms_;
   if (!capture_failure_) {
     Status ended = Caught([&] { return next = loop_.Step(), Status::Ok(); });
     if (ended.ok()) return next;
@@ -88,7 +91,8 @@ std::optional<int64_t> Pipeline::Capture() {
       Caught([&] { return ReportFailure("capture", *capture_failure_), Status::Ok(); }).ok();
   if (Stops()) return std::nullopt;
   if (reported) capture_failure_.reset();
-  return core_.options.clock->MonotonicMs() + kRestartPause.count();
+  resume_at_ms_ = core_.options.clock->MonotonicMs() + kRestartPause.count();
+  return resume_at_ms_;
 }
 
 void Pipeline::ReportFailure(const char* name, const Status& failure) {
@@ -320,8 +324,8 @@ void Pipeline::LetGo(const Status& why, Level level) {
 void Pipeline::Release() {
   core_.neighbours.LetGo();
   core_.trail.Close();
-  loop_.Unlock();
   std::lock_guard<std::mutex> lock(core_.mutex);
+  loop_.Unlock();
   core_.FreeLocked();
 }
 

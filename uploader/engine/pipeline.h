@@ -124,6 +124,7 @@ class Pipeline {
   Workers* const workers_;
   Workers::Task capture_;
   std::optional<Status> capture_failure_;  // not reported yet; capture thread
+  int64_t resume_at_ms_ = 0;               // behind a failure; monotonic, capture thread
   Thread ship_thread_;
 };
 

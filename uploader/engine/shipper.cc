@@ -211,9 +211,9 @@ void Shipper::Rest(int64_t ms, bool denied, const std::function<bool()>& over,
 // Notes the failure and waits before the next try. False: stop.
 bool Shipper::PauseAfter(const Status& status) {
   {
-    // A request that our own end has cancelled is no failure of the replica.
+    // A request that our own end has cancelled, or come before, is no failure of the replica.
     std::lock_guard<std::mutex> lock(core_->mutex);
-    if (core_->life.stops()) return false;
+    if (core_->life.over()) return false;
   }
   LastingProblem& problem = status.code() == Code::kContended ? core_->contended : core_->shipping;
   const char* remedy =

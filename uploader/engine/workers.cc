@@ -16,7 +16,7 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 // The clock may have been moved.
 constexpr int64_t kMostSleepMs = 60000;
 // A thread that has had nothing to do for so long ends, but for the last one.
-constexpr int64_t kSpareMs = 1000;
+constexpr int64_t kSpareMs = 10000;
 
 std::chrono::milliseconds Ms(int64_t ms) { return std::chrono::milliseconds(ms); }
 
@@ -29,7 +29,6 @@ bool Workers::Add(Task* task) {
   const Status memory = Caught([&] { return one.emplace(0, task), Status::Ok(); });
   if (!memory.ok() || (alive_ == 0 && !StartLocked())) return false;
   PutLocked(one.extract(one.begin()), clock_->MonotonicMs());
-  StartIfShortLocked();
   return true;
 }
 
@@ -39,6 +38,7 @@ void Workers::PutLocked(std::set<Due>::node_type node, int64_t at_ms) {
   task->at_ms_ = at_ms;
   node.value().first = at_ms;
   waiting_.insert(std::move(node));
+  HaveWatchedLocked();
   due_.notify_one();
 }
 
@@ -48,29 +48,19 @@ void Workers::Wake(Task* task) {
   if (task->state_ != Task::State::kWaits) return;
   const int64_t now = clock_->MonotonicMs();
   if (task->at_ms_ > now) PutLocked(waiting_.extract({task->at_ms_, task}), now);
-  StartIfShortLocked();
 }
 
 void Workers::TakesLong(Task* task) {
   std::lock_guard<std::mutex> lock(mutex_);
   task->long_ = true;
-  StartIfShortLocked();
+  due_.notify_one();
 }
 
-// Those that take long, or hang, aside.
-size_t Workers::AtWorkLocked() const {
-  const int64_t now = clock_->MonotonicMs();
-  const auto at_work = std::count_if(running_.begin(), running_.end(), [now](const Due& since) {
-    return !since.second->long_ && now - since.first < kLongMs;
-  });
-  // One that is not in a step comes to it.
-  return static_cast<size_t>(at_work) + alive_ - running_.size();
-}
-
-// Something is due, and nobody there to do it.
-void Workers::StartIfShortLocked() {
-  const bool due = !waiting_.empty() && waiting_.begin()->first <= clock_->MonotonicMs();
-  if (due && idle_ == 0 && AtWorkLocked() < kAtWork) (void)StartLocked();
+// While a task waits some thread looks at the clock, whatever the others are stuck in. One that was
+// started and has not come to it yet is as good. Where none can be started it is tried again with
+// the next task that is put there.
+void Workers::HaveWatchedLocked() {
+  if (!waiting_.empty() && alive_ == running_.size()) (void)StartLocked();
 }
 
 bool Workers::StartLocked() {
@@ -89,22 +79,35 @@ void Workers::Run() {
   --alive_;
 }
 
+// When the next step may begin, monotonic ms: one is due, and fewer than two threads are at work
+// that do not take long, or hang.
+int64_t Workers::NextLocked() const {
+  if (waiting_.empty()) return kNever;
+  size_t at_work = 0;
+  int64_t least = kNever;
+  for (const auto& [since, task] : running_) {
+    const int64_t until = since + kLongMs;
+    if (task->long_ || until <= clock_->MonotonicMs()) continue;
+    ++at_work;
+    least = std::min(least, until);
+  }
+  const int64_t due = waiting_.begin()->first;
+  return at_work < kAtWork ? due : std::max(due, least);
+}
+
 // False: this thread is one too many.
 bool Workers::WaitLocked(std::unique_lock<std::mutex>* lock) {
   for (bool spare = false;;) {
-    const bool none = waiting_.empty() && running_.empty();
-    if (stop_ || none || AtWorkLocked() > kAtWork) return false;
+    if (stop_ || (waiting_.empty() && running_.empty())) return false;
     const int64_t now = clock_->MonotonicMs();
-    const int64_t due = waiting_.empty() ? kNever : waiting_.begin()->first;
-    if (due <= now) return true;
+    const int64_t next = NextLocked();
+    if (next <= now) return true;
     // One looks at the clock for all.
-    const bool watches = watched_ms_ == 0 || watched_ms_ > due;
+    const bool watches = watched_ms_ == 0 || watched_ms_ > next;
     if (spare && !watches) return false;
-    const int64_t until = std::min(due, now + (watches ? kMostSleepMs : kSpareMs));
+    const int64_t until = std::min(next, now + (watches ? kMostSleepMs : kSpareMs));
     if (watches) watched_ms_ = until;
-    ++idle_;
     spare = due_.wait_for(*lock, Ms(until - now)) == std::cv_status::timeout;
-    --idle_;
     if (watches && watched_ms_ == until) watched_ms_ = 0;
   }
 }
@@ -116,9 +119,9 @@ void Workers::StepLocked(std::unique_lock<std::mutex>* lock) {
   const int64_t since = clock_->MonotonicMs();
   node.value().first = since;
   running_.insert(std::move(node));
-  // Somebody else looks for what is due meanwhile.
-  if (idle_ > 0 && !waiting_.empty()) due_.notify_one();
-  StartIfShortLocked();
+  HaveWatchedLocked();
+  // Somebody else looks at the clock meanwhile.
+  if (!waiting_.empty()) due_.notify_one();
   lock->unlock();
   const std::optional<int64_t> next = task->step_();
   lock->lock();
@@ -128,6 +131,8 @@ void Workers::StepLocked(std::unique_lock<std::mutex>* lock) {
   if (next) return PutLocked(std::move(node), woken ? clock_->MonotonicMs() : *next);
   task->state_ = Task::State::kOver;
   over_.notify_all();
+  // Behind the last one all threads end.
+  if (waiting_.empty() && running_.empty()) due_.notify_all();
 }
 
 bool Workers::IsOver(const Task* task) {
@@ -138,7 +143,8 @@ bool Workers::IsOver(const Task* task) {
 void Workers::AwaitOver(Task* task) {
   Wake(task);
   std::unique_lock<std::mutex> lock(mutex_);
-  over_.wait(lock, [task] { return task->state_ == Task::State::kOver; });
+  const auto is_over = [task] { return task->state_ == Task::State::kOver; };
+  while (!over_.wait_for(lock, Ms(kLongMs), is_over)) HaveWatchedLocked();
 }
 
 // What hangs is not waited for.

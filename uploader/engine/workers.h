@@ -3,10 +3,10 @@
 //
 // Owned by Engine. A task is stepped by one thread at a time, when it is due or was woken; it says
 // itself when it is due again. Wake() is called inside the host's commit: a short mutex, and a
-// wake-up when a thread sleeps. Two threads at most are at work. One whose step takes long, or
-// hangs, does not count, so that no task waits behind another's comparison or file system. Threads
-// are started when there is something for them to do. No errors: Add() tells that there is no
-// thread at all.
+// wake-up. Two threads at most are at work, and while a task waits one more looks at the clock. A
+// thread whose step takes long, or hangs, does not count: no task waits behind another's comparison
+// or file system. Threads are started when there is something for them to do. No errors: Add()
+// tells that there is no thread at all.
 
 #ifndef BACKSTAY_UPLOADER_ENGINE_WORKERS_H_
 #define BACKSTAY_UPLOADER_ENGINE_WORKERS_H_
@@ -71,9 +71,9 @@ class Workers {
   void StepLocked(std::unique_lock<std::mutex>* lock);
   // The node is that of a task: none needs memory but the first.
   void PutLocked(std::set<Due>::node_type node, int64_t at_ms);
-  size_t AtWorkLocked() const;
+  int64_t NextLocked() const;
   bool StartLocked();
-  void StartIfShortLocked();
+  void HaveWatchedLocked();
 
   Clock* const clock_;
   std::mutex mutex_;
@@ -83,7 +83,6 @@ class Workers {
   std::set<Due> waiting_;
   std::set<Due> running_;
   std::list<Thread> threads_;
-  size_t idle_ = 0;
   size_t alive_ = 0;        // threads that have not ended
   int64_t watched_ms_ = 0;  // until then one of the idle ones sleeps; monotonic, 0: none does
   bool stop_ = false;

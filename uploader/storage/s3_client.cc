@@ -196,7 +196,11 @@ Result<HttpResponse> S3ReplicaClient::Answer(const Request& request) {
   if (response.ok() && (server_clock_.Corrects(*response) || credentials_.Replaces(*response))) {
     response = Ask(request, place);
   }
-  if (!response.ok()) return response.status().Wrap(Describe(request).what);
+  if (!response.ok()) {
+    // What a server asked for before it went away is over.
+    retry_after_ms_ = 0;
+    return response.status().Wrap(Describe(request).what);
+  }
   const bool well = response->status < 500 || response->status == 501;
   if (well && response->status != 429) retry_bucket_->Answered();
   bool slow_down = response->status == 503 || response->status == 429;
