@@ -148,6 +148,7 @@ void Engine::ReapOnce() {
   // Only this thread destroys them.
   ReleaseLetGo(&let_go);
   EndAll();
+  workers_.Sweep();
 }
 
 void Engine::CollectLocked(std::vector<Database*>* let_go) {

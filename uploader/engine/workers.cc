@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
+#include <thread>
 
 #include "uploader/base/caught.h"
 
@@ -145,6 +146,25 @@ void Workers::AwaitOver(Task* task) {
   std::unique_lock<std::mutex> lock(mutex_);
   const auto is_over = [task] { return task->state_ == Task::State::kOver; };
   while (!over_.wait_for(lock, Ms(kLongMs), is_over)) HaveWatchedLocked();
+}
+
+// Without a task all of them are about to end.
+void Workers::Sweep() {
+  constexpr int kTries = 20;  // 1 ms each
+  for (int i = 0; i < kTries; ++i) {
+    std::list<Thread> ended;
+    bool more = false;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      for (auto it = threads_.begin(); it != threads_.end();) {
+        const auto thread = it++;
+        if (thread->over()) ended.splice(ended.end(), threads_, thread);
+      }
+      more = waiting_.empty() && running_.empty() && !threads_.empty();
+    }
+    if (!more) return;
+    std::this_thread::sleep_for(Ms(1));
+  }
 }
 
 // What hangs is not waited for.

@@ -60,6 +60,8 @@ class Workers {
   bool IsOver(const Task* task);
   // Waits until it is. It is woken once.
   void AwaitOver(Task* task);
+  // Gives back what threads that have ended still take. On a thread that may wait for 20 ms.
+  void Sweep();
   // Behind the last task: the threads have ended. Not for a task's own thread.
   void Stop();
 
