@@ -16,6 +16,8 @@ constexpr int64_t kLongMs = 100;
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 // The clock may have been moved.
 constexpr int64_t kMostSleepMs = 60000;
+// One that is stepped, by a test, is looked at so often.
+constexpr int64_t kStepMs = 2;
 // A thread that has had nothing to do for so long ends, but for the last one.
 constexpr int64_t kSpareMs = 10000;
 
@@ -106,7 +108,8 @@ bool Workers::WaitLocked(std::unique_lock<std::mutex>* lock) {
     // One looks at the clock for all.
     const bool watches = watched_ms_ == 0 || watched_ms_ > next;
     if (spare && !watches) return false;
-    const int64_t until = std::min(next, now + (watches ? kMostSleepMs : kSpareMs));
+    const int64_t most = clock_ == RealClock() ? kMostSleepMs : kStepMs;
+    const int64_t until = std::min(next, now + (watches ? most : kSpareMs));
     if (watches) watched_ms_ = until;
     spare = due_.wait_for(*lock, Ms(until - now)) == std::cv_status::timeout;
     if (watches && watched_ms_ == until) watched_ms_ = 0;
