@@ -1,9 +1,9 @@
 // Shipper: the ship thread of one pipeline. Connects, appends what the outbox holds, backs off,
 // starts jobs.
 //
-// Owned by Pipeline, which runs Run() on a thread and ends it with core.stopping and ship_work. One
-// PUT in flight. An error that a retry may mend is logged, counted and retried for ever; the others
-// stop the pipeline (Core::Stop).
+// Owned by Pipeline, which runs Run() on a thread and ends it with the core's life and ship_work.
+// One PUT in flight. An error that a retry may mend is logged, counted and retried for ever; the
+// others stop the pipeline (Core::Stop).
 
 #ifndef BACKSTAY_UPLOADER_ENGINE_SHIPPER_H_
 #define BACKSTAY_UPLOADER_ENGINE_SHIPPER_H_
